@@ -1,0 +1,174 @@
+// Package signature signs and verifies ElevenLabs webhooks. It knows nothing
+// of Caddy or of HTTP servers, and may be imported by any Go program.
+//
+// ElevenLabs signs each delivery with a header of the form
+//
+//	ElevenLabs-Signature: t=<unix seconds>,v0=<hex>
+//
+// where the hex digits are the HMAC-SHA256 of "<t>.<raw body>", keyed by the
+// webhook's secret: the whole string as the dashboard shows it, "wsec_"
+// included (https://elevenlabs.io/docs/eleven-api/resources/webhooks).
+//
+// A Verifier is stricter than the official SDKs where they are lax: it bounds
+// the timestamp on both sides, refuses one that is not plain digits, and
+// compares in constant time. It is laxer where they disagree with each other:
+// of several "v0", any may match.
+package signature
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"errors"
+	"hash"
+	"strconv"
+	"sync"
+	"time"
+)
+
+var (
+	// ErrMismatch says that no secret made any of the signatures: a forgery, a
+	// body that was changed on its way, or another webhook's secret.
+	ErrMismatch = errors.New("the signature does not match")
+	// ErrStale says that the signature is genuine, but was made longer ago than
+	// the tolerance.
+	ErrStale = errors.New("the signature is genuine but too old")
+	// ErrFuture says that the signature is genuine, but was made further in the
+	// future than the tolerance.
+	ErrFuture = errors.New("the signature is genuine but made in the future")
+
+	// ErrNoSecret says that a Verifier was asked for without a secret, or with
+	// an empty one.
+	ErrNoSecret = errors.New("a signature cannot be verified without a secret")
+)
+
+// Verifier verifies deliveries. It is safe for concurrent use. The zero value
+// is not usable; make one with NewVerifier.
+type Verifier struct {
+	past, future time.Duration
+	now          func() time.Time
+	macs         []sync.Pool // one a secret, of hash.Hash: keying costs two hash blocks
+}
+
+// NewVerifier makes a Verifier of one or more secrets, any of which may have
+// signed. A signature counts for as long as past after it was made, and up to
+// future before. now is the clock; nil means time.Now.
+func NewVerifier(secrets [][]byte, past, future time.Duration, now func() time.Time) (*Verifier, error) {
+	if len(secrets) == 0 {
+		return nil, ErrNoSecret
+	}
+	if now == nil {
+		now = time.Now
+	}
+	v := &Verifier{past: past, future: future, now: now, macs: make([]sync.Pool, len(secrets))}
+	for i, secret := range secrets {
+		if len(secret) == 0 {
+			return nil, ErrNoSecret
+		}
+		v.macs[i].New = func() any { return hmac.New(sha256.New, secret) }
+	}
+	return v, nil
+}
+
+// Begin starts the check of one delivery. The age of its signature is measured
+// now, when the header has arrived, so that a slow body does not make it stale.
+// Write the raw body to the Check, in pieces of any size, then ask for the
+// Result, or call Discard.
+func (v *Verifier) Begin(h Header) *Check {
+	c := &Check{verifier: v, header: h, age: v.now().Sub(h.SignedAt()), macs: make([]hash.Hash, len(v.macs))}
+	for i := range v.macs {
+		mac := v.macs[i].Get().(hash.Hash)
+		mac.Reset()
+		mac.Write([]byte(h.time)) // hash.Hash never returns an error
+		mac.Write([]byte{'.'})
+		c.macs[i] = mac
+	}
+	return c
+}
+
+// Verify checks a whole delivery at once: the lines of its signature header and
+// its raw body. It returns what Parse and Result return.
+func (v *Verifier) Verify(lines []string, body []byte) (Match, error) {
+	h, err := Parse(lines)
+	if err != nil {
+		return Match{}, err
+	}
+	c := v.Begin(h)
+	_, _ = c.Write(body)
+	return c.Result()
+}
+
+// Check is the check of one delivery, for one goroutine.
+type Check struct {
+	verifier *Verifier
+	header   Header
+	age      time.Duration
+	macs     []hash.Hash
+}
+
+// Match tells which secret signed, and when.
+type Match struct {
+	// Secret is the index of the first secret that matched.
+	Secret int
+	// Age is how long ago the delivery was signed by this side's clock when
+	// Begin was called; negative if in the future.
+	Age time.Duration
+}
+
+// Write adds a piece of the raw body. It never fails.
+func (c *Check) Write(p []byte) (int, error) {
+	for _, mac := range c.macs {
+		mac.Write(p)
+	}
+	return len(p), nil
+}
+
+// Result ends the check, and may be called once. The error is nil, ErrMismatch, ErrStale or ErrFuture;
+// with the latter two the Match is filled, since the signature is genuine.
+// Every secret is compared with every signature, in constant time.
+func (c *Check) Result() (Match, error) {
+	defer c.Discard()
+	secret := -1
+	var sum [sha256.Size]byte
+	for i, mac := range c.macs {
+		mac.Sum(sum[:0])
+		equal := 0
+		for j := range c.header.macs {
+			equal |= subtle.ConstantTimeCompare(sum[:], c.header.macs[j][:])
+		}
+		if equal == 1 && secret < 0 {
+			secret = i
+		}
+	}
+	if secret < 0 {
+		return Match{}, ErrMismatch
+	}
+	match := Match{Secret: secret, Age: c.age}
+	switch {
+	case c.age > c.verifier.past:
+		return match, ErrStale
+	case c.age < -c.verifier.future: // not -c.age: the least Duration has no opposite
+		return match, ErrFuture
+	}
+	return match, nil
+}
+
+// Discard ends the check without a result. After Result it does nothing.
+func (c *Check) Discard() {
+	for i, mac := range c.macs {
+		c.verifier.macs[i].Put(mac)
+	}
+	c.macs = nil
+}
+
+// Sign returns the value of the signature header for a raw body signed with a
+// secret at a time.
+func Sign(secret []byte, at time.Time, body []byte) string {
+	t := strconv.FormatInt(at.Unix(), 10)
+	mac := hmac.New(sha256.New, secret)
+	mac.Write([]byte(t))
+	mac.Write([]byte{'.'})
+	mac.Write(body)
+	return "t=" + t + ",v0=" + hex.EncodeToString(mac.Sum(nil))
+}
