@@ -1,0 +1,296 @@
+package spool
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync"
+	"testing"
+	"testing/iotest"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const mib = 1 << 20
+
+func ignore([]byte) {}
+
+// pattern is n bytes in which no two blocks are alike.
+func pattern(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(i ^ i>>8 ^ i>>16)
+	}
+	return b
+}
+
+func testLimits(t testing.TB) Limits {
+	return Limits{Size: 8 * mib, Memory: mib, Total: 64 * mib, Dir: t.TempDir()}
+}
+
+func requireNothingLeft(t testing.TB, dir string) {
+	t.Helper()
+	require.Zero(t, Held(), "bytes still reserved")
+	names, err := filepath.Glob(filepath.Join(dir, "*"))
+	require.NoError(t, err)
+	require.Empty(t, names)
+}
+
+// oddPieces hides everything but Read, and gives what it has in odd pieces.
+type oddPieces struct{ r io.Reader }
+
+func (o oddPieces) Read(p []byte) (int, error) { return o.r.Read(p[:min(len(p), 4093)]) }
+
+func TestBodyComesOutAsItWentIn(t *testing.T) {
+	for _, size := range []int{
+		0, 1, smallBlock - 1, smallBlock, smallBlock + 1, largeBlock, smallBlock + largeBlock, smallBlock + largeBlock + 1,
+		mib - 1, mib, mib + 1, mib + largeBlock, 3*mib + 7, 8 * mib,
+	} {
+		for name, expected := range map[string]int64{"declared": int64(size), "unknown": -1} {
+			t.Run(strconv.Itoa(size)+"/"+name, func(t *testing.T) {
+				limits := testLimits(t)
+				sent := pattern(size)
+				var observed bytes.Buffer
+				b, err := Read(oddPieces{bytes.NewReader(sent)}, expected, limits, func(p []byte) { observed.Write(p) })
+				require.NoError(t, err)
+				assert.Equal(t, int64(size), b.Size())
+				assert.Equal(t, size > mib, b.Spilled())
+				assert.True(t, bytes.Equal(sent, observed.Bytes()), "what observe saw")
+				for range 2 {
+					got, err := io.ReadAll(b.NewReader())
+					require.NoError(t, err)
+					assert.True(t, bytes.Equal(sent, got), "what a reader gives")
+				}
+				b.Close()
+				b.Close()
+				requireNothingLeft(t, limits.Dir)
+			})
+		}
+	}
+}
+
+func TestReadersKeepTheContractOfIoReader(t *testing.T) {
+	for _, memory := range []int64{mib, 1} {
+		for _, size := range []int{0, 1, smallBlock + 1} {
+			limits := testLimits(t)
+			limits.Memory = memory
+			b, err := Read(bytes.NewReader(pattern(size)), -1, limits, ignore)
+			require.NoError(t, err)
+			require.NoError(t, iotest.TestReader(b.NewReader(), pattern(size)))
+			b.Close()
+		}
+	}
+}
+
+func TestMemoryAboveTheLimitIsNotHeld(t *testing.T) {
+	limits := testLimits(t)
+	b, err := Read(bytes.NewReader(pattern(4*mib)), -1, limits, func([]byte) {
+		assert.LessOrEqual(t, Held(), int64(4*mib+mib+2*largeBlock))
+	})
+	require.NoError(t, err)
+	assert.Empty(t, b.blocks)
+	assert.Equal(t, int64(4*mib), Held(), "only the file counts")
+	b.Close()
+	requireNothingLeft(t, limits.Dir)
+}
+
+func TestLimitBitesAtTheByteThatCrossesIt(t *testing.T) {
+	for _, size := range []int64{0, 1, smallBlock, 100_000, mib, mib + 1} {
+		for _, expected := range []int64{-1, size} {
+			limits := testLimits(t)
+			limits.Size = size
+
+			b, err := Read(bytes.NewReader(pattern(int(size))), expected, limits, ignore)
+			require.NoError(t, err)
+			b.Close()
+
+			endless := &countingReader{}
+			_, err = Read(endless, expected, limits, ignore)
+			require.ErrorIs(t, err, ErrTooLarge)
+			assert.LessOrEqual(t, endless.n, size+1, "read no further than the byte that crosses the limit")
+			requireNothingLeft(t, limits.Dir)
+		}
+	}
+}
+
+type countingReader struct{ n int64 }
+
+func (c *countingReader) Read(p []byte) (int, error) { c.n += int64(len(p)); return len(p), nil }
+
+func TestSizeLimitMayBeTheLargestNumber(t *testing.T) {
+	limits := testLimits(t)
+	limits.Size = math.MaxInt64
+	b, err := Read(bytes.NewReader([]byte("x")), -1, limits, ignore)
+	require.NoError(t, err)
+	b.Close()
+}
+
+func TestTotalHoldsOverAllBodies(t *testing.T) {
+	limits := testLimits(t)
+	limits.Total = 3 * mib
+
+	first, err := Read(bytes.NewReader(pattern(2*mib)), -1, limits, ignore)
+	require.NoError(t, err)
+	_, err = Read(bytes.NewReader(pattern(2*mib)), -1, limits, ignore)
+	require.ErrorIs(t, err, ErrFull, "on disk")
+	assert.Equal(t, int64(2*mib), Held(), "the refused body holds nothing")
+
+	limits.Total = Held() + smallBlock - 1
+	_, err = Read(bytes.NewReader([]byte("x")), -1, limits, ignore)
+	require.ErrorIs(t, err, ErrFull, "in memory")
+
+	first.Close()
+	again, err := Read(bytes.NewReader([]byte("x")), -1, limits, ignore)
+	require.NoError(t, err, "there is room again at once")
+	again.Close()
+	requireNothingLeft(t, limits.Dir)
+}
+
+func TestReadErrorsPassUnchangedAndLeaveNothing(t *testing.T) {
+	broken := errors.New("connection reset")
+	for _, size := range []int{0, 10, 2 * mib} {
+		limits := testLimits(t)
+		_, err := Read(io.MultiReader(bytes.NewReader(pattern(size)), iotest.ErrReader(broken)), -1, limits, ignore)
+		require.Equal(t, broken, err)
+		requireNothingLeft(t, limits.Dir)
+	}
+}
+
+func TestPanicsLeaveNothing(t *testing.T) {
+	limits := testLimits(t)
+	seen := 0
+	require.Panics(t, func() {
+		_, _ = Read(bytes.NewReader(pattern(4*mib)), -1, limits, func(p []byte) {
+			if seen += len(p); seen > 2*mib {
+				panic("observer")
+			}
+		})
+	})
+	requireNothingLeft(t, limits.Dir)
+}
+
+func TestStorageFailuresAreOurs(t *testing.T) {
+	limits := testLimits(t)
+	limits.Dir = filepath.Join(limits.Dir, "missing")
+	_, err := Read(bytes.NewReader(pattern(2*mib)), -1, limits, ignore)
+	require.ErrorIs(t, err, ErrStorage)
+	require.ErrorIs(t, err, os.ErrNotExist)
+	require.Zero(t, Held())
+	require.ErrorIs(t, CheckDir(limits.Dir), ErrStorage)
+
+	dir := t.TempDir()
+	require.NoError(t, CheckDir(dir))
+	requireNothingLeft(t, dir)
+
+	// a file that cannot be written to, as on a full disk
+	readOnly, err := os.Open(os.DevNull)
+	require.NoError(t, err)
+	b := &Body{limits: testLimits(t), file: readOnly}
+	_, err = b.space(-1)
+	require.NoError(t, err)
+	require.NoError(t, b.keep(1))
+	require.ErrorIs(t, b.flush(), ErrStorage)
+	b.Close()
+	require.Zero(t, Held())
+}
+
+func TestTemporaryFileIsPrivateAndHasNoName(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("an open file keeps its name there")
+	}
+	limits := testLimits(t)
+	b, err := Read(bytes.NewReader(pattern(2*mib)), -1, limits, ignore)
+	require.NoError(t, err)
+	defer b.Close()
+	info, err := b.file.Stat()
+	require.NoError(t, err)
+	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm())
+	names, err := filepath.Glob(filepath.Join(limits.Dir, "*"))
+	require.NoError(t, err)
+	assert.Empty(t, names)
+}
+
+func TestFileThatKeepsItsNameIsRemovedOnClose(t *testing.T) {
+	dir := t.TempDir()
+	file, err := os.CreateTemp(dir, "")
+	require.NoError(t, err)
+	b := &Body{file: file, linked: true}
+	b.Close()
+	requireNothingLeft(t, dir)
+}
+
+func TestReadersFailAfterClose(t *testing.T) {
+	for _, size := range []int{10, 2 * mib} {
+		b, err := Read(bytes.NewReader(pattern(size)), -1, testLimits(t), ignore)
+		require.NoError(t, err)
+
+		closed := b.NewReader()
+		require.NoError(t, closed.Close())
+		_, err = closed.Read(make([]byte, 1))
+		require.ErrorIs(t, err, errClosed)
+
+		other := b.NewReader()
+		_, err = other.Read(make([]byte, 1))
+		require.NoError(t, err, "readers are independent")
+		b.Close()
+		_, err = other.Read(make([]byte, 1))
+		require.ErrorIs(t, err, errClosed)
+	}
+}
+
+// A transport may still read while the request ends: it must see the body's own
+// bytes or an error, never those of the next request that got the same memory.
+func TestReaderNeverSeesAnotherRequestsBytes(t *testing.T) {
+	limits := testLimits(t)
+	var wg sync.WaitGroup
+	for worker := range 8 {
+		wg.Go(func() {
+			sent := bytes.Repeat([]byte{byte('a' + worker)}, 100_000)
+			for range 200 {
+				b, err := Read(bytes.NewReader(sent), int64(len(sent)), limits, ignore)
+				if !assert.NoError(t, err) {
+					return
+				}
+				for range 3 {
+					r := b.NewReader()
+					wg.Go(func() {
+						got, _ := io.ReadAll(r)
+						assert.True(t, bytes.HasPrefix(sent, got))
+					})
+				}
+				runtime.Gosched()
+				b.Close()
+			}
+		})
+	}
+	wg.Wait()
+	requireNothingLeft(t, limits.Dir)
+}
+
+func BenchmarkRead(b *testing.B) {
+	for _, size := range []int{2 << 10, 128 << 10, 8 << 20} {
+		b.Run(strconv.Itoa(size>>10)+"KiB", func(b *testing.B) {
+			limits := testLimits(b)
+			limits.Size = 64 * mib
+			payload := pattern(size)
+			b.SetBytes(int64(size))
+			b.ReportAllocs()
+			for b.Loop() {
+				body, err := Read(bytes.NewReader(payload), int64(size), limits, ignore)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if _, err := io.Copy(io.Discard, body.NewReader()); err != nil {
+					b.Fatal(err)
+				}
+				body.Close()
+			}
+		})
+	}
+}
