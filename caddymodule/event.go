@@ -1,0 +1,149 @@
+package caddymodule
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/envelope"
+)
+
+const (
+	headerPrefix      = "X-ElevenLabs-"
+	headerRejection   = headerPrefix + "Rejection"
+	headerIdempotency = "Idempotency-Key"
+
+	placeholderPrefix = "http.elevenlabs."
+
+	// eventVar holds the request's *event among Caddy's request variables, where
+	// the matcher finds it. No configuration can put an *event there.
+	eventVar = "elevenlabs_event"
+)
+
+// event is what is known of one request. It is empty until the handler has
+// verified the request or refused it.
+type event struct {
+	verified   bool
+	rejection  string // the reason's code
+	id         string // SHA-256 of the raw body, in hex
+	signedAt   string
+	secretName string
+	envelope   envelope.Fields
+}
+
+// identity is the table of what the backend is told in headers, and the rest of
+// the configuration in placeholders.
+var identity = []struct {
+	header, placeholder string
+	value               func(*event) string
+}{
+	{headerPrefix + "Verified", "verified", func(e *event) string {
+		switch {
+		case e.verified:
+			return "true"
+		case e.rejection != "":
+			return "false"
+		}
+		return ""
+	}},
+	{headerRejection, "rejection", func(e *event) string { return e.rejection }},
+	{headerPrefix + "Event-Type", "event_type", func(e *event) string { return e.envelope.Type }},
+	{headerPrefix + "Event-Id", "event_id", func(e *event) string { return e.id }},
+	{headerPrefix + "Event-Timestamp", "event_timestamp", func(e *event) string { return e.envelope.EventTimestamp }},
+	{headerPrefix + "Signed-At", "signed_at", func(e *event) string { return e.signedAt }},
+	{headerPrefix + "Secret-Name", "secret_name", func(e *event) string { return e.secretName }},
+	{headerPrefix + "Conversation-Id", "conversation_id", func(e *event) string { return e.envelope.ConversationID }},
+	{headerPrefix + "Agent-Id", "agent_id", func(e *event) string { return e.envelope.AgentID }},
+	{headerPrefix + "Request-Id", "request_id", func(e *event) string { return e.envelope.RequestID }},
+	{headerPrefix + "Voice-Id", "voice_id", func(e *event) string { return e.envelope.VoiceID }},
+}
+
+// newEvent clears the request of headers that only this handler may set, and
+// installs the placeholders: all of them known, and empty for now.
+func newEvent(r *http.Request) *event {
+	clearHeaders(r.Header)
+	if e := eventOf(r); e != nil { // a second handler on the request's way
+		*e = event{}
+		return e
+	}
+	e := new(event)
+	caddyhttp.SetVar(r.Context(), eventVar, e)
+	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
+		repl.Map(e.placeholder)
+	}
+	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+		extra.Set(zap.Object("elevenlabs", e))
+	}
+	return e
+}
+
+// eventOf returns what the handler knows of a request, or nil if the request
+// did not pass it.
+func eventOf(r *http.Request) *event {
+	e, _ := caddyhttp.GetVar(r.Context(), eventVar).(*event)
+	return e
+}
+
+// clearHeaders deletes every header that a backend could take for ours. CGI and
+// its heirs (WSGI, Rack, PHP) turn "-" into "_", and some servers any other
+// character too, so all spellings count.
+func clearHeaders(header http.Header) {
+	for name := range header {
+		spelling := strings.Map(func(c rune) rune {
+			switch {
+			case 'A' <= c && c <= 'Z':
+				return c + 'a' - 'A'
+			case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
+				return c
+			}
+			return '-'
+		}, name)
+		if strings.HasPrefix(spelling, "x-elevenlabs") || spelling == "idempotency-key" {
+			delete(header, name)
+		}
+	}
+}
+
+// setHeaders tells the backend what the event is.
+func (e *event) setHeaders(header http.Header) {
+	for _, row := range identity {
+		if value := row.value(e); value != "" {
+			header.Set(row.header, value)
+		}
+	}
+	header.Set(headerIdempotency, e.id)
+}
+
+// placeholder answers for every {http.elevenlabs.*} placeholder.
+func (e *event) placeholder(key string) (any, bool) {
+	name, ok := strings.CutPrefix(key, placeholderPrefix)
+	if !ok {
+		return nil, false
+	}
+	for _, row := range identity {
+		if row.placeholder == name {
+			return row.value(e), true
+		}
+	}
+	return nil, false
+}
+
+// MarshalLogObject puts what is known of the event into the access log.
+func (e *event) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+	for _, row := range identity {
+		value := row.value(e)
+		if value == "" {
+			continue
+		}
+		key := row.placeholder
+		if row.header == headerRejection {
+			key = "reason"
+		}
+		enc.AddString(key, value)
+	}
+	return nil
+}

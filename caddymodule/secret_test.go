@@ -1,0 +1,96 @@
+package caddymodule
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+)
+
+func TestSecretsAreResolvedWithAWarningForWhatLooksWrong(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, content string) string {
+		path := filepath.Join(dir, name)
+		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+		return "{file." + path + "}"
+	}
+	t.Setenv("GOOD", "wsec_hidden")
+	t.Setenv("PADDED", " wsec_hidden\r\n")
+	t.Setenv("BARE", "hidden")
+	t.Setenv("BLANK", " \t\n")
+	t.Setenv("EMPTY", "")
+	t.Setenv("BRACES", "wsec_{env.GOOD}")
+
+	const literal, trimmed, prefix = "written out", "were removed", "does not begin"
+	tests := []struct {
+		name, value, key string
+		warnings         []string
+		err              string
+	}{
+		{"variable", "{env.GOOD}", "wsec_hidden", nil, ""},
+		{"variable with blanks", "{env.PADDED}", "wsec_hidden", []string{trimmed}, ""},
+		{"variable without prefix", "{env.BARE}", "hidden", []string{prefix}, ""},
+		{"variable with braces in it", "{env.BRACES}", "wsec_{env.GOOD}", nil, ""},
+		{"file", file("good", "wsec_hidden"), "wsec_hidden", nil, ""},
+		{"file with a line end", file("line", "wsec_hidden\n"), "wsec_hidden", nil, ""},
+		{"file with blank lines", file("lines", "wsec_hidden\n\n"), "wsec_hidden", []string{trimmed}, ""},
+		{"literal", "wsec_hidden", "wsec_hidden", []string{literal}, ""},
+		{"literal without prefix", "hidden", "hidden", []string{literal, prefix}, ""},
+
+		{"variable not set", "{env.NOT_SET_ANYWHERE}", "", nil, "{env.NOT_SET_ANYWHERE}"},
+		{"variable empty", "{env.EMPTY}", "", nil, "{env.EMPTY}"},
+		{"variable blank", "{env.BLANK}", "", nil, "{env.BLANK}"},
+		{"file missing", "{file." + dir + "/missing}", "", nil, "{file." + dir + "/missing}"},
+		{"file empty", file("empty", ""), "", nil, "/empty}"},
+		{"file blank", file("blank", " \n \n"), "", nil, "/blank}"},
+		{"unknown placeholder", "{secret.GOOD}", "", nil, "{secret.GOOD}"},
+		{"placeholder of a request", "{http.request.header.X-Key}", "", nil, "{http.request.header.X-Key}"},
+		{"literal blank", "  ", "", []string{literal}, "blank"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			core, logs := observer.New(zapcore.DebugLevel)
+			keys, err := resolveSecrets([]Secret{{Value: test.value}}, zap.New(core))
+			var said string
+			for _, entry := range logs.All() {
+				said += entry.Message
+				assert.Equal(t, zapcore.WarnLevel, entry.Level)
+			}
+			assert.Equal(t, len(test.warnings), logs.Len(), said)
+			for _, warning := range test.warnings {
+				assert.Contains(t, said, warning)
+			}
+			assert.NotContains(t, said, "hidden")
+			if test.err != "" {
+				require.ErrorContains(t, err, test.err)
+				require.ErrorContains(t, err, "secret 1")
+				assert.NotContains(t, err.Error(), "hidden")
+				return
+			}
+			require.NoError(t, err)
+			assert.Equal(t, test.key, string(keys[0]))
+		})
+	}
+}
+
+func TestResolvedSecretsStayOutOfTheConfiguration(t *testing.T) {
+	h, _ := provision(t, &Handler{})
+	dump, err := json.Marshal(h)
+	require.NoError(t, err)
+	assert.Contains(t, string(dump), "{env.TEST_SECRET}")
+	assert.NotContains(t, string(dump), testSecret)
+}
+
+func TestNoSecretIsAStartUpError(t *testing.T) {
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
+	defer cancel()
+	require.ErrorIs(t, new(Handler).Provision(ctx), errNoSecret)
+}

@@ -1,0 +1,155 @@
+package caddymodule
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/spool"
+)
+
+// errNoHandler is for an event that nothing took: Caddy would answer 200, and
+// ElevenLabs would count it as delivered.
+var errNoHandler = errors.New("no handler follows that takes the event: put reverse_proxy inside elevenlabs_webhook, or after it")
+
+// statusCodePlaceholder is set by reverse_proxy when the backend has answered,
+// also if the answer then ends as an error (handle_response, lb_retry_match).
+const statusCodePlaceholder = "http.reverse_proxy.status_code"
+
+// deliver hands the event on, and again while the upstream's connection fails
+// before it answers, and reports what became of it.
+func (h *Handler) deliver(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, e *event, body *spool.Body) error {
+	if h.proxy != nil {
+		proxy, after := h.proxy, next
+		next = caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+			return proxy.ServeHTTP(w, r, after)
+		})
+	}
+	e.setHeaders(r.Header)
+	setBody(r, body)
+	answer := &answerWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}}
+
+	attempts, err := h.attempt(answer, r, next, body)
+	if err == nil && answer.status == 0 && caddyhttp.GetVar(r.Context(), "unhandled") == true {
+		err = caddyhttp.Error(http.StatusInternalServerError, errNoHandler)
+	}
+	h.logDelivery(e, body, answer.status, attempts, err)
+	return err
+}
+
+// attempt calls next until it answers, or the retries are used up.
+func (h *Handler) attempt(w *answerWriter, r *http.Request, next caddyhttp.Handler, body *spool.Body) (attempts int, err error) {
+	if *h.Retries.Count == 0 {
+		return 1, next.ServeHTTP(w, r)
+	}
+	repl, _ := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+	// what follows may rewrite the request and add to the response: each attempt
+	// starts from the same ones
+	request, header := r.Clone(r.Context()), w.Header().Clone()
+	pause := time.Duration(h.Retries.Pause)
+	for attempts = 1; ; attempts++ {
+		repl.Delete(statusCodePlaceholder)
+		err = next.ServeHTTP(w, r)
+		_, answered := repl.Get(statusCodePlaceholder)
+		if attempts > *h.Retries.Count || w.status != 0 || answered || !connectionFailed(err) {
+			return attempts, err
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-r.Context().Done():
+			timer.Stop()
+			return attempts, err
+		}
+		pause *= pauseFactor
+
+		*r = *request.Clone(request.Context())
+		setBody(r, body)
+		clear(w.Header())
+		for name, values := range header {
+			w.Header()[name] = append([]string(nil), values...)
+		}
+	}
+}
+
+// connectionFailed reports whether an error of reverse_proxy says that no
+// connection brought an answer. A timeout (504) is not one: the backend may
+// still be at work.
+func connectionFailed(err error) bool {
+	handlerErr, ok := errors.AsType[caddyhttp.HandlerError](err)
+	return ok && (handlerErr.StatusCode == http.StatusBadGateway || handlerErr.StatusCode == http.StatusServiceUnavailable)
+}
+
+// setBody gives the request a fresh reader of the body, and its length. The
+// trailers go: the signature does not cover them.
+func setBody(r *http.Request, body *spool.Body) {
+	size := body.Size()
+	r.ContentLength = size
+	r.TransferEncoding = nil
+	r.Trailer = nil
+	r.Header.Set("Content-Length", strconv.FormatInt(size, 10))
+	r.Header.Del("Trailer")
+	r.Header.Del("Expect") // met: the body is here
+	r.GetBody = func() (io.ReadCloser, error) { return body.NewReader(), nil }
+	if size == 0 {
+		r.GetBody = func() (io.ReadCloser, error) { return http.NoBody, nil }
+	}
+	r.Body, _ = r.GetBody()
+}
+
+// logDelivery says what became of an event that was not accepted: ElevenLabs
+// keeps no log of it, and may not send it again.
+func (h *Handler) logDelivery(e *event, body *spool.Body, status, attempts int, err error) {
+	if err == nil && (status == 0 || isSuccess(status)) {
+		return
+	}
+	fields := []zap.Field{
+		zap.Object("event", e),
+		zap.Int64("bytes", body.Size()),
+		zap.Int("attempts", attempts),
+	}
+	if err != nil {
+		h.logger.Error("event not delivered", append(fields, zap.Error(err))...)
+		return
+	}
+	h.logger.Warn("event not accepted by the backend", append(fields, zap.Int("status", status))...)
+}
+
+// answerWriter holds the status contract: ElevenLabs counts 200 as success, and
+// nothing else.
+type answerWriter struct {
+	*caddyhttp.ResponseWriterWrapper
+	status int // the final status of what follows; 0 while there is none
+}
+
+func (w *answerWriter) WriteHeader(status int) {
+	if status >= http.StatusOK && w.status == 0 {
+		w.status = status
+	}
+	if isSuccess(status) {
+		status = http.StatusOK
+	}
+	w.ResponseWriterWrapper.WriteHeader(status)
+}
+
+func (w *answerWriter) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	return w.ResponseWriterWrapper.Write(p)
+}
+
+func (w *answerWriter) ReadFrom(r io.Reader) (int64, error) {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	return w.ResponseWriterWrapper.ReadFrom(r)
+}
+
+func isSuccess(status int) bool { return status >= 200 && status <= 299 }

@@ -1,0 +1,200 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap/zapcore"
+)
+
+// The status contract: any 2xx becomes exactly 200, everything else passes.
+func TestBackendsAnswerBecomes200OrPassesUnchanged(t *testing.T) {
+	for backend, client := range map[int]int{
+		200: 200, 201: 200, 202: 200, 203: 200, 204: 200, 205: 200, 206: 200, 226: 200, 299: 200,
+		301: 301, 302: 302, 304: 304, 307: 307, 400: 400, 401: 401, 404: 404, 408: 408, 413: 413, 429: 429,
+		500: 500, 502: 502, 503: 503, 504: 504, 599: 599,
+	} {
+		t.Run(strconv.Itoa(backend), func(t *testing.T) {
+			h, logs := provision(t, &Handler{})
+			calls := 0
+			res := serveWith(t, h, newRequest(transcript), caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+				calls++
+				w.Header().Set("X-Backend", "kept")
+				w.WriteHeader(backend)
+				_, _ = io.WriteString(w, "answer") // a 304 takes none
+				return nil
+			}))
+			require.NoError(t, res.err)
+			assert.Equal(t, client, res.Code)
+			assert.Equal(t, "kept", res.Header().Get("X-Backend"))
+			if backend != http.StatusNotModified {
+				assert.Equal(t, "answer", res.Body.String())
+			}
+			assert.Equal(t, 1, calls, "an answer is never repeated, whatever its code")
+			if client == 200 {
+				assert.Zero(t, logs.Len())
+			} else {
+				require.Equal(t, 1, logs.Len())
+				assert.Equal(t, int64(backend), logs.All()[0].ContextMap()["status"])
+				assert.Equal(t, "conv_1", logs.All()[0].ContextMap()["event"].(map[string]any)["conversation_id"])
+			}
+		})
+	}
+}
+
+// statuses is a ResponseWriter that knows of informational answers.
+type statuses struct {
+	http.ResponseWriter
+	written []int
+}
+
+func (s *statuses) WriteHeader(status int) { s.written = append(s.written, status) }
+
+func TestInformationalAnswersAreNotFinal(t *testing.T) {
+	client := new(statuses)
+	w := &answerWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: client}}
+	w.WriteHeader(http.StatusEarlyHints)
+	assert.Zero(t, w.status)
+	w.WriteHeader(http.StatusAccepted)
+	assert.Equal(t, http.StatusAccepted, w.status)
+	assert.Equal(t, []int{103, 200}, client.written)
+}
+
+func TestAnswersWithoutWriteHeaderAre200(t *testing.T) {
+	for name, write := range map[string]func(http.ResponseWriter){
+		"Write":    func(w http.ResponseWriter) { _, _ = io.WriteString(w, "ok") },
+		"ReadFrom": func(w http.ResponseWriter) { _, _ = w.(io.ReaderFrom).ReadFrom(http.NoBody) },
+		"nothing":  func(http.ResponseWriter) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, _ := provision(t, &Handler{})
+			calls := 0
+			res := serveWith(t, h, newRequest(transcript), caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+				calls++
+				write(w)
+				if name == "nothing" {
+					return nil
+				}
+				return caddyhttp.Error(http.StatusBadGateway, errors.New("broke off"))
+			}))
+			assert.Equal(t, 200, res.Code)
+			assert.Equal(t, 1, calls, "nothing is repeated once something is written")
+		})
+	}
+}
+
+// Caddy answers 200 where no handler follows: the event would be lost in silence.
+func TestEventsThatNothingTakesAreAFault(t *testing.T) {
+	h, logs := provision(t, &Handler{})
+	res := serveWith(t, h, newRequest(transcript), caddyhttp.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+		caddyhttp.SetVar(r.Context(), "unhandled", true) // as the end of Caddy's chain does
+		return nil
+	}))
+	assert.Equal(t, 500, res.status())
+	require.ErrorIs(t, res.err, errNoHandler)
+	assert.Equal(t, zapcore.ErrorLevel, logs.All()[0].Level)
+}
+
+func TestEventsAreHandedOnAgainWhileTheConnectionFails(t *testing.T) {
+	refused := caddyhttp.Error(http.StatusBadGateway, errors.New("dial: connection refused"))
+	tests := []struct {
+		name   string
+		fails  int
+		err    error
+		count  int
+		calls  int
+		status int
+	}{
+		{"502 once", 1, refused, 3, 2, 200},
+		{"502 as often as there are retries", 3, refused, 3, 4, 200},
+		{"502 once more than that", 4, refused, 3, 4, 502},
+		{"503, no upstream", 1, caddyhttp.Error(http.StatusServiceUnavailable, errors.New("no upstreams")), 3, 2, 200},
+		{"retries 0", 1, refused, 0, 1, 502},
+		{"timeout", 1, caddyhttp.Error(http.StatusGatewayTimeout, errors.New("timeout")), 3, 1, 504},
+		{"error route of the backend's own", 1, caddyhttp.Error(http.StatusNotFound, errors.New("not found")), 3, 1, 404},
+		{"an error that is no HandlerError", 1, errors.New("oops"), 3, 1, 200},
+	}
+	for _, test := range tests {
+		for _, memory := range []int64{0, 1} { // small and spilled
+			t.Run(test.name, func(t *testing.T) {
+				h, logs := provision(t, &Handler{MemoryBuffer: memory, Retries: Retries{Count: &test.count}})
+				calls := 0
+				res := serveWith(t, h, newRequest(transcript), caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+					if calls++; calls <= test.fails {
+						return test.err
+					}
+					w.WriteHeader(http.StatusAccepted)
+					return nil
+				}))
+				assert.Equal(t, test.calls, calls)
+				assert.Equal(t, test.status, res.status())
+				assert.Equal(t, transcript, string(res.upstreamBody), "the last attempt saw the whole body")
+				if test.status != 200 {
+					require.Equal(t, 1, logs.Len())
+					assert.Equal(t, int64(test.calls), logs.All()[0].ContextMap()["attempts"])
+				}
+			})
+		}
+	}
+}
+
+// reverse_proxy's handle_response and lb_retry_match end an answer of the
+// backend as an error too.
+func TestAnswersThatEndAsErrorsAreNotRepeated(t *testing.T) {
+	h, _ := provision(t, &Handler{})
+	calls := 0
+	res := serveWith(t, h, newRequest(transcript), caddyhttp.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
+		calls++
+		r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer).Set(statusCodePlaceholder, 503)
+		return caddyhttp.Error(http.StatusServiceUnavailable, errors.New("handled"))
+	}))
+	assert.Equal(t, 503, res.status())
+	assert.Equal(t, 1, calls)
+}
+
+func TestEachAttemptStartsFromTheSameRequestAndResponse(t *testing.T) {
+	h, _ := provision(t, &Handler{})
+	calls := 0
+	r := newRequest(transcript)
+	r.Header.Set("X-Kept", "1")
+	res := serveWith(t, h, r, caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		calls++
+		assert.Equal(t, "/webhooks/elevenlabs", r.URL.Path)
+		assert.Equal(t, http.MethodPost, r.Method)
+		assert.Equal(t, []string{"1"}, r.Header.Values("X-Kept"))
+		assert.Equal(t, "true", r.Header.Get("X-ElevenLabs-Verified"))
+		assert.Empty(t, w.Header().Values("X-Added"))
+		r.URL.Path, r.Method = "/rewritten", http.MethodPut
+		r.Header.Add("X-Kept", "2")
+		w.Header().Add("X-Added", "1")
+		if calls < 4 {
+			return caddyhttp.Error(http.StatusBadGateway, errors.New("refused"))
+		}
+		return nil
+	}))
+	require.NoError(t, res.err)
+	assert.Equal(t, 4, calls)
+	assert.Equal(t, []string{"1"}, res.Header().Values("X-Added"))
+}
+
+func TestRetriesEndWhenTheClientLeaves(t *testing.T) {
+	h, _ := provision(t, &Handler{Retries: Retries{Pause: caddy.Duration(time.Hour)}})
+	ctx, leave := context.WithCancel(context.Background())
+	calls := 0
+	res := serveWith(t, h, newRequest(transcript).WithContext(ctx), caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error {
+		calls++
+		leave()
+		return caddyhttp.Error(http.StatusBadGateway, errors.New("refused"))
+	}))
+	assert.Equal(t, 502, res.status())
+	assert.Equal(t, 1, calls)
+}
