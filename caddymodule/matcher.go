@@ -29,8 +29,9 @@ func init() {
 // that stand before `method` in Caddy's order). Use it in the same `handle` or
 // `route` block as the handler, on directives that come after it.
 //
-// In CEL expressions there is a function of the same name:
-// `elevenlabs_event('post_call_audio', 'post_call_transcription')`.
+// In CEL expressions there is a function of the same name, with one type or
+// more: `elevenlabs_event('post_call_audio', 'post_call_transcription')`. For
+// any verified event write `{http.elevenlabs.verified} == 'true'` there.
 type MatchEvent []string
 
 // CaddyModule returns the Caddy module information.

@@ -89,7 +89,7 @@ func (h *Handler) check() (option string, err error) {
 		return "source_ips", err
 	}
 	if err := spool.CheckDir(h.SpoolDir); err != nil {
-		return "spool_dir", fmt.Errorf("a temporary file cannot be made: %w", errors.Unwrap(err))
+		return "spool_dir", fmt.Errorf("a temporary file cannot be made: %w", err)
 	}
 	return "", nil
 }

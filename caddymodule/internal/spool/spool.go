@@ -151,7 +151,7 @@ func (b *Body) keep(n int) error {
 	switch {
 	case b.file == nil && b.size > b.limits.Memory:
 		if err := b.create(); err != nil {
-			return err
+			return fmt.Errorf("%w: %w", ErrStorage, err)
 		}
 		return b.flush()
 	case b.file != nil && len(block)+n == cap(block):
@@ -166,7 +166,7 @@ func (b *Body) keep(n int) error {
 func (b *Body) create() error {
 	file, err := os.CreateTemp(b.limits.Dir, "elevenlabs-webhook-*") // mode 0600
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrStorage, err)
+		return err
 	}
 	b.file = file
 	b.linked = os.Remove(file.Name()) != nil
@@ -245,5 +245,5 @@ func (b *Body) Close() {
 func CheckDir(dir string) error {
 	b := &Body{limits: Limits{Dir: dir}}
 	defer b.Close()
-	return b.create()
+	return b.create() // os says which folder, and why
 }

@@ -182,7 +182,7 @@ func TestStorageFailuresAreOurs(t *testing.T) {
 	require.ErrorIs(t, err, ErrStorage)
 	require.ErrorIs(t, err, os.ErrNotExist)
 	require.Zero(t, Held())
-	require.ErrorIs(t, CheckDir(limits.Dir), ErrStorage)
+	require.ErrorIs(t, CheckDir(limits.Dir), os.ErrNotExist)
 
 	dir := t.TempDir()
 	require.NoError(t, CheckDir(dir))

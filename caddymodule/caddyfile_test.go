@@ -1,0 +1,173 @@
+package caddymodule
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	_ "github.com/caddyserver/caddy/v2/modules/standard"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func adapt(text string) (string, error) {
+	config, _, err := caddyconfig.GetAdapter("caddyfile").Adapt([]byte(text), map[string]any{"filename": "Caddyfile"})
+	if err != nil {
+		return "", err
+	}
+	var indented bytes.Buffer
+	err = json.Indent(&indented, config, "", "\t")
+	return indented.String(), err
+}
+
+// Each golden file is a Caddyfile, a line of hyphens, and the JSON that it
+// adapts to. The JSON must then provision.
+func TestCaddyfilesAdaptToTheGoldenJSON(t *testing.T) {
+	files, err := filepath.Glob("testdata/caddyfile/*.caddyfiletest")
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			content, err := os.ReadFile(file)
+			require.NoError(t, err)
+			input, want, found := strings.Cut(string(content), "----------\n")
+			require.True(t, found)
+			got, err := adapt(input)
+			require.NoError(t, err)
+			assert.Equal(t, strings.TrimSpace(want), got)
+			assert.NotContains(t, got, testSecret)
+
+			var config caddy.Config
+			require.NoError(t, caddy.StrictUnmarshalJSON([]byte(got), &config))
+			require.NoError(t, caddy.Validate(&config))
+		})
+	}
+}
+
+func TestBadCaddyfilesNameTheLineAndTheOption(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "missing")
+	const secret = "secret {env.TEST_SECRET}"
+	tests := []struct {
+		name, options string
+		line          string
+		err           []string
+	}{
+		{"no secret", "max_size 1MiB", "3", []string{"secret: at least one is required"}},
+		{"no block content", "", "3", []string{"secret: at least one is required"}},
+		{"secret without value", "secret", "4", []string{"argument count"}},
+		{"secret empty", `secret ""`, "4", []string{"secret: at least one is required"}},
+		{"secret of three words", "secret a b c", "4", []string{"argument count"}},
+		{"secret name not ASCII", "secret {env.TEST_SECRET} schlüssel", "4", []string{"secret", "printable ASCII"}},
+		{"max_size negative", secret + "\nmax_size -1", "5", []string{"max_size", "not a size"}},
+		{"max_size zero", secret + "\nmax_size 0", "5", []string{"max_size", "greater than zero"}},
+		{"max_size a word", secret + "\nmax_size big", "5", []string{"max_size", "not a size"}},
+		{"max_size missing", secret + "\nmax_size", "5", []string{"argument count"}},
+		{"max_size above all numbers", secret + "\nmax_size 9999999TiB", "5", []string{"max_size", "too large"}},
+		{"memory_buffer zero", secret + "\nmemory_buffer 0MB", "5", []string{"memory_buffer", "greater than zero"}},
+		{"memory_buffer above max_size", secret + "\nmemory_buffer 2MiB\nmax_size 1MiB", "5", []string{"memory_buffer", "max_size"}},
+		{"memory_buffer above max_size, other order", secret + "\nmax_size 1MiB\nmemory_buffer 2MiB", "6", []string{"memory_buffer", "max_size"}},
+		{"memory_buffer above the default max_size", secret + "\nmemory_buffer 101MiB", "5", []string{"memory_buffer", "max_size"}},
+		{"spool_limit zero", secret + "\nspool_limit 0", "5", []string{"spool_limit", "greater than zero"}},
+		{"spool_dir missing", secret + "\nspool_dir " + missing, "5", []string{"spool_dir", missing}},
+		{"read_timeout zero", secret + "\nread_timeout 0s", "5", []string{"read_timeout", "greater than zero"}},
+		{"read_timeout negative", secret + "\nread_timeout -1s", "5", []string{"read_timeout", "greater than zero"}},
+		{"read_timeout without unit", secret + "\nread_timeout 60", "5", []string{"read_timeout", "missing unit"}},
+		{"tolerance zero", secret + "\ntolerance 0s", "5", []string{"tolerance", "greater than zero"}},
+		{"tolerance future zero", secret + "\ntolerance 30m 0s", "5", []string{"tolerance", "greater than zero"}},
+		{"tolerance of three", secret + "\ntolerance 1m 2m 3m", "5", []string{"argument count"}},
+		{"source_ips unknown region", secret + "\nsource_ips us mars", "5", []string{"source_ips", `"mars"`, "singapore_residency"}},
+		{"source_ips bad CIDR", secret + "\nsource_ips 10.0.0.0/33", "5", []string{"source_ips", "10.0.0.0/33"}},
+		{"source_ips empty", secret + "\nsource_ips", "5", []string{"argument count"}},
+		{"events empty", secret + "\nevents", "5", []string{"argument count"}},
+		{"retries a word", secret + "\nretries many", "5", []string{"retries", "many"}},
+		{"retries negative", secret + "\nretries -1", "5", []string{"retries", "0 to 10"}},
+		{"retries too many", secret + "\nretries 11", "5", []string{"retries", "0 to 10"}},
+		{"retries pause zero", secret + "\nretries 3 0s", "5", []string{"retries", "greater than zero"}},
+		{"allow_http with a value", secret + "\nallow_http yes", "5", []string{"argument count"}},
+		{"unknown", secret + "\nmax_sise 1MiB", "5", []string{`unrecognized subdirective "max_sise"`}},
+		{"repeated", secret + "\nmax_size 1MiB\nmax_size 1MiB", "6", []string{"max_size is set twice"}},
+		{"reverse_proxy repeated", secret + "\nreverse_proxy a:1\nreverse_proxy b:1", "6", []string{"reverse_proxy is set twice"}},
+		{"reverse_proxy's own errors", secret + "\nreverse_proxy a:1 {\nnonsense\n}", "6", []string{"nonsense"}},
+		{"a block where none belongs", secret + "\nevents a {\nb\n}", "", []string{"events takes no block"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := adapt(":80 {\n\troute {\n\t\televenlabs_webhook {\n" + test.options + "\n}\n}\n}\n")
+			require.Error(t, err)
+			if test.line != "" {
+				assert.Contains(t, err.Error(), "Caddyfile:"+test.line)
+			}
+			for _, part := range test.err {
+				assert.Contains(t, err.Error(), part)
+			}
+		})
+	}
+	_, err := adapt(":80 {\n\televenlabs_webhook /path wrong\n}\n")
+	require.ErrorContains(t, err, "Caddyfile:2")
+}
+
+func TestBadJSONNamesTheOption(t *testing.T) {
+	negative := -1
+	secrets := []Secret{{Value: "{env.TEST_SECRET}"}}
+	for option, h := range map[string]*Handler{
+		"secret":        {},
+		"max_size":      {Secrets: secrets, MaxSize: -1},
+		"memory_buffer": {Secrets: secrets, MemoryBuffer: 2, MaxSize: 1},
+		"spool_limit":   {Secrets: secrets, SpoolLimit: -1},
+		"spool_dir":     {Secrets: secrets, SpoolDir: "/nonexistent/folder"},
+		"read_timeout":  {Secrets: secrets, ReadTimeout: -1},
+		"tolerance":     {Secrets: secrets, Tolerance: Tolerance{Future: -1}},
+		"source_ips":    {Secrets: secrets, SourceIPs: []string{"mars"}},
+		"retries":       {Secrets: secrets, Retries: Retries{Count: &negative}},
+	} {
+		require.ErrorContains(t, h.Validate(), option+": ", option)
+	}
+}
+
+func TestDefaultMemoryBufferIsClampedToMaxSize(t *testing.T) {
+	h, _ := provision(t, &Handler{MaxSize: 1000})
+	assert.Equal(t, int64(1000), h.MemoryBuffer)
+	require.NoError(t, h.Validate())
+}
+
+func TestDefaultsAreThoseOfTheDocumentation(t *testing.T) {
+	h := new(Handler)
+	h.setDefaults()
+	defaults, err := json.Marshal(h)
+	require.NoError(t, err)
+	assert.JSONEq(t, `{
+		"tolerance": {"past": 1800000000000, "future": 300000000000},
+		"max_size": 104857600, "memory_buffer": 1048576, "spool_limit": 1073741824,
+		"read_timeout": 60000000000, "retries": {"count": 3, "pause": 100000000}
+	}`, string(defaults))
+}
+
+func TestHandlerUnmarshalsWithoutTheDirectivesHelper(t *testing.T) {
+	h := new(Handler)
+	require.NoError(t, h.UnmarshalCaddyfile(caddyfile.NewTestDispenser(`elevenlabs_webhook {
+		secret {env.TEST_SECRET} production
+		reverse_proxy localhost:3000
+	}`)))
+	assert.Equal(t, []Secret{{"{env.TEST_SECRET}", "production"}}, h.Secrets)
+	assert.JSONEq(t, `{"upstreams": [{"dial": "localhost:3000"}]}`, string(h.ReverseProxyRaw))
+}
+
+func TestReverseProxyTakesNoOtherHandlersOptions(t *testing.T) {
+	err := caddy.Validate(configOf(t, `{"secrets": [{"value": "{env.TEST_SECRET}"}], "reverse_proxy": {"body": "hello"}}`))
+	require.ErrorContains(t, err, "reverse_proxy")
+}
+
+func configOf(t testing.TB, handler string) *caddy.Config {
+	t.Helper()
+	var config caddy.Config
+	require.NoError(t, json.Unmarshal([]byte(`{"apps": {"http": {"servers": {"s": {"routes": [{"handle": [
+		`+strings.Replace(handler, "{", `{"handler": "elevenlabs_webhook", `, 1)+`
+	]}]}}}}}`), &config))
+	return &config
+}

@@ -1,0 +1,79 @@
+package caddymodule
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"testing"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/envelope"
+)
+
+// matches runs the matcher, by its JSON, and the same by CEL where CEL has it.
+func matches(t *testing.T, types []string, r *http.Request) bool {
+	t.Helper()
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
+	defer cancel()
+	matcher := MatchEvent(types)
+	got, err := matcher.MatchWithError(r)
+	require.NoError(t, err)
+
+	if len(types) > 0 {
+		list, err := json.Marshal(types)
+		require.NoError(t, err)
+		expression := &caddyhttp.MatchExpression{Expr: "elevenlabs_event(" + string(list[1:len(list)-1]) + ")"}
+		require.NoError(t, expression.Provision(ctx))
+		byCEL, err := expression.MatchWithError(r)
+		require.NoError(t, err)
+		assert.Equal(t, got, byCEL, "the CEL function")
+	}
+	return got
+}
+
+func TestMatcherIsTrueForVerifiedEventsOfTheTypeOnly(t *testing.T) {
+	audio := envelope.Fields{Type: "post_call_audio"}
+	tests := []struct {
+		name  string
+		event *event // nil: the request did not pass the handler
+		types []string
+		want  bool
+	}{
+		{"the type", &event{verified: true, envelope: audio}, []string{"post_call_audio"}, true},
+		{"one of the types", &event{verified: true, envelope: audio}, []string{"voice_removed", "post_call_audio"}, true},
+		{"any type", &event{verified: true, envelope: audio}, []string{}, true},
+		{"any type, none known", &event{verified: true}, []string{}, true},
+		{"another type", &event{verified: true, envelope: audio}, []string{"voice_removed"}, false},
+		{"another case", &event{verified: true, envelope: audio}, []string{"POST_CALL_AUDIO"}, false},
+		{"refused", &event{rejection: "signature_mismatch", envelope: audio}, []string{"post_call_audio"}, false},
+		{"refused, any type", &event{rejection: "signature_mismatch", envelope: audio}, []string{}, false},
+		{"not verified yet", &event{}, []string{}, false},
+		{"no handler", nil, []string{}, false},
+		{"no handler, a type", nil, []string{"post_call_audio"}, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			r := requestOf(&response{event: test.event})
+			if test.event == nil {
+				caddyhttp.SetVar(r.Context(), eventVar, "true") // as a config could with vars
+			}
+			assert.Equal(t, test.want, matches(t, test.types, r))
+		})
+	}
+}
+
+func TestMatcherTakesNoBlock(t *testing.T) {
+	var m MatchEvent
+	require.ErrorContains(t, m.UnmarshalCaddyfile(caddyfile.NewTestDispenser("elevenlabs_event {\nx\n}")), "blocks are not supported")
+}
+
+func TestMatcherRefusesOtherThanStringsInCEL(t *testing.T) {
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
+	defer cancel()
+	require.Error(t, (&caddyhttp.MatchExpression{Expr: "elevenlabs_event(1)"}).Provision(ctx))
+}
