@@ -1,0 +1,404 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/quic-go/quic-go/http3"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
+)
+
+const (
+	secret     = "wsec_end_to_end"
+	transcript = `{"type":"post_call_transcription","event_timestamp":1739537297,"data":{"agent_id":"agent_1","conversation_id":"conv_1"}}`
+	patience   = 20 * time.Second
+)
+
+// binary is the server under test: built here, or the one that the variable
+// TEST_BINARY names, such as one built by build.sh.
+var binary = os.Getenv("TEST_BINARY")
+
+// dataDir holds Caddy's certificate authority, which all servers share.
+var dataDir string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "xcaddy-test-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		defer os.RemoveAll(dir)
+		dataDir = filepath.Join(dir, "data")
+		if binary == "" {
+			binary = filepath.Join(dir, "caddy")
+			build := exec.Command("go", "build", "-o", binary, ".")
+			build.Stderr = os.Stderr
+			if err := build.Run(); err != nil {
+				fmt.Fprintln(os.Stderr, "building the server:", err)
+				return 1
+			}
+		}
+		return m.Run()
+	}())
+}
+
+// server is a running Caddy.
+type server struct {
+	t       testing.TB
+	command *exec.Cmd
+	done    chan struct{} // closed when the process has ended
+	address string        // of the site
+	admin   string
+	spool   string // TMPDIR
+	log     *lockedBuffer
+	file    string // the Caddyfile
+	idle    int    // goroutines after the start
+}
+
+type lockedBuffer struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buffer.String()
+}
+
+func freePort(t testing.TB) int {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	return listener.Addr().(*net.TCPAddr).Port
+}
+
+// site is a Caddyfile with a site on $ADDRESS over TLS.
+func site(body string) string {
+	return "https://$ADDRESS {\n\ttls internal\n" + body + "\n}\n"
+}
+
+// webhook is the site's usual content: the handler in front of a backend.
+func webhook(backend, options string) string {
+	return site(fmt.Sprintf(`
+		handle /webhooks/elevenlabs {
+			elevenlabs_webhook {
+				secret {env.WEBHOOK_SECRET} end-to-end
+				%s
+				reverse_proxy %s
+			}
+		}`, options, backend))
+}
+
+// start runs a server. In the Caddyfile, $ADDRESS is that of the site. What the
+// text begins with in braces is added to the global options.
+func start(t testing.TB, caddyfile string) *server {
+	t.Helper()
+	dir := t.TempDir()
+	s := &server{
+		t: t, done: make(chan struct{}), log: new(lockedBuffer),
+		address: "localhost:" + strconv.Itoa(freePort(t)),
+		admin:   "127.0.0.1:" + strconv.Itoa(freePort(t)),
+		spool:   filepath.Join(dir, "spool"),
+		file:    filepath.Join(dir, "Caddyfile"),
+	}
+	require.NoError(t, os.Mkdir(s.spool, 0o700))
+	s.write(caddyfile)
+	s.command = exec.Command(binary, "run", "--config", s.file)
+	s.command.Env = append(os.Environ(), "TMPDIR="+s.spool, "WEBHOOK_SECRET="+secret,
+		"XDG_DATA_HOME="+dataDir, "XDG_CONFIG_HOME="+dir)
+	s.command.Stderr = s.log
+	require.NoError(t, s.command.Start())
+	go func() {
+		defer close(s.done)
+		_ = s.command.Wait()
+	}()
+	t.Cleanup(s.stop)
+
+	s.eventually("the server to serve", func() bool {
+		select {
+		case <-s.done:
+			require.Fail(t, "the server ended", s.log.String())
+		default:
+		}
+		conn, err := tls.Dial("tcp", s.address, &tls.Config{InsecureSkipVerify: true})
+		if err == nil {
+			conn.Close()
+			return true
+		}
+		return strings.Contains(err.Error(), "first record does not look like a TLS handshake") // a site without
+	})
+	s.idle = s.goroutines("")
+	return s
+}
+
+func (s *server) write(caddyfile string) {
+	s.t.Helper()
+	globals := ""
+	if rest, found := strings.CutPrefix(caddyfile, "{\n"); found {
+		globals, caddyfile, _ = strings.Cut(rest, "\n}\n")
+	}
+	caddyfile = "{\n\tadmin " + s.admin + "\n\tpersist_config off\n\tskip_install_trust\n\tauto_https disable_redirects\n" +
+		globals + "\n}\n" + strings.ReplaceAll(caddyfile, "$ADDRESS", s.address)
+	require.NoError(s.t, os.WriteFile(s.file, []byte(caddyfile), 0o600))
+}
+
+func (s *server) reload(caddyfile string) {
+	s.t.Helper()
+	s.write(caddyfile)
+	reload := exec.Command(binary, "reload", "--force", "--config", s.file, "--address", s.admin)
+	reload.Env = append(os.Environ(), "XDG_DATA_HOME="+dataDir, "XDG_CONFIG_HOME="+s.spool+"/..")
+	output, err := reload.CombinedOutput()
+	require.NoError(s.t, err, "%s", output)
+}
+
+func (s *server) stop() {
+	_ = s.command.Process.Signal(os.Interrupt)
+	select {
+	case <-s.done:
+	case <-time.After(patience):
+		_ = s.command.Process.Kill()
+		<-s.done
+		s.t.Error("the server did not stop")
+	}
+	if s.t.Failed() {
+		for line := range strings.Lines(s.log.String()) {
+			if strings.Contains(line, `"logger":"http.handlers`) || !strings.HasPrefix(line, "{") {
+				s.t.Log(line)
+			}
+		}
+	}
+}
+
+func (s *server) eventually(what string, condition func() bool) {
+	s.t.Helper()
+	require.Eventually(s.t, condition, patience, 50*time.Millisecond, "waiting for %s", what)
+}
+
+func (s *server) get(path string) string {
+	s.t.Helper()
+	response, err := http.Get("http://" + s.admin + path)
+	require.NoError(s.t, err)
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	require.NoError(s.t, err)
+	return string(body)
+}
+
+// goroutines counts those with a text in their stacks, but for those of idle
+// connections to the backend.
+func (s *server) goroutines(text string) (count int) {
+	for stack := range strings.SplitSeq(s.get("/debug/pprof/goroutine?debug=2"), "\n\n") {
+		if strings.Contains(stack, text) && !strings.Contains(stack, "http.(*persistConn)") {
+			count++
+		}
+	}
+	return count
+}
+
+// requireNothingLeft waits until no request is in the handler, no temporary
+// file exists, named or not, and about as many goroutines run as at the start.
+func (s *server) requireNothingLeft() {
+	s.t.Helper()
+	http.DefaultClient.CloseIdleConnections()
+	s.eventually("goroutines to end", func() bool {
+		return s.goroutines("caddy-elevenlabs/caddymodule.") == 0 && s.goroutines("") <= s.idle+5
+	})
+	names, err := os.ReadDir(s.spool)
+	require.NoError(s.t, err)
+	require.Empty(s.t, names)
+	open, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", s.command.Process.Pid))
+	for _, descriptor := range open {
+		target, _ := os.Readlink(descriptor)
+		require.NotContains(s.t, target, "elevenlabs-webhook", "an open temporary file")
+	}
+}
+
+var peakLine = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
+
+// peakMemory returns the process's peak resident memory in MiB, or 0 where the
+// system does not tell.
+func (s *server) peakMemory() int {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.command.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	kib, err := strconv.Atoi(string(peakLine.FindSubmatch(status)[1]))
+	require.NoError(s.t, err)
+	return kib >> 10
+}
+
+func (s *server) resetPeakMemory() {
+	_ = os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", s.command.Process.Pid), []byte("5"), 0o200)
+}
+
+func (s *server) tlsConfig() *tls.Config {
+	root, err := os.ReadFile(filepath.Join(dataDir, "caddy/pki/authorities/local/root.crt"))
+	require.NoError(s.t, err)
+	pool := x509.NewCertPool()
+	require.True(s.t, pool.AppendCertsFromPEM(root))
+	return &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+}
+
+// client speaks one version of HTTP, over verified TLS.
+func (s *server) client(proto string) *http.Client {
+	var transport http.RoundTripper
+	switch proto {
+	case "HTTP/1.1":
+		config := s.tlsConfig()
+		config.NextProtos = []string{"http/1.1"}
+		t := &http.Transport{TLSClientConfig: config}
+		s.t.Cleanup(t.CloseIdleConnections)
+		transport = t
+	case "HTTP/2.0":
+		t := &http.Transport{TLSClientConfig: s.tlsConfig(), ForceAttemptHTTP2: true}
+		s.t.Cleanup(t.CloseIdleConnections)
+		transport = t
+	case "HTTP/3.0":
+		t := &http3.Transport{TLSClientConfig: s.tlsConfig()}
+		s.t.Cleanup(func() { t.Close() })
+		transport = t
+	}
+	return &http.Client{Transport: transport, Timeout: 3 * patience, CheckRedirect: func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse
+	}}
+}
+
+var protocols = []string{"HTTP/1.1", "HTTP/2.0", "HTTP/3.0"}
+
+// event makes a request with a genuine event, signed now.
+func (s *server) event(body []byte) *http.Request {
+	return s.signed(body, secret, time.Now())
+}
+
+func (s *server) signed(body []byte, key string, at time.Time) *http.Request {
+	request, err := http.NewRequestWithContext(context.Background(), http.MethodPost, "https://"+s.address+"/webhooks/elevenlabs", bytes.NewReader(body))
+	require.NoError(s.t, err)
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set(signature.HeaderName, signature.Sign([]byte(key), at, body))
+	return request
+}
+
+// chunked takes the request's length away, as ElevenLabs does with audio.
+func chunked(request *http.Request) *http.Request {
+	request.ContentLength = -1
+	request.Body = io.NopCloser(io.MultiReader(request.Body)) // hide the length
+	request.GetBody = nil
+	return request
+}
+
+// answer is a response, read.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+	proto  string
+}
+
+func send(t testing.TB, client *http.Client, request *http.Request) answer {
+	t.Helper()
+	got, err := try(client, request)
+	require.NoError(t, err)
+	return got
+}
+
+func try(client *http.Client, request *http.Request) (answer, error) {
+	response, err := client.Do(request)
+	if err != nil {
+		return answer{}, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	return answer{response.StatusCode, response.Header, string(body), response.Proto}, err
+}
+
+// delivery is a request as the backend got it.
+type delivery struct {
+	path     string
+	header   http.Header
+	length   int64
+	encoding []string
+	digest   string
+}
+
+// backend records what reaches it.
+type backend struct {
+	*httptest.Server
+	mu         sync.Mutex
+	deliveries []delivery
+	status     int
+}
+
+func newBackend(t testing.TB) *backend {
+	b := &backend{status: http.StatusOK}
+	b.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		digest := sha256.New()
+		_, err := io.Copy(digest, r.Body)
+		if !assert.NoError(t, err, "the backend reads a whole body") {
+			return
+		}
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.deliveries = append(b.deliveries, delivery{r.URL.Path, r.Header, r.ContentLength, r.TransferEncoding, hex.EncodeToString(digest.Sum(nil))})
+		w.WriteHeader(b.status)
+	}))
+	t.Cleanup(b.Close)
+	return b
+}
+
+func (b *backend) address() string { return b.Listener.Addr().String() }
+
+// take returns what has come, and forgets it.
+func (b *backend) take() []delivery {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	taken := b.deliveries
+	b.deliveries = nil
+	return taken
+}
+
+func digestOf(body []byte) string {
+	digest := sha256.Sum256(body)
+	return hex.EncodeToString(digest[:])
+}
+
+// audio is a post_call_audio event of about n bytes, full_audio first.
+func audio(n int) []byte {
+	var b bytes.Buffer
+	b.Grow(n + 200)
+	b.WriteString(`{"type":"post_call_audio","event_timestamp":1739537319,"data":{"full_audio":"`)
+	for i := 0; b.Len() < n; i++ {
+		fmt.Fprintf(&b, "%08x", i)
+	}
+	b.WriteString(`","agent_id":"agent_1","conversation_id":"conv_1"}}`)
+	return b.Bytes()
+}
