@@ -2,32 +2,6 @@ package envelope
 
 import "bytes"
 
-// Scanner reads an envelope from a body that is written to it in pieces. The
-// zero value is ready. It is for one goroutine.
-//
-// Wherever encoding/json can read the body, the answer is the same as its: names
-// are compared exactly, once their escapes are resolved, and of a name that
-// stands twice the last counts. The exception is what stands after Done became
-// true. RFC 8259, section 4, calls repeated names unpredictable; ElevenLabs
-// sends none.
-//
-// A known type reports only the ids that its events have, so that the answer
-// does not depend on the order of names.
-type Scanner struct {
-	state  state
-	inData bool  // the object being read is data, not the top-level one
-	field  field // the one whose value comes
-	depth  int   // of nested values being skipped
-
-	seen   set // fields whose name stood in the object, with their value complete
-	values [fieldCount]text
-	name   text
-	target *text // where the string being read goes; nil to skip it
-
-	escape  uint8 // in a string: 0, or 1 after a backslash, or 2 to 5 in \uXXXX
-	escaped rune  // the value of the digits so far
-}
-
 type state uint8
 
 const (
@@ -38,8 +12,9 @@ const (
 	beforeColon
 	beforeValue
 	inString  // a string value, read or skipped
-	inLiteral // a number, true, false or null
-	inNested  // an object or array that is skipped,
+	inNumber
+	inWord   // true, false or null
+	inNested // an object or array that is skipped,
 	inNestedString
 	afterValue
 	closed // the top-level object has ended
@@ -71,70 +46,6 @@ func (t *text) usable() []byte {
 		return nil
 	}
 	return t.bytes[:t.length]
-}
-
-// Reset makes the Scanner ready for another body.
-func (s *Scanner) Reset() {
-	s.state, s.inData, s.depth, s.seen, s.escape = beforeTop, false, 0, 0, 0
-	for i := range s.values {
-		s.values[i].reset()
-	}
-}
-
-// Done reports whether nothing that follows can change the answer: all that the
-// type can have was found, or the object has ended, or the body is not JSON.
-func (s *Scanner) Done() bool { return s.state >= closed }
-
-// Fields returns what was found. It is empty unless Done.
-func (s *Scanner) Fields() Fields {
-	if s.state != closed && s.state != complete {
-		return Fields{}
-	}
-	typ := s.values[fieldType].usable()
-	possible, known := typeIDs[string(typ)]
-	if !known {
-		possible = ids
-	}
-	value := func(f field) string {
-		if ids&f.set() != 0 && possible&f.set() == 0 {
-			return ""
-		}
-		return string(s.values[f].usable())
-	}
-	return Fields{
-		Type:           string(typ),
-		EventTimestamp: value(fieldTimestamp),
-		ConversationID: value(fieldConversation),
-		AgentID:        value(fieldAgent),
-		RequestID:      value(fieldRequest),
-		VoiceID:        value(fieldVoice),
-	}
-}
-
-// Write reads a piece of the body. It never fails, and keeps nothing of p.
-func (s *Scanner) Write(p []byte) (int, error) {
-	for i := 0; i < len(p) && !s.Done(); {
-		switch s.state {
-		case inNested:
-			i += s.skipNested(p[i:])
-		case inName:
-			i += s.readString(p[i:], beforeColon)
-		case inString:
-			if s.target != nil {
-				i += s.readString(p[i:], afterValue)
-			} else {
-				i += s.skipString(p[i:], afterValue)
-			}
-		case inNestedString:
-			i += s.skipString(p[i:], inNested)
-		case inLiteral:
-			i += s.readLiteral(p[i:])
-		default:
-			s.readStructure(p[i])
-			i++
-		}
-	}
-	return len(p), nil
 }
 
 // readStructure takes one byte between strings and literals.
@@ -208,9 +119,14 @@ func (s *Scanner) beginValue(c byte) {
 			s.target = &s.values[fieldTimestamp]
 			s.target.add(c)
 		}
-		s.state = inLiteral
-	case c == 't' || c == 'f' || c == 'n':
-		s.state = inLiteral
+		s.number = minus
+		if c != '-' {
+			s.number = minus.next(c)
+		}
+		s.state = inNumber
+	case words[c] != "":
+		s.word = words[c]
+		s.state = inWord
 	default:
 		s.state = broken
 	}
@@ -348,20 +264,74 @@ func (s *Scanner) skipNested(p []byte) int {
 	return len(p)
 }
 
-// readLiteral reads a number, true, false or null, up to what follows it.
-func (s *Scanner) readLiteral(p []byte) int {
+// number is how much of a number was read: RFC 8259, section 6.
+type number uint8
+
+const (
+	minus number = iota
+	zero         // a first 0, after which no digit may follow
+	whole
+	point
+	fraction
+	exponent // the letter
+	exponentSign
+	power
+	noNumber
+)
+
+// next says what a number is once c follows.
+func (n number) next(c byte) number {
+	digit := '0' <= c && c <= '9'
+	switch {
+	case n == minus && c == '0':
+		return zero
+	case digit && (n == minus || n == whole):
+		return whole
+	case digit && (n == point || n == fraction):
+		return fraction
+	case digit && n >= exponent:
+		return power
+	case c == '.' && (n == zero || n == whole):
+		return point
+	case (c == 'e' || c == 'E') && (n == zero || n == whole || n == fraction):
+		return exponent
+	case (c == '+' || c == '-') && n == exponent:
+		return exponentSign
+	}
+	return noNumber
+}
+
+// readNumber reads a number, up to what follows it.
+func (s *Scanner) readNumber(p []byte) int {
 	for i, c := range p {
-		switch c {
-		case ' ', '\t', '\n', '\r', ',', '}':
-			s.endValue()
-			return i
-		case '"', '{', '[', ']', ':', '\\':
-			s.state = broken
+		next := s.number.next(c)
+		if next == noNumber {
+			switch s.number {
+			case zero, whole, fraction, power:
+				s.endValue()
+			default:
+				s.state = broken
+			}
 			return i
 		}
+		s.number = next
 		if s.target != nil {
 			s.target.add(c)
 		}
 	}
 	return len(p)
+}
+
+// words are what follows the first byte of a value that is a word.
+var words = [256]string{'t': "rue", 'f': "alse", 'n': "ull"}
+
+// readWord takes one byte of a word.
+func (s *Scanner) readWord(c byte) {
+	if c != s.word[0] {
+		s.state = broken
+		return
+	}
+	if s.word = s.word[1:]; s.word == "" {
+		s.endValue()
+	}
 }
