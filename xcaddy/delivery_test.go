@@ -100,7 +100,9 @@ func TestAudioOf64MiBArrivesIntactInLittleMemory(t *testing.T) {
 			}
 			peak := s.peakMemory()
 			t.Logf("peak memory: %d MiB, %d MiB above idle", peak, peak-idle)
-			assert.LessOrEqual(t, peak-idle, test.most)
+			if !raceDetector {
+				assert.LessOrEqual(t, peak-idle, test.most)
+			}
 			client.CloseIdleConnections()
 		})
 	}

@@ -39,6 +39,9 @@ const (
 // TEST_BINARY names, such as one built by build.sh.
 var binary = os.Getenv("TEST_BINARY")
 
+// raceDetector is whether the tests, and thus the server, run with it.
+var raceDetector bool
+
 // dataDir holds Caddy's certificate authority, which all servers share.
 var dataDir string
 
@@ -53,7 +56,7 @@ func TestMain(m *testing.M) {
 		dataDir = filepath.Join(dir, "data")
 		if binary == "" {
 			binary = filepath.Join(dir, "caddy")
-			build := exec.Command("go", "build", "-o", binary, ".")
+			build := exec.Command("go", "build", "-race="+strconv.FormatBool(raceDetector), "-o", binary, ".")
 			build.Stderr = os.Stderr
 			if err := build.Run(); err != nil {
 				fmt.Fprintln(os.Stderr, "building the server:", err)
@@ -190,6 +193,7 @@ func (s *server) stop() {
 		<-s.done
 		s.t.Error("the server did not stop")
 	}
+	assert.NotContains(s.t, s.log.String(), "DATA RACE")
 	if s.t.Failed() {
 		for line := range strings.Lines(s.log.String()) {
 			if strings.Contains(line, `"logger":"http.handlers`) || !strings.HasPrefix(line, "{") {

@@ -9,8 +9,6 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
 )
 
 // differences are the vectors on which this package and the official JavaScript

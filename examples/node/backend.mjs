@@ -1,0 +1,33 @@
+// An application that takes ElevenLabs events from Caddy.
+//
+// It listens on 127.0.0.1 only: that nobody but Caddy reaches it is what makes
+// the X-ElevenLabs-* headers worth believing.
+import { createHash } from "node:crypto";
+import { createServer } from "node:http";
+
+const server = createServer(async (request, response) => {
+  const chunks = [];
+  for await (const chunk of request) chunks.push(chunk);
+  const body = Buffer.concat(chunks); // bytes: audio is tens of megabytes, so do not add up strings
+  const header = (name) => request.headers[name] ?? null;
+  const event = {
+    event_type: header("x-elevenlabs-event-type"),
+    event_id: header("x-elevenlabs-event-id"),
+    conversation_id: header("x-elevenlabs-conversation-id"),
+    agent_id: header("x-elevenlabs-agent-id"),
+    secret_name: header("x-elevenlabs-secret-name"),
+    verified: header("x-elevenlabs-verified"),
+    bytes: body.length,
+    sha256: createHash("sha256").update(body).digest("hex"),
+  };
+
+  // Here your work begins. The same event may come twice: put event_id under a
+  // unique index, and do nothing if it is there already. Store the body or queue
+  // it, answer, and work on it later (JSON.parse(body)).
+  console.log(event.event_type, event.event_id, body.length, "bytes");
+
+  response.setHeader("Content-Type", "application/json");
+  response.end(JSON.stringify(event));
+});
+
+server.listen(Number(process.env.PORT ?? 3000), "127.0.0.1");

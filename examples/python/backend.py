@@ -1,0 +1,47 @@
+"""An application that takes ElevenLabs events from Caddy.
+
+It listens on 127.0.0.1: that nobody but Caddy reaches it is what makes the
+X-ElevenLabs-* headers worth believing.
+"""
+
+import hashlib
+import json
+import os
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+class Webhook(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"  # keeps connections open
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        event = {
+            "event_type": self.headers["X-ElevenLabs-Event-Type"],
+            "event_id": self.headers["X-ElevenLabs-Event-Id"],
+            "conversation_id": self.headers["X-ElevenLabs-Conversation-Id"],
+            "agent_id": self.headers["X-ElevenLabs-Agent-Id"],
+            "secret_name": self.headers["X-ElevenLabs-Secret-Name"],
+            "verified": self.headers["X-ElevenLabs-Verified"],
+            "bytes": len(body),
+            "sha256": hashlib.sha256(body).hexdigest(),
+        }
+
+        # Here your work begins. The same event may come twice: put event_id
+        # under a unique index, and do nothing if it is there already. Store the
+        # body or queue it, answer, and work on it later (json.loads(body)).
+        print(event["event_type"], event["event_id"], len(body), "bytes", flush=True)
+
+        answer = json.dumps(event).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, *_):
+        pass  # Caddy has the access log
+
+
+if __name__ == "__main__":
+    address = os.environ.get("HOST", "127.0.0.1"), int(os.environ.get("PORT", "3000"))
+    ThreadingHTTPServer(address, Webhook).serve_forever()

@@ -1,0 +1,244 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// runtimeOf finds the program that runs a backend. Where it is missing the test
+// is skipped, or fails if TEST_NO_SKIP is set.
+func runtimeOf(t testing.TB, program string) string {
+	t.Helper()
+	path, err := exec.LookPath(program)
+	if err != nil {
+		if os.Getenv("TEST_NO_SKIP") != "" {
+			require.NoError(t, err)
+		}
+		t.Skipf("%s is not installed", program)
+	}
+	return path
+}
+
+// startBackend runs one of the examples' applications on a free port.
+func startBackend(t testing.TB, language string) (address string) {
+	t.Helper()
+	port := strconv.Itoa(freePort(t))
+	address = "127.0.0.1:" + port
+	var command *exec.Cmd
+	switch language {
+	case "python":
+		command = exec.Command(runtimeOf(t, "python3"), "../examples/python/backend.py")
+	case "node":
+		command = exec.Command(runtimeOf(t, "node"), "../examples/node/backend.mjs")
+	case "php":
+		command = exec.Command(runtimeOf(t, "php"), "-d", "post_max_size=100M", "-d", "memory_limit=512M", "-S", address, "../examples/php/backend.php")
+	case "ruby":
+		command = exec.Command(runtimeOf(t, "ruby"), "../examples/ruby/backend.rb")
+	}
+	output := new(lockedBuffer)
+	command.Env = append(os.Environ(), "PORT="+port)
+	command.Stdout, command.Stderr = output, output
+	require.NoError(t, command.Start())
+	t.Cleanup(func() {
+		_ = command.Process.Kill()
+		_ = command.Wait()
+		if t.Failed() {
+			t.Log(output.String())
+		}
+	})
+	require.Eventually(t, func() bool {
+		conn, err := net.Dial("tcp", address)
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	}, patience, 20*time.Millisecond, "the backend in %s", language)
+	return address
+}
+
+// startExample runs an example's Caddyfile with the addresses and the secret's
+// file changed to the test's, and nothing else.
+func startExample(t testing.TB, folder string, upstreams map[string]string) *server {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join("../examples", folder, "Caddyfile"))
+	require.NoError(t, err)
+	file := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.WriteFile(file, []byte(secret+"\n"), 0o600))
+
+	config := string(content)
+	globals := ""
+	if match := regexp.MustCompile(`(?ms)^\{\n(.*?)^\}\n`).FindStringSubmatch(config); match != nil {
+		config = strings.Replace(config, match[0], "", 1)
+		globals = "{\n" + match[1] + "\n}\n"
+	}
+	pairs := []string{
+		"hooks.example.com {\n", "https://$ADDRESS {\n\ttls internal\n", "\n:8080 {", "\nhttp://$ADDRESS {",
+		"{file./run/credentials/caddy-elevenlabs.service/elevenlabs_webhook_secret}", "{file." + file + "}",
+		"{file./run/secrets/elevenlabs_webhook_secret}", "{file." + file + "}",
+	}
+	for from, to := range upstreams {
+		pairs = append(pairs, from, to)
+	}
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", secret)
+	t.Setenv("ELEVENLABS_SECRET_SUPPORT", secret)
+	t.Setenv("ELEVENLABS_SECRET_SALES", "wsec_sales")
+	return start(t, globals+strings.NewReplacer(pairs...).Replace(config))
+}
+
+// received is what the examples' applications answer.
+type received struct {
+	EventType      string `json:"event_type"`
+	EventID        string `json:"event_id"`
+	ConversationID string `json:"conversation_id"`
+	AgentID        string `json:"agent_id"`
+	SecretName     string `json:"secret_name"`
+	Verified       string `json:"verified"`
+	Bytes          int
+	SHA256         string
+}
+
+func receivedOf(t testing.TB, got answer, body []byte) received {
+	t.Helper()
+	require.Equal(t, 200, got.status, got.body)
+	var r received
+	require.NoError(t, json.Unmarshal([]byte(got.body), &r), got.body)
+	assert.Equal(t, len(body), r.Bytes)
+	assert.Equal(t, digestOf(body), r.SHA256, "the application got the very bytes")
+	assert.Equal(t, digestOf(body), r.EventID)
+	assert.Equal(t, "true", r.Verified)
+	return r
+}
+
+func TestExamplesInEachLanguage(t *testing.T) {
+	for _, language := range []string{"python", "node", "php", "ruby"} {
+		t.Run(language, func(t *testing.T) {
+			s := startExample(t, language, map[string]string{"localhost:3000": startBackend(t, language)})
+			client := s.client("HTTP/2.0")
+			for _, body := range [][]byte{[]byte(transcript), audio(12 << 20), {}} {
+				r := receivedOf(t, send(t, client, s.event(body)), body)
+				if len(body) == len(transcript) {
+					assert.Equal(t, "post_call_transcription", r.EventType)
+					assert.Equal(t, "conv_1", r.ConversationID)
+					assert.Equal(t, "agent_1", r.AgentID)
+				}
+				forged := send(t, client, s.signed(body, "wsec_other", time.Now()))
+				assert.Equal(t, 401, forged.status)
+				assert.Empty(t, forged.body, "the application did not answer")
+			}
+		})
+	}
+}
+
+func TestExampleOfRoutingByEvent(t *testing.T) {
+	calls, audios := newBackend(t), newBackend(t)
+	s := startExample(t, "routing-by-event", map[string]string{"localhost:3000": calls.address(), "localhost:3001": audios.address()})
+	client := s.client("HTTP/2.0")
+	for body, to := range map[string]*backend{
+		transcript:                         calls,
+		`{"type":"voice_removed"}`:         calls,
+		`{"type":"of_next_year"}`:          calls,
+		string(audio(100)):                 audios,
+		`{"data":{},"type":"unreadable\"}`: calls,
+	} {
+		require.Equal(t, 200, send(t, client, s.event([]byte(body))).status)
+		assert.Equal(t, 401, send(t, client, s.signed([]byte(body), "wsec_other", time.Now())).status)
+		deliveries := to.take()
+		require.Len(t, deliveries, 1, body)
+		assert.Equal(t, digestOf([]byte(body)), deliveries[0].digest)
+		assert.Equal(t, "true", deliveries[0].header.Get("X-ElevenLabs-Verified"))
+	}
+	assert.Empty(t, append(calls.take(), audios.take()...))
+}
+
+func TestExampleBehindALoadBalancer(t *testing.T) {
+	b := newBackend(t)
+	s := startExample(t, "behind-load-balancer", map[string]string{"localhost:3000": b.address()})
+	fromBalancer := func(request *http.Request, proto, client string) answer {
+		request.URL.Scheme = "http"
+		request.Header.Set("X-Forwarded-Proto", proto)
+		request.Header.Set("X-Forwarded-For", client)
+		return send(t, http.DefaultClient, request)
+	}
+	const elevenLabs = "34.67.146.145"
+	body := []byte(transcript)
+	require.Equal(t, 200, fromBalancer(s.event(body), "https", elevenLabs).status)
+	deliveries := b.take()
+	require.Len(t, deliveries, 1)
+	assert.Equal(t, digestOf(body), deliveries[0].digest)
+	assert.Equal(t, "true", deliveries[0].header.Get("X-ElevenLabs-Verified"))
+	requireRefused(t, b, fromBalancer(s.event(body), "http", elevenLabs), 403, "insecure_transport")
+	requireRefused(t, b, fromBalancer(s.event(body), "https", "192.0.2.1"), 403, "source_not_allowed")
+	requireRefused(t, b, fromBalancer(s.event(body), "https", elevenLabs+", 192.0.2.1"), 403, "source_not_allowed")
+	requireRefused(t, b, fromBalancer(s.signed(body, "wsec_other", time.Now()), "https", elevenLabs), 401, "signature_mismatch")
+}
+
+func TestExampleOfSeveralAgents(t *testing.T) {
+	s := startExample(t, "several-agents", map[string]string{"localhost:3000": startBackend(t, "python")})
+	client := s.client("HTTP/2.0")
+	body := []byte(transcript)
+	for key, name := range map[string]string{secret: "support", "wsec_sales": "sales"} {
+		r := receivedOf(t, send(t, client, s.signed(body, key, time.Now())), body)
+		assert.Equal(t, name, r.SecretName)
+		assert.Equal(t, "agent_1", r.AgentID)
+	}
+	assert.Equal(t, 401, send(t, client, s.signed(body, "wsec_other", time.Now())).status)
+}
+
+func TestExamplesWithTheSecretInAFile(t *testing.T) {
+	for folder, upstream := range map[string]string{"systemd": "localhost:3000", "compose": "app:3000"} {
+		t.Run(folder, func(t *testing.T) {
+			b := newBackend(t)
+			s := startExample(t, folder, map[string]string{upstream: b.address()})
+			client := s.client("HTTP/2.0")
+			require.Equal(t, 200, send(t, client, s.event([]byte(transcript))).status)
+			require.Len(t, b.take(), 1)
+			requireRefused(t, b, send(t, client, s.signed([]byte(transcript), "wsec_other", time.Now())), 401, "signature_mismatch")
+			assert.NotContains(t, s.log.String(), "were removed", "a file's line end is no reason to warn")
+		})
+	}
+}
+
+// The newcomer's first command, but for the ports: Caddyfile.example as it is,
+// with openssl and curl as the README has them.
+func TestCaddyfileExampleAsTheREADMETriesIt(t *testing.T) {
+	runtimeOf(t, "openssl")
+	runtimeOf(t, "curl")
+	content, err := os.ReadFile("../Caddyfile.example")
+	require.NoError(t, err)
+	readme, err := os.ReadFile("../README.md")
+	require.NoError(t, err)
+	try := regexp.MustCompile("(?s)```sh\n(body=.*?)```").FindSubmatch(readme)
+	require.NotNil(t, try, "the README has the signed curl")
+
+	config := string(content)
+	globals := regexp.MustCompile(`(?ms)^\{\n.*?^\}\n`).FindString(config)
+	require.NotEmpty(t, globals)
+	config = strings.Replace(config, globals, "", 1)
+	demo := fmt.Sprint(freePort(t))
+	config = strings.NewReplacer("\nlocalhost:8443 {", "\nhttps://$ADDRESS {", "9080", demo).Replace(config)
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", "wsec_demo")
+	s := start(t, config)
+
+	script := strings.ReplaceAll(string(try[1]), "localhost:8443", s.address)
+	output, err := exec.Command("sh", "-c", script).CombinedOutput()
+	require.NoError(t, err, "%s", output)
+	assert.Contains(t, string(output), "200")
+	assert.Contains(t, string(output), "X-ElevenLabs-Event-Type:      post_call_transcription")
+	assert.Contains(t, string(output), "401")
+	assert.Contains(t, strings.ToLower(string(output)), "x-elevenlabs-rejection: signature_mismatch")
+	assert.NotContains(t, s.log.String(), "v0=", "the access log drops the signature")
+	assert.Contains(t, s.log.String(), "handled request")
+}
