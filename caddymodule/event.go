@@ -108,8 +108,11 @@ func clearHeaders(header http.Header) {
 	}
 }
 
-// setHeaders tells the backend what the event is.
+// setHeaders tells the backend what the event is. Connection goes: a proxy
+// deletes the headers that it names (RFC 9110, section 7.6.1), and it could name
+// ours.
 func (e *event) setHeaders(header http.Header) {
+	header.Del("Connection")
 	for _, row := range identity {
 		if value := row.value(e); value != "" {
 			header.Set(row.header, value)

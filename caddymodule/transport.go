@@ -107,7 +107,7 @@ func parseSources(sources []string) ([]netip.Prefix, error) {
 }
 
 func regions() string {
-	var names []string
+	names := make([]string, 0, len(egress))
 	for _, e := range egress {
 		names = append(names, e.region)
 	}

@@ -39,7 +39,7 @@ func (h *Handler) deliver(w http.ResponseWriter, r *http.Request, next caddyhttp
 	if err == nil && answer.status == 0 && caddyhttp.GetVar(r.Context(), "unhandled") == true {
 		err = caddyhttp.Error(http.StatusInternalServerError, errNoHandler)
 	}
-	h.logDelivery(e, body, answer.status, attempts, err)
+	h.logDelivery(r, e, body, answer.status, attempts, err)
 	return err
 }
 
@@ -105,7 +105,7 @@ func setBody(r *http.Request, body *spool.Body) {
 
 // logDelivery says what became of an event that was not accepted: ElevenLabs
 // keeps no log of it, and may not send it again.
-func (h *Handler) logDelivery(e *event, body *spool.Body, status, attempts int, err error) {
+func (h *Handler) logDelivery(r *http.Request, e *event, body *spool.Body, status, attempts int, err error) {
 	if err == nil && (status == 0 || isSuccess(status)) {
 		return
 	}
@@ -113,12 +113,17 @@ func (h *Handler) logDelivery(e *event, body *spool.Body, status, attempts int, 
 		zap.Object("event", e),
 		zap.Int64("bytes", body.Size()),
 		zap.Int("attempts", attempts),
+		zap.Int("status", status),
+		zap.Error(err),
 	}
-	if err != nil {
-		h.logger.Error("event not delivered", append(fields, zap.Error(err))...)
-		return
+	switch {
+	case r.Context().Err() != nil: // for ElevenLabs, its time for the delivery is over
+		h.logger.Warn("client left before the backend answered", fields...)
+	case err != nil:
+		h.logger.Error("event not delivered", fields...)
+	default:
+		h.logger.Warn("event not accepted by the backend", fields...)
 	}
-	h.logger.Warn("event not accepted by the backend", append(fields, zap.Int("status", status))...)
 }
 
 // answerWriter holds the status contract: ElevenLabs counts 200 as success, and

@@ -2,11 +2,13 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -200,6 +202,34 @@ func TestABackendThatStaysDownIsA502AndLogged(t *testing.T) {
 	s.eventually("the log", func() bool { return strings.Contains(s.log.String(), "event not delivered") })
 	assert.Contains(t, s.log.String(), `"attempts":3`)
 	assert.Contains(t, s.log.String(), `"conversation_id":"conv_1"`)
+}
+
+func TestAClientThatLeavesIsLoggedAndNothingIsLeft(t *testing.T) {
+	release := make(chan struct{})
+	arrived := make(chan struct{}, 1)
+	slow := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		arrived <- struct{}{}
+		<-release
+	}))
+	defer slow.Close()
+	defer close(release)
+	s := start(t, webhook(slow.Listener.Addr().String(), ""))
+	for _, proto := range protocols {
+		ctx, leave := context.WithCancel(t.Context())
+		go func() {
+			<-arrived
+			leave()
+		}()
+		client := s.client(proto)
+		_, err := try(client, s.event(audio(2<<20)).WithContext(ctx))
+		require.ErrorIs(t, err, context.Canceled)
+		client.CloseIdleConnections()
+	}
+	s.eventually("the log", func() bool {
+		return strings.Count(s.log.String(), "client left before the backend answered") == len(protocols)
+	})
+	s.requireNothingLeft()
 }
 
 // How retries meets Caddy's own: Caddy's load balancing comes first, each time

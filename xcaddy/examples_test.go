@@ -84,11 +84,12 @@ func startExample(t testing.TB, folder string, upstreams map[string]string) *ser
 		config = strings.Replace(config, match[0], "", 1)
 		globals = "{\n" + match[1] + "\n}\n"
 	}
-	pairs := []string{
+	pairs := make([]string, 0, 8+2*len(upstreams))
+	pairs = append(pairs,
 		"hooks.example.com {\n", "https://$ADDRESS {\n\ttls internal\n", "\n:8080 {", "\nhttp://$ADDRESS {",
-		"{file./run/credentials/caddy-elevenlabs.service/elevenlabs_webhook_secret}", "{file." + file + "}",
-		"{file./run/secrets/elevenlabs_webhook_secret}", "{file." + file + "}",
-	}
+		"{file./run/credentials/caddy-elevenlabs.service/elevenlabs_webhook_secret}", "{file."+file+"}",
+		"{file./run/secrets/elevenlabs_webhook_secret}", "{file."+file+"}",
+	)
 	for from, to := range upstreams {
 		pairs = append(pairs, from, to)
 	}
