@@ -3,336 +3,250 @@ package envelope
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-func scan(pieces ...[]byte) Fields {
+func scan(pieces ...[]byte) (Fields, bool) {
 	var s Scanner
 	for _, piece := range pieces {
 		_, _ = s.Write(piece)
 	}
-	return s.Fields()
+	return s.Fields(), s.Done()
 }
 
-// inAnyPieces scans a body whole, byte by byte, and in a few other cuts, and
-// wants the same answer each time.
-func inAnyPieces(t testing.TB, body []byte) Fields {
-	t.Helper()
-	whole := scan(body)
-	var single [][]byte
+func singly(body []byte) [][]byte {
+	pieces := make([][]byte, 0, len(body))
 	for i := range body {
-		single = append(single, body[i:i+1])
+		pieces = append(pieces, body[i:i+1])
 	}
-	require.Equal(t, whole, scan(single...), "byte by byte")
+	return pieces
+}
+
+// inAnyPieces scans a body whole, byte by byte, and cut at random, and wants the
+// same answer each time.
+func inAnyPieces(t *testing.T, body string) Fields {
+	t.Helper()
+	whole, wholeDone := scan([]byte(body))
+	same := func(how string, pieces [][]byte) {
+		got, done := scan(pieces...)
+		require.Equal(t, whole, got, "%s of %q", how, body)
+		require.Equal(t, wholeDone, done, "%s of %q", how, body)
+	}
+	same("each byte", singly([]byte(body)))
 	random := rand.New(rand.NewPCG(uint64(len(body)), 1))
-	for range 3 {
+	for range 20 {
 		var pieces [][]byte
-		for rest := body; len(rest) > 0; {
-			n := 1 + random.IntN(len(rest))
+		for rest := []byte(body); len(rest) > 0; {
+			n := random.IntN(min(len(rest), 40) + 1) // an empty piece too
 			pieces = append(pieces, rest[:n])
 			rest = rest[n:]
 		}
-		require.Equal(t, whole, scan(pieces...), "in random pieces")
+		same("random pieces", pieces)
 	}
 	return whole
 }
 
 func TestFieldsOfDocumentedEvents(t *testing.T) {
+	for _, test := range documented {
+		t.Run(test.name, func(t *testing.T) {
+			assert.Equal(t, test.want, inAnyPieces(t, test.body))
+			assert.Equal(t, test.want, oracle([]byte(test.body)), "encoding/json says the same")
+		})
+	}
+}
+
+func TestFieldsOfValues(t *testing.T) {
 	tests := []struct {
 		name, body string
 		want       Fields
 	}{
-		{
-			"transcript",
-			`{"type":"post_call_transcription","event_timestamp":1739537297,"data":{"agent_id":"xyz","conversation_id":"abc","status":"done","transcript":[{"role":"agent","message":"Hey"}]}}`,
-			Fields{Type: "post_call_transcription", EventTimestamp: "1739537297", AgentID: "xyz", ConversationID: "abc"},
-		},
-		{
-			"OpenTelemetry transcript",
-			`{"type":"post_call_transcription_otel","event_timestamp":1739537297,"data":{"conversation_id":"abc","agent_id":"xyz","otlp_traces":{"resourceSpans":[]}}}`,
-			Fields{Type: "post_call_transcription_otel", EventTimestamp: "1739537297", AgentID: "xyz", ConversationID: "abc"},
-		},
-		{
-			"audio, keys reversed",
-			`{"data":{"full_audio":"SUQzBAAA","conversation_id":"abc","agent_id":"xyz"},"event_timestamp":1739537319,"type":"post_call_audio"}`,
-			Fields{Type: "post_call_audio", EventTimestamp: "1739537319", AgentID: "xyz", ConversationID: "abc"},
-		},
-		{
-			"failed call",
-			`{"type":"call_initiation_failure","event_timestamp":1759931652,"data":{"agent_id":"xyz","conversation_id":"abc","failure_reason":"busy","metadata":{"type":"twilio","body":{"CallSid":"CA1"}}}}`,
-			Fields{Type: "call_initiation_failure", EventTimestamp: "1759931652", AgentID: "xyz", ConversationID: "abc"},
-		},
-		{
-			"finished transcription, without a timestamp",
-			`{"type":"speech_to_text_transcription","data":{"request_id":"req","webhook_metadata":{"request_id":"other"},"transcription":{"text":"hi"}}}`,
-			Fields{Type: "speech_to_text_transcription", RequestID: "req"},
-		},
-		{
-			"voice notice",
-			`{"type":"voice_removal_notice","event_timestamp":1,"data":{"voice_id":"v"}}`,
-			Fields{Type: "voice_removal_notice", EventTimestamp: "1", VoiceID: "v"},
-		},
-		{
-			"a type not known has any ids",
-			`{"type":"flows_generation","event_timestamp":1,"data":{"id":"x","request_id":"r","voice_id":"v","agent_id":"a","conversation_id":"c"}}`,
-			Fields{"flows_generation", "1", "c", "a", "r", "v"},
-		},
-		{
-			"ids that the type does not have",
-			`{"data":{"request_id":"r","voice_id":"v","agent_id":"a","conversation_id":"c"},"type":"post_call_audio"}`,
-			Fields{Type: "post_call_audio", ConversationID: "c", AgentID: "a"},
-		},
+		{"escapes in a name", `{"\u0074ype":"x"}`, Fields{Type: "x"}},
+		{"escapes in a value", `{"type":"\u0078\/\"\\"}`, Fields{Type: `x/"\`}},
+		{"another case of a name", `{"Type":"x"}`, Fields{}},
+		{"a control character", `{"type":"a\n"}`, Fields{}},
+		{"DEL", `{"type":"a\u007f"}`, Fields{}},
+		{"a surrogate pair", `{"type":"\ud83d\ude00"}`, Fields{}},
+		{"256 bytes", `{"type":"` + strings.Repeat("x", MaxValue) + `"}`, Fields{Type: strings.Repeat("x", MaxValue)}},
+		{"256 bytes in escapes", `{"type":"` + strings.Repeat(`\u0078`, MaxValue) + `"}`, Fields{Type: strings.Repeat("x", MaxValue)}},
+		{"257 bytes", `{"type":"` + strings.Repeat("x", MaxValue+1) + `"}`, Fields{}},
+		{"a type that is a number", `{"type":1}`, Fields{}},
+		{"a timestamp as a float", `{"event_timestamp":1.50e+09}`, Fields{EventTimestamp: "1.50e+09"}},
+		{"a timestamp of minus zero", `{"event_timestamp":-0}`, Fields{EventTimestamp: "-0"}},
+		{"a timestamp as a string", `{"event_timestamp":"2026-01-01T00:00:00Z"}`, Fields{EventTimestamp: "2026-01-01T00:00:00Z"}},
+		{"a timestamp of null", `{"event_timestamp":null}`, Fields{}},
+		{"a timestamp of 257 digits", `{"event_timestamp":` + strings.Repeat("1", MaxValue+1) + `}`, Fields{}},
+		{"ids elsewhere", `{"agent_id":"a","data":{"x":{"agent_id":"b"}},"x":{"data":{"agent_id":"c"}}}`, Fields{}},
+		{"data in an array", `{"data":[{"agent_id":"a"}]}`, Fields{}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			assert.Equal(t, test.want, inAnyPieces(t, []byte(test.body)))
-			require.Equal(t, oracle([]byte(test.body)), test.want)
+			assert.Equal(t, test.want, inAnyPieces(t, test.body))
+			assert.Equal(t, test.want, oracle([]byte(test.body)), "encoding/json says the same")
 		})
 	}
 }
 
-// seeds are bodies that test what a JSON reader may get wrong.
-var seeds = []string{
-	``, ` `, `{}`, ` { } `, `[]`, `null`, `"type"`, `1`, `true`, "\ufeff{}", `{"type":"x"}`, "\t{\r\n\"type\" :\n\"x\" }\n",
-	`{"Type":"x"}`, `{"TYPE":"x","type":"y"}`, `{"type":"x","Data":{"agent_id":"a"}}`,
-	`{"\u0074ype":"x"}`, `{"typ\u0065":"\u0078"}`, `{"type":"a\/b"}`, `{"type":"\"q\\"}`, `{"type":"a\u0000"}`, `{"type":"tab\t"}`,
-	`{"type":"é"}`, `{"type":"\u00e9"}`, `{"type":"\ud83d\ude00"}`, `{"type":"\ud83d"}`, `{"type":"\u007f"}`, `{"type":"\u007E"}`,
-	"{\"type\":\"\xff\"}", "{\"\xfftype\":\"x\"}", "{\"type\":\"a\x00\"}", "{\"type\":\"a\x7f\"}",
-	`{"type":null}`, `{"type":1}`, `{"type":["x"]}`, `{"type":{"type":"x"}}`, `{"type":""}`,
-	`{"event_timestamp":1e5}`, `{"event_timestamp":-0}`, `{"event_timestamp":1.50}`, `{"event_timestamp":"1"}`, `{"event_timestamp":"2026-01-01T00:00:00Z"}`,
-	`{"event_timestamp":null}`, `{"event_timestamp":true}`, `{"event_timestamp":[1]}`, `{"event_timestamp":{"a":1}}`, `{"event_timestamp" : 12 ,"type":"x"}`,
-	`{"event_timestamp":` + strings.Repeat("1", 257) + `}`,
-	`{"data":[{"agent_id":"a"}]}`, `{"data":"agent_id"}`, `{"data":null}`, `{"data":{}}`, `{"data":{"agent_id":1}}`, `{"data":{"agent_id":null,"voice_id":"v"}}`,
-	`{"data":{"data":{"agent_id":"a"}}}`, `{"agent_id":"a","data":{"type":"x","event_timestamp":1}}`, `{"meta":{"type":"x","data":{"agent_id":"a"}}}`,
-	`{"type":"x","data":{"m":{"agent_id":"no"},"l":[{"voice_id":"no"}],"agent_id":"yes"}}`,
-	`{"type":"a","type":"b"}`, `{"type":"a","type":1}`, `{"data":{"agent_id":"a"},"data":{"voice_id":"v"}}`, `{"data":{"agent_id":"a"},"data":1}`, `{"data":{"agent_id":"a","agent_id":"b"}}`,
-	`{"type":"voice_removed","event_timestamp":1,"data":{"voice_id":"v","voice_id":"w"},"type":"x"}`,
-	`{"a":"}{][","type":"x"}`, `{"a":"\"","type":"x"}`, `{"a":"\\","type":"x"}`, `{"a":"\\\"","type":"x"}`, `{"a":["\\\\",{"b":"]"}],"type":"x"}`,
-	`{"a":` + strings.Repeat("[", 500) + strings.Repeat("]", 500) + `,"type":"x"}`,
-	`{"` + strings.Repeat("k", 300) + `":1,"type":"x"}`, `{"type":"` + strings.Repeat("x", 256) + `"}`, `{"type":"` + strings.Repeat("x", 257) + `"}`,
-	`{"a":-1.5e+10,"b":false,"c":null,"d":true,"type":"x"}`, `{"a":1}`, `{"a":1 , "type":"x"}`,
-	`{"type":"x"`, `{"type":"x`, `{"type":"x",}`, `{"type" "x"}`, `{,"type":"x"}`, `{"type":"\x"}`, `{"type":"\u00g0"}`, `{"type":x}`, `{"type":"x"}}`, `{type:"x"}`,
-	`{"a":1"b":2}`, `{"a":tru"e}`, `{"a":]}`, "{\"type\":\"a\nb\"}", `{"a":1:2}`, `{]`, `x`,
-}
-
 func TestAgreesWithEncodingJSON(t *testing.T) {
-	for _, body := range seeds {
-		t.Run(body[:min(len(body), 40)], func(t *testing.T) {
-			got := inAnyPieces(t, []byte(body))
-			if json.Valid([]byte(body)) && len(repeats([]byte(body))) == 0 {
-				assert.Equal(t, oracle([]byte(body)), got)
-			}
-		})
+	for _, body := range valid {
+		require.True(t, json.Valid([]byte(body)), body)
+		assert.Equal(t, oracle([]byte(body)), inAnyPieces(t, body), body)
 	}
 }
 
 func TestTheLastOfRepeatedNamesCounts(t *testing.T) {
-	for body, want := range map[string]Fields{
-		`{"type":"a","type":"b"}`:                                             {Type: "b"},
-		`{"type":"a","type":1}`:                                               {},
-		`{"data":{"agent_id":"a"},"data":{"voice_id":"v"}}`:                   {VoiceID: "v"},
-		`{"data":{"agent_id":"a"},"data":1}`:                                  {},
-		`{"data":{"agent_id":"a","agent_id":"b"}}`:                            {AgentID: "b"},
-		`{"type":"voice_removed","event_timestamp":1,"data":{"voice_id":"v"}`: {Type: "voice_removed", EventTimestamp: "1", VoiceID: "v"}, // Done before the end
-	} {
-		assert.Equal(t, want, inAnyPieces(t, []byte(body)), body)
+	for _, test := range repeating {
+		assert.Equal(t, test.want, inAnyPieces(t, test.body), test.body)
+		assert.Equal(t, test.want, oracle([]byte(test.body)), "encoding/json says the same of %s", test.body)
 	}
 }
 
-func TestWhatIsNotAnEnvelopeSaysNothing(t *testing.T) {
-	for _, body := range seeds {
-		if !json.Valid([]byte(body)) && !strings.HasPrefix(body, `{"type":"x"}`) {
-			assert.Empty(t, scan([]byte(body)), body)
+func TestWhatIsRepeatedAfterDoneIsNotRead(t *testing.T) {
+	want := Fields{Type: "voice_removed", EventTimestamp: "1", VoiceID: "v"}
+	for _, rest := range []string{`}}`, ``, `,"voice_id":"w"}}`, `},"type":"x"}`, `},"data":{"voice_id":"w"}}`, `}garbage`} {
+		assert.Equal(t, want, inAnyPieces(t, `{"type":"voice_removed","event_timestamp":1,"data":{"voice_id":"v"`+rest), rest)
+	}
+}
+
+func TestWhatIsNoEnvelopeSaysNothing(t *testing.T) {
+	for _, body := range unreadable {
+		require.False(t, json.Valid([]byte(body)), body)
+		assert.Empty(t, inAnyPieces(t, body), body)
+	}
+}
+
+func TestWhatIsPassedOverIsNotChecked(t *testing.T) {
+	for _, body := range []string{`{"a":"\x","type":"x"}`, "{\"a\":\"\n\",\"type\":\"x\"}", `{"a":[1:{]},"type":"x"}`} {
+		require.False(t, json.Valid([]byte(body)), body)
+		assert.Equal(t, Fields{Type: "x"}, inAnyPieces(t, body), body)
+	}
+}
+
+func TestABodyCutShortSaysNothing(t *testing.T) {
+	for _, test := range documented {
+		for n := range test.body {
+			if got, done := scan([]byte(test.body[:n])); !done {
+				assert.Empty(t, got, test.body[:n])
+			} else {
+				assert.Equal(t, test.want, got, test.body[:n])
+			}
 		}
 	}
 }
 
-func TestDoneAsSoonAsTheTypeCanHaveNoMore(t *testing.T) {
+func TestDone(t *testing.T) {
 	tests := []struct {
-		name, head string
-		done       bool
+		name, body string
+		want       bool
 	}{
-		{"all of a call", `{"type":"post_call_audio","event_timestamp":1,"data":{"agent_id":"a","conversation_id":"c"`, true},
-		{"the other way round", `{"data":{"agent_id":"a","conversation_id":"c"},"event_timestamp":"1","type":"post_call_audio"`, true},
+		{"all that a call has", `{"type":"post_call_audio","event_timestamp":1,"data":{"agent_id":"a","conversation_id":"c"`, true},
+		{"the other way round", `{"data":{"conversation_id":"c","agent_id":"a"},"event_timestamp":"1","type":"post_call_audio"`, true},
+		{"all that a transcription has", `{"type":"speech_to_text_transcription","event_timestamp":1,"data":{"request_id":"r"`, true},
+		{"all that a voice has", `{"type":"voice_removed","event_timestamp":1,"data":{"voice_id":"v"`, true},
+		{"what there is cannot be used", `{"type":"voice_removed","event_timestamp":null,"data":{"voice_id":1,`, true},
+		{"within the last value", `{"type":"voice_removed","event_timestamp":1,"data":{"voice_id":"v`, false},
+		{"within a number", `{"data":{"voice_id":"v"},"type":"voice_removed","event_timestamp":1`, false},
 		{"an id missing", `{"type":"post_call_audio","event_timestamp":1,"data":{"agent_id":"a"}`, false},
-		{"timestamp missing", `{"type":"post_call_audio","data":{"agent_id":"a","conversation_id":"c"}`, false},
-		{"type not known", `{"type":"x","event_timestamp":1,"data":{"agent_id":"a","conversation_id":"c","voice_id":"v","request_id":"r"}`, false},
-		{"end", `{}`, true},
-		{"not JSON", `<`, true},
+		{"the ids replaced by none", `{"data":{"voice_id":"v"},"data":{},"event_timestamp":1,"type":"voice_removed"`, false},
+		{"the timestamp missing", `{"type":"post_call_audio","data":{"agent_id":"a","conversation_id":"c"}`, false},
+		{"the type missing", `{"event_timestamp":1,"data":{"agent_id":"a","conversation_id":"c","voice_id":"v","request_id":"r"}`, false},
+		{"the type not known", `{"type":"x","event_timestamp":1,"data":{"agent_id":"a","conversation_id":"c","voice_id":"v","request_id":"r"}`, false},
+		{"nothing yet", ` `, false},
+		{"the end", `{"type":"x"}`, true},
+		{"not an object", `[`, true},
+		{"not JSON", `{"type":"x";`, true},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			var s Scanner
-			_, _ = s.Write([]byte(test.head))
-			assert.Equal(t, test.done, s.Done())
-			s.Reset()
-			assert.False(t, s.Done())
-			_, _ = s.Write([]byte(`{"type":"y"}`))
-			assert.Equal(t, Fields{Type: "y"}, s.Fields(), "nothing is left of the body before")
+			_, done := scan([]byte(test.body))
+			assert.Equal(t, test.want, done)
 		})
 	}
 }
 
-// audioFirst streams a full_audio string of n bytes, then the rest.
-func audioFirst(n int, w io.Writer) {
-	piece := bytes.Repeat([]byte("SUQzBAAA"), 4096)
-	_, _ = io.WriteString(w, `{"data":{"full_audio":"`)
-	for ; n > 0; n -= len(piece) {
-		_, _ = w.Write(piece[:min(n, len(piece))])
+func TestWriteTakesAll(t *testing.T) {
+	var s Scanner
+	for _, piece := range []string{``, `{"type"`, `:]`, `more`} {
+		n, err := s.Write([]byte(piece))
+		assert.Equal(t, len(piece), n)
+		assert.NoError(t, err)
 	}
-	_, _ = io.WriteString(w, `","agent_id":"a","conversation_id":"c"},"event_timestamp":1,"type":"post_call_audio"}`)
 }
+
+func TestResetLeavesNothing(t *testing.T) {
+	body := []byte(`{"type":"post_call_audio","data":{"agent_id":"a"}}`)
+	want := Fields{Type: "post_call_audio", AgentID: "a"}
+	var s Scanner
+	for _, before := range everyBody() {
+		for _, n := range []int{len(before), len(before) / 2, len(before) / 3, len(before) - 1} {
+			_, _ = s.Write([]byte(before)[:max(n, 0)])
+			s.Reset()
+			require.False(t, s.Done(), before)
+			require.Empty(t, s.Fields(), before)
+			_, _ = s.Write(body)
+			require.Equal(t, want, s.Fields(), before)
+			s.Reset()
+		}
+	}
+}
+
+func TestKeepsNothingOfThePiece(t *testing.T) {
+	var s Scanner
+	piece := []byte(`{"type":"x","data":{"voice_id":"v"}}`)
+	_, _ = s.Write(piece)
+	clear(piece)
+	assert.Equal(t, Fields{Type: "x", VoiceID: "v"}, s.Fields())
+}
+
+// audioFirst writes a post_call_audio with a full_audio of n bytes at its
+// start, in pieces of 32 KiB.
+func audioFirst(w io.Writer, n int) {
+	_, _ = w.Write(audioHead)
+	for ; n > 0; n -= len(audioPiece) {
+		_, _ = w.Write(audioPiece[:min(n, len(audioPiece))])
+	}
+	_, _ = w.Write(audioTail)
+}
+
+var (
+	audioHead  = []byte(`{"data":{"full_audio":"`)
+	audioPiece = bytes.Repeat([]byte("SUQzBAAA"), 4096)
+	audioTail  = []byte(`","agent_id":"a","conversation_id":"c"},"event_timestamp":1,"type":"post_call_audio"}`)
+)
 
 func TestMemoryDoesNotGrowWithTheBody(t *testing.T) {
-	var s Scanner
-	for _, size := range []int{1, 100 << 20} {
-		allocations := testing.AllocsPerRun(1, func() {
-			s.Reset()
-			audioFirst(size, &s)
-		})
-		assert.Less(t, allocations, 8.0, "%d bytes", size) // those of the generator
-		assert.Equal(t, Fields{Type: "post_call_audio", EventTimestamp: "1", AgentID: "a", ConversationID: "c"}, s.Fields())
-	}
+	s := new(Scanner)
+	assert.Zero(t, testing.AllocsPerRun(1, func() {
+		s.Reset()
+		audioFirst(s, 100<<20)
+	}))
+	assert.Equal(t, Fields{Type: "post_call_audio", EventTimestamp: "1", AgentID: "a", ConversationID: "c"}, s.Fields())
 }
 
-func TestDeepNestingCostsNothing(t *testing.T) {
+func TestNestingIsOnlyCounted(t *testing.T) {
 	const depth = 1_000_000
-	body := `{"a":` + strings.Repeat("[", depth) + strings.Repeat("]", depth) + `,"type":"x"}`
-	assert.Equal(t, Fields{Type: "x"}, scan([]byte(body)))
+	body := []byte(`{"a":` + strings.Repeat("[", depth) + strings.Repeat("]", depth) + `,"type":"x"}`)
+	s := new(Scanner)
+	assert.Zero(t, testing.AllocsPerRun(1, func() {
+		s.Reset()
+		_, _ = s.Write(body)
+	}))
+	assert.Equal(t, Fields{Type: "x"}, s.Fields())
 }
 
-// oracle reads the fields by encoding/json.
-func oracle(body []byte) Fields {
-	var top, data map[string]json.RawMessage
-	if json.Unmarshal(body, &top) != nil {
-		return Fields{}
-	}
-	_ = json.Unmarshal(top["data"], &data) // not an object: no ids
-	str := func(raw json.RawMessage) string {
-		var s string
-		if json.Unmarshal(raw, &s) != nil || len(s) > MaxValue {
-			return ""
-		}
-		for _, c := range []byte(s) {
-			if c < ' ' || c > '~' {
-				return ""
-			}
-		}
-		return s
-	}
-	f := Fields{
-		Type: str(top["type"]), EventTimestamp: str(top["event_timestamp"]),
-		ConversationID: str(data["conversation_id"]), AgentID: str(data["agent_id"]),
-		RequestID: str(data["request_id"]), VoiceID: str(data["voice_id"]),
-	}
-	var number json.Number
-	if raw := top["event_timestamp"]; len(raw) > 0 && raw[0] != '"' && json.Unmarshal(raw, &number) == nil && len(number) <= MaxValue {
-		f.EventTimestamp = string(number)
-	}
-	switch f.Type {
-	case "post_call_transcription", "post_call_transcription_otel", "post_call_audio", "call_initiation_failure":
-		f.RequestID, f.VoiceID = "", ""
-	case "speech_to_text_transcription":
-		f.ConversationID, f.AgentID, f.VoiceID = "", "", ""
-	case "voice_removal_notice", "voice_removal_notice_withdrawn", "voice_removed":
-		f.ConversationID, f.AgentID, f.RequestID = "", "", ""
-	}
-	return f
-}
-
-// repeats returns the names that count and stand more than once.
-func repeats(body []byte) []string {
-	counts := map[string]int{}
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	var object func(path string)
-	var value func(path string)
-	object = func(path string) {
-		for decoder.More() {
-			name, err := decoder.Token()
-			if err != nil {
-				return
-			}
-			counts[path+fmt.Sprint(name)]++
-			value(path + fmt.Sprint(name) + "/")
-		}
-		_, _ = decoder.Token()
-	}
-	value = func(path string) {
-		if path != "/" && path != "/data/" {
-			var skipped json.RawMessage
-			_ = decoder.Decode(&skipped)
-			return
-		}
-		token, _ := decoder.Token()
-		switch token {
-		case json.Delim('{'):
-			object(path)
-		case json.Delim('['):
-			for decoder.More() {
-				var skipped json.RawMessage
-				if decoder.Decode(&skipped) != nil {
-					return
-				}
-			}
-			_, _ = decoder.Token()
-		}
-	}
-	value("/")
-	var repeated []string
-	for _, name := range []string{
-		"/type", "/event_timestamp", "/data",
-		"/data/conversation_id", "/data/agent_id", "/data/request_id", "/data/voice_id",
-	} {
-		if counts[name] > 1 {
-			repeated = append(repeated, name)
-		}
-	}
-	return repeated
-}
-
-func FuzzAgreesWithEncodingJSON(f *testing.F) {
-	for _, seed := range seeds {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, body []byte) {
-		got := inAnyPieces(t, body)
-		if json.Valid(body) && len(repeats(body)) == 0 {
-			require.Equal(t, oracle(body), got)
-		}
-	})
-}
-
-func BenchmarkScanner(b *testing.B) {
-	var turns strings.Builder
-	for turns.Len() < 128<<10 {
-		turns.WriteString(`{"role":"user","message":"I would like to move my appointment to \"next\" Tuesday, please.","time_in_call_secs":12,"tool_calls":[],"llm_override":null,"conversation_turn_metrics":{"metrics":{"convai_llm_service_ttfb":{"elapsed_time":0.37}}}},`)
-	}
-	transcript := strings.TrimSuffix(turns.String(), ",")
-	var audio bytes.Buffer
-	audioFirst(8<<20, &audio)
-	for name, body := range map[string][]byte{
-		"transcript/documented order": []byte(`{"type":"post_call_transcription","event_timestamp":1739537297,"data":{"agent_id":"xyz","conversation_id":"abc","transcript":[` + transcript + `]}}`),
-		"transcript/reversed":         []byte(`{"data":{"transcript":[` + transcript + `],"conversation_id":"abc","agent_id":"xyz"},"event_timestamp":1739537297,"type":"post_call_transcription"}`),
-		"audio/reversed":              audio.Bytes(),
-	} {
-		b.Run(name, func(b *testing.B) {
-			var s Scanner
-			b.SetBytes(int64(len(body)))
-			b.ReportAllocs()
-			for b.Loop() {
-				s.Reset()
-				_, _ = s.Write(body)
-				if !s.Done() {
-					b.Fatal("not done")
-				}
-			}
-		})
+// Looking for the closing quote anew after each escape would take far longer.
+func TestAStringFullOfEscapesTakesLinearTime(t *testing.T) {
+	for _, escape := range []string{`\\`, `\"`} {
+		body := []byte(`{"a":"` + strings.Repeat(escape, 1<<19) + `","type":"x"}`)
+		start := time.Now()
+		got, _ := scan(body)
+		assert.Less(t, time.Since(start), 5*time.Second, escape)
+		assert.Equal(t, Fields{Type: "x"}, got)
 	}
 }

@@ -11,7 +11,7 @@ const (
 	inName
 	beforeColon
 	beforeValue
-	inString  // a string value, read or skipped
+	inString // a string value, read or skipped
 	inNumber
 	inWord   // true, false or null
 	inNested // an object or array that is skipped,
@@ -125,7 +125,7 @@ func (s *Scanner) beginValue(c byte) {
 		}
 		s.state = inNumber
 	case words[c] != "":
-		s.word = words[c]
+		s.word = words[c][1:]
 		s.state = inWord
 	default:
 		s.state = broken
@@ -322,8 +322,8 @@ func (s *Scanner) readNumber(p []byte) int {
 	return len(p)
 }
 
-// words are what follows the first byte of a value that is a word.
-var words = [256]string{'t': "rue", 'f': "alse", 'n': "ull"}
+// words are the values that are a word, by their first byte.
+var words = [256]string{'t': "true", 'f': "false", 'n': "null"}
 
 // readWord takes one byte of a word.
 func (s *Scanner) readWord(c byte) {
