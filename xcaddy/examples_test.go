@@ -33,7 +33,7 @@ func runtimeOf(t testing.TB, program string) string {
 }
 
 // startBackend runs one of the examples' applications on a free port.
-func startBackend(t testing.TB, language string) (address string) {
+func startBackend(t testing.TB, language string) (address string, output *lockedBuffer) {
 	t.Helper()
 	port := strconv.Itoa(freePort(t))
 	address = "127.0.0.1:" + port
@@ -48,7 +48,7 @@ func startBackend(t testing.TB, language string) (address string) {
 	case "ruby":
 		command = exec.Command(runtimeOf(t, "ruby"), "../examples/ruby/backend.rb")
 	}
-	output := new(lockedBuffer)
+	output = new(lockedBuffer)
 	command.Env = append(os.Environ(), "PORT="+port)
 	command.Stdout, command.Stderr = output, output
 	require.NoError(t, command.Start())
@@ -66,7 +66,7 @@ func startBackend(t testing.TB, language string) (address string) {
 		}
 		return err == nil
 	}, patience, 20*time.Millisecond, "the backend in %s", language)
-	return address
+	return address, output
 }
 
 // startExample runs an example's Caddyfile with the addresses and the secret's
@@ -126,7 +126,8 @@ func receivedOf(t testing.TB, got answer, body []byte) received {
 func TestExamplesInEachLanguage(t *testing.T) {
 	for _, language := range []string{"python", "node", "php", "ruby"} {
 		t.Run(language, func(t *testing.T) {
-			s := startExample(t, language, map[string]string{"localhost:3000": startBackend(t, language)})
+			address, _ := startBackend(t, language)
+			s := startExample(t, language, map[string]string{"localhost:3000": address})
 			client := s.client("HTTP/2.0")
 			for _, body := range [][]byte{[]byte(transcript), audio(12 << 20), {}} {
 				r := receivedOf(t, send(t, client, s.event(body)), body)
@@ -139,6 +140,26 @@ func TestExamplesInEachLanguage(t *testing.T) {
 				assert.Equal(t, 401, forged.status)
 				assert.Empty(t, forged.body, "the application did not answer")
 			}
+		})
+	}
+}
+
+// Caddy breaks off when the sender leaves while it hands an event on.
+func TestExamplesApplicationsTakeNoBodyThatIsCutOff(t *testing.T) {
+	for _, language := range []string{"python", "node", "php", "ruby"} {
+		t.Run(language, func(t *testing.T) {
+			address, output := startBackend(t, language)
+			for range 3 {
+				conn, err := net.Dial("tcp", address)
+				require.NoError(t, err)
+				fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\nX-ElevenLabs-Event-Id: cut-off\r\nContent-Length: 1000000\r\n\r\n%s", strings.Repeat("x", 500_000))
+				require.NoError(t, conn.Close())
+			}
+			response, err := http.Post("http://"+address, "application/json", strings.NewReader(transcript))
+			require.NoError(t, err, "it still serves")
+			require.NoError(t, response.Body.Close())
+			require.Eventually(t, func() bool { return strings.Contains(output.String(), fmt.Sprint(len(transcript), " bytes")) }, patience, 20*time.Millisecond)
+			assert.NotContains(t, output.String(), "cut-off")
 		})
 	}
 }
@@ -187,7 +208,8 @@ func TestExampleBehindALoadBalancer(t *testing.T) {
 }
 
 func TestExampleOfSeveralAgents(t *testing.T) {
-	s := startExample(t, "several-agents", map[string]string{"localhost:3000": startBackend(t, "python")})
+	address, _ := startBackend(t, "python")
+	s := startExample(t, "several-agents", map[string]string{"localhost:3000": address})
 	client := s.client("HTTP/2.0")
 	body := []byte(transcript)
 	for key, name := range map[string]string{secret: "support", "wsec_sales": "sales"} {

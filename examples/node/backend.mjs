@@ -7,7 +7,11 @@ import { createServer } from "node:http";
 
 const server = createServer(async (request, response) => {
   const chunks = [];
-  for await (const chunk of request) chunks.push(chunk);
+  try {
+    for await (const chunk of request) chunks.push(chunk);
+  } catch {
+    return; // cut off, so not an event; uncaught, it would end the whole process
+  }
   const body = Buffer.concat(chunks); // bytes: audio is tens of megabytes, so do not add up strings
   const header = (name) => request.headers[name] ?? null;
   const event = {

@@ -14,7 +14,11 @@ class Webhook(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"  # keeps connections open
 
     def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
+        length = int(self.headers["Content-Length"])
+        body = self.rfile.read(length)
+        if len(body) < length:  # cut off: kept, it would pass for the event of that id
+            self.close_connection = True
+            return
         event = {
             "event_type": self.headers["X-ElevenLabs-Event-Type"],
             "event_id": self.headers["X-ElevenLabs-Event-Id"],
