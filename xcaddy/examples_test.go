@@ -149,15 +149,15 @@ func TestExamplesApplicationsTakeNoBodyThatIsCutOff(t *testing.T) {
 	for _, language := range []string{"python", "node", "php", "ruby"} {
 		t.Run(language, func(t *testing.T) {
 			address, output := startBackend(t, language)
-			for range 3 {
+			for range 5 {
 				conn, err := net.Dial("tcp", address)
 				require.NoError(t, err)
 				fmt.Fprintf(conn, "POST / HTTP/1.1\r\nHost: x\r\nX-ElevenLabs-Event-Id: cut-off\r\nContent-Length: 1000000\r\n\r\n%s", strings.Repeat("x", 500_000))
 				require.NoError(t, conn.Close())
+				response, err := http.Post("http://"+address, "application/json", strings.NewReader(transcript))
+				require.NoError(t, err, "it still serves")
+				require.NoError(t, response.Body.Close())
 			}
-			response, err := http.Post("http://"+address, "application/json", strings.NewReader(transcript))
-			require.NoError(t, err, "it still serves")
-			require.NoError(t, response.Body.Close())
 			require.Eventually(t, func() bool { return strings.Contains(output.String(), fmt.Sprint(len(transcript), " bytes")) }, patience, 20*time.Millisecond)
 			assert.NotContains(t, output.String(), "cut-off")
 		})
