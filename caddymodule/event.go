@@ -13,16 +13,18 @@ import (
 )
 
 const (
-	headerPrefix      = "X-ElevenLabs-"
-	headerRejection   = headerPrefix + "Rejection"
 	headerIdempotency = "Idempotency-Key"
-
 	placeholderPrefix = "http.elevenlabs."
 
 	// eventVar holds the request's *event among Caddy's request variables, where
 	// the matcher finds it. No configuration can put an *event there.
 	eventVar = "elevenlabs_event"
 )
+
+var headerRejection = ours("Rejection")
+
+// ours is the name of a header that this handler sets, in net/http's spelling.
+func ours(name string) string { return http.CanonicalHeaderKey("X-ElevenLabs-" + name) }
 
 // event is what is known of one request. It is empty until the handler has
 // verified the request or refused it.
@@ -41,7 +43,7 @@ var identity = []struct {
 	header, placeholder string
 	value               func(*event) string
 }{
-	{headerPrefix + "Verified", "verified", func(e *event) string {
+	{ours("Verified"), "verified", func(e *event) string {
 		switch {
 		case e.verified:
 			return "true"
@@ -51,15 +53,15 @@ var identity = []struct {
 		return ""
 	}},
 	{headerRejection, "rejection", func(e *event) string { return e.rejection }},
-	{headerPrefix + "Event-Type", "event_type", func(e *event) string { return e.envelope.Type }},
-	{headerPrefix + "Event-Id", "event_id", func(e *event) string { return e.id }},
-	{headerPrefix + "Event-Timestamp", "event_timestamp", func(e *event) string { return e.envelope.EventTimestamp }},
-	{headerPrefix + "Signed-At", "signed_at", func(e *event) string { return e.signedAt }},
-	{headerPrefix + "Secret-Name", "secret_name", func(e *event) string { return e.secretName }},
-	{headerPrefix + "Conversation-Id", "conversation_id", func(e *event) string { return e.envelope.ConversationID }},
-	{headerPrefix + "Agent-Id", "agent_id", func(e *event) string { return e.envelope.AgentID }},
-	{headerPrefix + "Request-Id", "request_id", func(e *event) string { return e.envelope.RequestID }},
-	{headerPrefix + "Voice-Id", "voice_id", func(e *event) string { return e.envelope.VoiceID }},
+	{ours("Event-Type"), "event_type", func(e *event) string { return e.envelope.Type }},
+	{ours("Event-Id"), "event_id", func(e *event) string { return e.id }},
+	{ours("Event-Timestamp"), "event_timestamp", func(e *event) string { return e.envelope.EventTimestamp }},
+	{ours("Signed-At"), "signed_at", func(e *event) string { return e.signedAt }},
+	{ours("Secret-Name"), "secret_name", func(e *event) string { return e.secretName }},
+	{ours("Conversation-Id"), "conversation_id", func(e *event) string { return e.envelope.ConversationID }},
+	{ours("Agent-Id"), "agent_id", func(e *event) string { return e.envelope.AgentID }},
+	{ours("Request-Id"), "request_id", func(e *event) string { return e.envelope.RequestID }},
+	{ours("Voice-Id"), "voice_id", func(e *event) string { return e.envelope.VoiceID }},
 }
 
 // newEvent clears the request of headers that only this handler may set, and
@@ -93,6 +95,9 @@ func eventOf(r *http.Request) *event {
 // character too, so all spellings count.
 func clearHeaders(header http.Header) {
 	for name := range header {
+		if name == "" || name[0]|0x20 != 'x' && name[0]|0x20 != 'i' { // most, at no cost
+			continue
+		}
 		spelling := strings.Map(func(c rune) rune {
 			switch {
 			case 'A' <= c && c <= 'Z':
@@ -113,12 +118,17 @@ func clearHeaders(header http.Header) {
 // ours.
 func (e *event) setHeaders(header http.Header) {
 	header.Del("Connection")
+	values := make([]string, 0, len(identity)+1) // one allocation for all
+	set := func(name, value string) {
+		values = append(values, value)
+		header[name] = values[len(values)-1 : len(values) : len(values)]
+	}
 	for _, row := range identity {
 		if value := row.value(e); value != "" {
-			header.Set(row.header, value)
+			set(row.header, value)
 		}
 	}
-	header.Set(headerIdempotency, e.id)
+	set(headerIdempotency, e.id)
 }
 
 // placeholder answers for every {http.elevenlabs.*} placeholder.

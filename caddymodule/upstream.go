@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"time"
@@ -50,8 +51,12 @@ func (h *Handler) attempt(w *answerWriter, r *http.Request, next caddyhttp.Handl
 	}
 	repl, _ := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	// what follows may rewrite the request and add to the response: each attempt
-	// starts from the same ones
-	request, header := r.Clone(r.Context()), w.Header().Clone()
+	// starts from the same ones; only a proxy by itself works on its own copy
+	var request *http.Request
+	var header http.Header
+	if h.proxy == nil {
+		request, header = r.Clone(r.Context()), w.Header().Clone()
+	}
 	pause := time.Duration(h.Retries.Pause)
 	for attempts = 1; ; attempts++ {
 		repl.Delete(statusCodePlaceholder)
@@ -69,12 +74,12 @@ func (h *Handler) attempt(w *answerWriter, r *http.Request, next caddyhttp.Handl
 		}
 		pause *= pauseFactor
 
-		*r = *request.Clone(request.Context())
-		setBody(r, body)
-		clear(w.Header())
-		for name, values := range header {
-			w.Header()[name] = append([]string(nil), values...)
+		if request != nil {
+			*r = *request.Clone(request.Context())
+			clear(w.Header())
+			maps.Copy(w.Header(), header.Clone())
 		}
+		setBody(r, body)
 	}
 }
 
