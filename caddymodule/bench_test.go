@@ -28,7 +28,7 @@ func (discard) WriteHeader(int)             {}
 
 // BenchmarkHandler is the handler by itself, without server and proxy.
 func BenchmarkHandler(b *testing.B) {
-	for _, size := range []int{2 << 10, 128 << 10} {
+	for _, size := range []int{2 << 10, 128 << 10, 8 << 20} {
 		b.Run(strconv.Itoa(size>>10)+"KiB", func(b *testing.B) {
 			h, _ := provision(b, &Handler{})
 			h.proxy = discard{}
