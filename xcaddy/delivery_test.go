@@ -73,7 +73,7 @@ func TestEventsArriveIntactOverEachProtocolAtEachSize(t *testing.T) {
 func TestAudioOf64MiBArrivesIntactInLittleMemory(t *testing.T) {
 	const size = 64 << 20
 	b := newBackend(t)
-	s := start(t, webhook(b.address(), ""))
+	s := start(t, webhook(b.address(), "spool_limit 2GiB")) // sixteen at once are above the default
 	body := audio(size)
 	idle := s.peakMemory()
 	send(t, s.client("HTTP/1.1"), s.event([]byte(transcript)))

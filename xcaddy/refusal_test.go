@@ -120,6 +120,20 @@ func (s *server) head(body []byte, lengthHeader string) string {
 		s.address, lengthHeader, signature.HeaderName, signature.Sign([]byte(secret), time.Now(), body))
 }
 
+func TestTrailersAreDropped(t *testing.T) {
+	b := newBackend(t)
+	s := start(t, webhook(b.address(), ""))
+	got := s.raw(t, func(w io.Writer) {
+		_, _ = io.WriteString(w, s.head([]byte(transcript), "Transfer-Encoding: chunked\r\nTrailer: X-ElevenLabs-Voice-Id"))
+		fmt.Fprintf(w, "%x\r\n%s\r\n0\r\nX-ElevenLabs-Voice-Id: spoofed\r\n\r\n", len(transcript), transcript)
+	})
+	assert.Equal(t, 200, got.status)
+	d := requireDelivered(t, b, []byte(transcript))
+	assert.Empty(t, d.header.Values("X-ElevenLabs-Voice-Id"))
+	assert.Empty(t, d.header.Values("Trailer"))
+	assert.Empty(t, d.trailer)
+}
+
 func TestTruncatedBodiesAreIncomplete(t *testing.T) {
 	b := newBackend(t)
 	s := start(t, webhook(b.address(), "memory_buffer 4KiB"))

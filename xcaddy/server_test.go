@@ -351,6 +351,7 @@ type delivery struct {
 	header   http.Header
 	length   int64
 	encoding []string
+	trailer  http.Header
 	digest   string
 }
 
@@ -372,7 +373,7 @@ func newBackend(t testing.TB) *backend {
 		}
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		b.deliveries = append(b.deliveries, delivery{r.URL.Path, r.Header, r.ContentLength, r.TransferEncoding, hex.EncodeToString(digest.Sum(nil))})
+		b.deliveries = append(b.deliveries, delivery{r.URL.Path, r.Header, r.ContentLength, r.TransferEncoding, r.Trailer, hex.EncodeToString(digest.Sum(nil))})
 		w.WriteHeader(b.status)
 	}))
 	t.Cleanup(b.Close)

@@ -1,0 +1,39 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+)
+
+// transcript is a post_call_transcription of about n bytes in the documented
+// shape, with its names in the documented order or the other way round.
+func transcript(n int, reversed bool) []byte {
+	const turn = `{"role":"user","message":"I would like to move my appointment to next Tuesday, please. Is \"half past nine\" still free?","tool_calls":[],"tool_results":[],"feedback":null,"time_in_call_secs":12,"conversation_turn_metrics":{"metrics":{"convai_llm_service_ttfb":{"elapsed_time":0.3704247010173276}}}}`
+	var turns bytes.Buffer
+	for turns.Len() < n-450 {
+		if turns.Len() > 0 {
+			turns.WriteByte(',')
+		}
+		turns.WriteString(turn)
+	}
+	const ids = `"agent_id":"agent_01jz","conversation_id":"conv_01jz"`
+	const rest = `"status":"done","user_id":"user_01jz","metadata":{"start_time_unix_secs":1739537297,"call_duration_secs":22,"cost":296},"analysis":{"call_successful":"success"}`
+	var b bytes.Buffer
+	if reversed {
+		fmt.Fprintf(&b, `{"data":{%s,"transcript":[%s],%s},"event_timestamp":1739537297,"type":"post_call_transcription"}`, rest, turns.Bytes(), ids)
+	} else {
+		fmt.Fprintf(&b, `{"type":"post_call_transcription","event_timestamp":1739537297,"data":{%s,%s,"transcript":[%s]}}`, ids, rest, turns.Bytes())
+	}
+	return b.Bytes()
+}
+
+// audio is a post_call_audio of about n bytes.
+func audio(n int) []byte {
+	var b bytes.Buffer
+	b.WriteString(`{"type":"post_call_audio","event_timestamp":1739537319,"data":{"agent_id":"agent_01jz","conversation_id":"conv_01jz","full_audio":"`)
+	for b.Len() < n {
+		b.WriteString("SUQzBAAAAAAAI1RTU0UAAAAPAAADTGF2ZjU4Ljc2LjEwMAAAAAAAAAAAAAAA")
+	}
+	b.WriteString(`"}}`)
+	return b.Bytes()
+}

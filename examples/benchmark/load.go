@@ -1,0 +1,83 @@
+package main
+
+import (
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+)
+
+// result is one measurement, or the medians of several.
+type result struct {
+	Work       string  `json:"work"`
+	Contender  string  `json:"contender"`
+	PerSecond  float64 `json:"requests_per_second"`
+	P50        float64 `json:"p50_ms"`
+	P99        float64 `json:"p99_ms"`
+	CPU        float64 `json:"cpu_seconds_per_1000"`
+	Memory     float64 `json:"peak_memory_mib"`
+	AboveIdle  float64 `json:"peak_memory_above_idle_mib"`
+	ToPlain    float64 `json:"requests_per_second_to_plain"`
+	CPUToPlain float64 `json:"cpu_to_plain"`
+}
+
+// measure sends one kind of request to one contender for a time, and at least
+// once from each sender.
+func measure(c *contender, w work, idle float64, duration time.Duration) result {
+	client := newClient(w.concurrency)
+	defer client.CloseIdleConnections()
+	w.sign()
+	send(client, c, w) // warm up
+	resetPeak(c.pid())
+	cpuBefore, began := cpu(c.pid()), time.Now()
+	times := make([][]time.Duration, w.concurrency)
+	var senders sync.WaitGroup
+	for sender := range w.concurrency {
+		senders.Go(func() {
+			for len(times[sender]) == 0 || time.Since(began) < duration {
+				times[sender] = append(times[sender], send(client, c, w))
+			}
+		})
+	}
+	senders.Wait()
+	elapsed := time.Since(began)
+	all := slices.Concat(times...)
+	slices.Sort(all)
+	peak := memory(c.pid(), "VmHWM")
+	return result{
+		Work: w.name, Contender: c.name,
+		PerSecond: float64(len(all)) / elapsed.Seconds(),
+		P50:       milliseconds(all[len(all)/2]),
+		P99:       milliseconds(all[len(all)*99/100]),
+		CPU:       (cpu(c.pid()) - cpuBefore).Seconds() / float64(len(all)) * 1000,
+		Memory:    peak,
+		AboveIdle: peak - idle,
+	}
+}
+
+// newClient speaks HTTP/1.1 over TLS 1.3 on connections that are kept alive.
+func newClient(connections int) *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		TLSClientConfig:     &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13},
+		MaxIdleConnsPerHost: connections,
+		WriteBufferSize:     64 << 10,
+	}}
+}
+
+func send(client *http.Client, c *contender, w work) time.Duration {
+	began := time.Now()
+	response, err := client.Do(w.request(c.url(w)))
+	check(err)
+	_, err = io.Copy(io.Discard, response.Body)
+	check(err)
+	check(response.Body.Close())
+	if response.StatusCode != w.status && c.name != "plain" {
+		check(fmt.Errorf("%s answered %d to %s, not %d", c.name, response.StatusCode, w.name, w.status))
+	}
+	return time.Since(began)
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

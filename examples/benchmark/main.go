@@ -1,0 +1,131 @@
+// Command benchmark measures what verification costs. It starts everything
+// itself on loopback, over TLS: Caddy with reverse_proxy alone, Caddy with
+// elevenlabs_webhook, nginx with njs, an Express application with the official
+// SDK, and the handler that most people would write; sends each the same signed
+// events, in turn; and prints the medians. See README.md.
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+func main() {
+	if len(os.Args) > 1 && os.Args[1] == "readall" {
+		readall()
+	}
+	rounds := flag.Int("rounds", 3, "how often to measure each, interleaved")
+	duration := flag.Duration("duration", 2*time.Second, "how long to measure each in a round")
+	only := flag.String("only", "", "measure only work whose name contains this")
+	asJSON := flag.Bool("json", false, "print one JSON object a row")
+	flag.Parse()
+
+	upstream, err := net.Listen("tcp", "127.0.0.1:0")
+	check(err)
+	go func() {
+		check(http.Serve(upstream, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			_, _ = io.Copy(io.Discard, r.Body)
+		})))
+	}()
+	a := newArena(upstream.Addr().String())
+	defer os.RemoveAll(a.dir)
+	contenders := a.contenders()
+	defer func() {
+		for _, c := range contenders {
+			_ = c.command.Process.Signal(os.Interrupt)
+			_ = c.command.Wait()
+		}
+	}()
+
+	selected := slices.DeleteFunc(works(), func(w work) bool { return !strings.Contains(w.name, *only) })
+	idle := map[string]float64{}
+	for _, c := range contenders {
+		small := works()[0]
+		small.sign()
+		send(newClient(1), c, small)
+		idle[c.name] = memory(c.pid(), "VmRSS")
+	}
+	measured := map[string][]result{}
+	for round := range *rounds {
+		for _, w := range selected {
+			for _, c := range contenders {
+				fmt.Fprintf(os.Stderr, "\r\033[Kround %d of %d: %s, %s", round+1, *rounds, w.name, c.name)
+				measured[w.name+c.name] = append(measured[w.name+c.name], measure(c, w, idle[c.name], *duration))
+			}
+		}
+	}
+	fmt.Fprint(os.Stderr, "\r\033[K")
+
+	rows := make([]result, 0, len(contenders)*len(selected))
+	for _, w := range selected {
+		for _, c := range contenders {
+			rows = append(rows, medians(measured[w.name+c.name]))
+		}
+	}
+	toPlain(rows)
+	if *asJSON {
+		for _, row := range rows {
+			check(json.NewEncoder(os.Stdout).Encode(row))
+		}
+		return
+	}
+	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "work\tcontender\trequests/s\tto plain\tp50 ms\tp99 ms\tCPU s/1000\tto plain\tpeak MiB\tabove idle\t")
+	for _, r := range rows {
+		fmt.Fprintf(table, "%s\t%s\t%.1f\t%.2f\t%.2f\t%.2f\t%.3f\t%.2f\t%.0f\t%.0f\t\n", r.Work, r.Contender, r.PerSecond, r.ToPlain, r.P50, r.P99, r.CPU, r.CPUToPlain, r.Memory, r.AboveIdle)
+	}
+	check(table.Flush())
+}
+
+// medians takes the median of each figure by itself.
+func medians(results []result) result {
+	median := func(figure func(result) float64) float64 {
+		figures := make([]float64, len(results))
+		for i, r := range results {
+			figures[i] = figure(r)
+		}
+		slices.Sort(figures)
+		return figures[len(figures)/2]
+	}
+	return result{
+		Work: results[0].Work, Contender: results[0].Contender,
+		PerSecond: median(func(r result) float64 { return r.PerSecond }),
+		P50:       median(func(r result) float64 { return r.P50 }),
+		P99:       median(func(r result) float64 { return r.P99 }),
+		CPU:       median(func(r result) float64 { return r.CPU }),
+		Memory:    median(func(r result) float64 { return r.Memory }),
+		AboveIdle: median(func(r result) float64 { return r.AboveIdle }),
+	}
+}
+
+// toPlain fills in the ratios to the row of plain for the same work.
+func toPlain(rows []result) {
+	plain := map[string]result{}
+	for _, r := range rows {
+		if r.Contender == "plain" {
+			plain[r.Work] = r
+		}
+	}
+	for i := range rows {
+		rows[i].ToPlain = rows[i].PerSecond / plain[rows[i].Work].PerSecond
+		if base := plain[rows[i].Work].CPU; base > 0 {
+			rows[i].CPUToPlain = rows[i].CPU / base
+		}
+	}
+}
+
+func check(err error) {
+	if err != nil {
+		log.Fatalln("benchmark:", err)
+	}
+}
