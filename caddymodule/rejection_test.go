@@ -1,0 +1,248 @@
+package caddymodule
+
+import (
+	"bytes"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
+)
+
+func requireRejected(t testing.TB, res *response, reason string, status int) {
+	t.Helper()
+	require.Error(t, res.err)
+	assert.Equal(t, status, res.status())
+	assert.Equal(t, reason, res.Header().Get("X-ElevenLabs-Rejection"))
+	assert.Equal(t, reason, res.placeholder(t, "rejection"))
+	assert.Equal(t, "false", res.placeholder(t, "verified"))
+	assert.Nil(t, res.upstream, "the backend was reached")
+}
+
+// unreadable is a body that must not be read.
+type unreadable struct{ t testing.TB }
+
+func (u unreadable) Read([]byte) (int, error) {
+	u.t.Error("the body was read")
+	return 0, io.EOF
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+type timeoutError struct{ error }
+
+func (timeoutError) Timeout() bool { return true }
+
+// One row of the design's table each.
+func TestEachRejectionHasItsReasonAndStatus(t *testing.T) {
+	signedBy := func(secret string, at time.Time) func(*http.Request) {
+		return func(r *http.Request) {
+			r.Header.Set(signature.HeaderName, signature.Sign([]byte(secret), at, []byte(transcript)))
+		}
+	}
+	tests := []struct {
+		reason   string
+		status   int
+		unread   bool // refused with nothing of the body read
+		handler  Handler
+		change   func(*http.Request)
+		header   map[string]string // of the response
+		passes   bool              // goes through with report_only
+		logLevel zapcore.Level
+	}{
+		{
+			reason: "method_not_allowed", status: 405, unread: true, header: map[string]string{"Allow": "POST"},
+			change: func(r *http.Request) { r.Method = http.MethodGet },
+		},
+		{
+			reason: "insecure_transport", status: 403, unread: true, passes: true,
+			change: func(r *http.Request) { r.TLS = nil },
+		},
+		{
+			reason: "early_data", status: 425, unread: true, passes: true,
+			change: func(r *http.Request) { r.TLS.HandshakeComplete = false },
+		},
+		{
+			reason: "source_not_allowed", status: 403, unread: true, passes: true,
+			handler: Handler{SourceIPs: []string{"elevenlabs"}},
+			change:  func(r *http.Request) { r.RemoteAddr = "192.0.2.1:1" },
+		},
+		{
+			reason: "signature_missing", status: 400, unread: true, passes: true,
+			change: func(r *http.Request) { r.Header.Del(signature.HeaderName) },
+		},
+		{
+			reason: "signature_malformed", status: 400, unread: true, passes: true,
+			change: func(r *http.Request) {
+				r.Header.Add(signature.HeaderName, r.Header.Get(signature.HeaderName))
+			},
+		},
+		{
+			reason: "signature_mismatch", status: 401, passes: true,
+			change: signedBy("wsec_other", signedAt),
+		},
+		{
+			reason: "timestamp_stale", status: 403, passes: true,
+			change: signedBy(testSecret, signedAt.Add(-30*time.Minute-time.Second)),
+		},
+		{
+			reason: "timestamp_future", status: 403, passes: true,
+			change: signedBy(testSecret, signedAt.Add(5*time.Minute+time.Second)),
+		},
+		{
+			reason: "body_too_large", status: 413, unread: true,
+			handler: Handler{MaxSize: int64(len(transcript)) - 1},
+		},
+		{
+			reason: "body_too_large", status: 413,
+			handler: Handler{MaxSize: int64(len(transcript)) - 1},
+			change:  func(r *http.Request) { r.ContentLength = -1 },
+		},
+		{
+			reason: "body_too_large", status: 413, // by request_body before us
+			change: func(r *http.Request) {
+				r.Body = io.NopCloser(failing{caddyhttp.Error(http.StatusRequestEntityTooLarge, &http.MaxBytesError{})})
+			},
+		},
+		{
+			reason: "body_incomplete", status: 400,
+			change: func(r *http.Request) { r.Body = io.NopCloser(failing{io.ErrUnexpectedEOF}) },
+		},
+		{
+			reason: "body_incomplete", status: 400, // shorter than declared
+			change: func(r *http.Request) { r.ContentLength++ },
+		},
+		{
+			reason: "body_timeout", status: 408,
+			change: func(r *http.Request) { r.Body = io.NopCloser(failing{os.ErrDeadlineExceeded}) },
+		},
+		{
+			reason: "body_timeout", status: 408,
+			change: func(r *http.Request) { r.Body = io.NopCloser(failing{timeoutError{io.ErrNoProgress}}) },
+		},
+		{
+			reason: "overloaded", status: 503, header: map[string]string{"Retry-After": "5"},
+			handler: Handler{SpoolLimit: 1}, logLevel: zapcore.ErrorLevel,
+		},
+		{
+			reason: "spool_failed", status: 503, header: map[string]string{"Retry-After": "5"},
+			handler: Handler{MemoryBuffer: 1}, logLevel: zapcore.ErrorLevel,
+		},
+	}
+	for _, test := range tests {
+		for _, reportOnly := range []bool{false, true} {
+			name := test.reason
+			if reportOnly {
+				name += "/report_only"
+			}
+			t.Run(name, func(t *testing.T) {
+				h := test.handler
+				h.ReportOnly = reportOnly
+				provisioned, logs := provision(t, &h)
+				if test.reason == "spool_failed" {
+					provisioned.SpoolDir = filepath.Join(h.SpoolDir, "gone")
+				}
+				r := newRequest(transcript)
+				if goesOn := reportOnly && test.passes; test.unread && !goesOn {
+					r.Body = io.NopCloser(unreadable{t})
+				}
+				if test.change != nil {
+					test.change(r)
+				}
+				res := serve(t, provisioned, r)
+
+				if reportOnly && test.passes {
+					require.NoError(t, res.err)
+					assert.Equal(t, 200, res.Code)
+					assert.Equal(t, transcript, string(res.upstreamBody))
+					assert.Equal(t, "false", res.upstream.Get("X-ElevenLabs-Verified"))
+					assert.Equal(t, test.reason, res.upstream.Get("X-ElevenLabs-Rejection"))
+					assert.Equal(t, test.reason, res.placeholder(t, "rejection"))
+					assert.Empty(t, res.upstream.Get("X-ElevenLabs-Event-Type"), "nothing unproven is told")
+					matched, err := MatchEvent{}.MatchWithError(requestOf(res))
+					require.NoError(t, err)
+					assert.False(t, matched)
+				} else {
+					requireRejected(t, res, test.reason, test.status)
+					for name, value := range test.header {
+						assert.Equal(t, value, res.Header().Get(name))
+					}
+				}
+				entries := logs.FilterField(zap.String("reason", test.reason)).All()
+				require.Len(t, entries, 1)
+				level := zapcore.WarnLevel
+				if test.logLevel != 0 {
+					level = test.logLevel
+				}
+				assert.Equal(t, level, entries[0].Level)
+				assert.Contains(t, entries[0].ContextMap(), "client_ip")
+				assertTellsNoSecret(t, logs, res)
+			})
+		}
+	}
+}
+
+// requestOf is a request in the state that the handler left res in.
+func requestOf(res *response) *http.Request {
+	r := caddyhttp.PrepareRequest(newRequest(""), caddy.NewReplacer(), nil, nil)
+	caddyhttp.SetVar(r.Context(), eventVar, res.event)
+	return r
+}
+
+func assertTellsNoSecret(t testing.TB, logs *observer.ObservedLogs, res *response) {
+	t.Helper()
+	var said bytes.Buffer
+	encoder := zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig())
+	for _, entry := range logs.All() {
+		line, err := encoder.EncodeEntry(entry.Entry, entry.Context)
+		require.NoError(t, err)
+		said.Write(line.Bytes())
+	}
+	if res.err != nil {
+		said.WriteString(res.err.Error())
+	}
+	_ = res.Header().Write(&said)
+	_, mac, _ := strings.Cut(signature.Sign([]byte(testSecret), signedAt, []byte(transcript)), "v0=")
+	for _, secret := range []string{testSecret, mac, "agent_1"} {
+		assert.NotContains(t, said.String(), secret)
+	}
+}
+
+func TestForgedEventsOfOtherTypesAreRefused(t *testing.T) {
+	h, _ := provision(t, &Handler{Events: []string{"post_call_transcription"}})
+	r := newRequest(`{"type":"post_call_audio"}`)
+	r.Header.Set(signature.HeaderName, signature.Sign([]byte("wsec_other"), signedAt, []byte(`{"type":"post_call_audio"}`)))
+	requireRejected(t, serve(t, h, r), "signature_mismatch", 401)
+}
+
+func TestAFloodOfForgeriesDoesNotFloodTheLog(t *testing.T) {
+	h, logs := provision(t, &Handler{})
+	for range 900 {
+		r := newRequest(transcript)
+		r.Header.Set(signature.HeaderName, signature.Sign([]byte("wsec_other"), signedAt, []byte(transcript)))
+		serve(t, h, r)
+	}
+	assert.Equal(t, 10, logs.Len())
+
+	r := newRequest(transcript)
+	r.Header.Set(signature.HeaderName, signature.Sign([]byte(testSecret), signedAt.Add(-time.Hour), []byte(transcript)))
+	serve(t, h, r)
+	stale := logs.FilterField(zap.String("reason", "timestamp_stale")).All()
+	require.Len(t, stale, 1, "another reason is still logged")
+	assert.Equal(t, time.Hour, stale[0].ContextMap()["signature_age"])
+	assert.Contains(t, stale[0].ContextMap()["hint"], "clock")
+}
