@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"errors"
 	"io"
 	"maps"
@@ -34,18 +35,43 @@ func (h *Handler) deliver(w http.ResponseWriter, r *http.Request, next caddyhttp
 	}
 	e.setHeaders(r.Header)
 	setBody(r, body)
+
+	client := r.Context()
+	ctx, cancel := outlive(client, grace)
+	defer cancel()
+	*r = *r.WithContext(ctx) // in place: Caddy's placeholders hold the pointer
+	defer func() { *r = *r.WithContext(client) }()
 	answer := &answerWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}}
 
-	attempts, err := h.attempt(answer, r, next, body)
+	attempts, err := h.attempt(client, answer, r, next, body)
 	if err == nil && answer.status == 0 && caddyhttp.GetVar(r.Context(), "unhandled") == true {
 		err = caddyhttp.Error(http.StatusInternalServerError, errNoHandler)
 	}
-	h.logDelivery(r, e, body, answer.status, attempts, err)
+	h.logDelivery(client, e, body, answer.status, attempts, err)
 	return err
 }
 
-// attempt calls next until it answers, or the retries are used up.
-func (h *Handler) attempt(w *answerWriter, r *http.Request, next caddyhttp.Handler, body *spool.Body) (attempts int, err error) {
+// grace is how long an event goes on to be delivered once the client has left.
+const grace = 30 * time.Second
+
+// outlive returns a context that goes on for a while when the client's ends.
+// The event is here, whole and verified, and ElevenLabs, which has lost patience
+// or only closed its side of the connection, may not send it again.
+func outlive(client context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(client))
+	stop := context.AfterFunc(client, func() {
+		timer := time.AfterFunc(grace, cancel)
+		context.AfterFunc(ctx, func() { timer.Stop() })
+	})
+	return ctx, func() {
+		stop()
+		cancel()
+	}
+}
+
+// attempt calls next until it answers, the retries are used up, or the client
+// has left.
+func (h *Handler) attempt(client context.Context, w *answerWriter, r *http.Request, next caddyhttp.Handler, body *spool.Body) (attempts int, err error) {
 	if *h.Retries.Count == 0 {
 		return 1, next.ServeHTTP(w, r)
 	}
@@ -68,7 +94,7 @@ func (h *Handler) attempt(w *answerWriter, r *http.Request, next caddyhttp.Handl
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
-		case <-r.Context().Done():
+		case <-client.Done():
 			timer.Stop()
 			return attempts, err
 		}
@@ -108,10 +134,11 @@ func setBody(r *http.Request, body *spool.Body) {
 	r.Body, _ = r.GetBody()
 }
 
-// logDelivery says what became of an event that was not accepted: ElevenLabs
-// keeps no log of it, and may not send it again.
-func (h *Handler) logDelivery(r *http.Request, e *event, body *spool.Body, status, attempts int, err error) {
-	if err == nil && (status == 0 || isSuccess(status)) {
+// logDelivery says what became of an event that was not accepted, or not in
+// time: ElevenLabs keeps no log of it, and may not send it again.
+func (h *Handler) logDelivery(client context.Context, e *event, body *spool.Body, status, attempts int, err error) {
+	left := client.Err() != nil
+	if !left && err == nil && (status == 0 || isSuccess(status)) {
 		return
 	}
 	fields := []zap.Field{
@@ -122,7 +149,7 @@ func (h *Handler) logDelivery(r *http.Request, e *event, body *spool.Body, statu
 		zap.Error(err),
 	}
 	switch {
-	case r.Context().Err() != nil: // for ElevenLabs, its time for the delivery is over
+	case left: // for ElevenLabs, its time for the delivery is over, and it has failed
 		h.logger.Warn("client left before the backend answered", fields...)
 	case err != nil:
 		h.logger.Error("event not delivered", fields...)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -197,4 +198,55 @@ func TestRetriesEndWhenTheClientLeaves(t *testing.T) {
 	}))
 	assert.Equal(t, 502, res.status())
 	assert.Equal(t, 1, calls)
+}
+
+func TestEventsAreDeliveredThoughTheClientLeaves(t *testing.T) {
+	h, logs := provision(t, &Handler{})
+	ctx, leave := context.WithCancel(context.Background())
+	r := newRequest(transcript).WithContext(ctx)
+	res := serveWith(t, h, r, caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		leave()
+		assert.NoError(t, r.Context().Err(), "the backend is still asked")
+		w.WriteHeader(http.StatusOK)
+		return nil
+	}))
+	require.NoError(t, res.err)
+	assert.Equal(t, transcript, string(res.upstreamBody))
+	require.Equal(t, 1, logs.Len())
+	assert.Equal(t, "client left before the backend answered", logs.All()[0].Message)
+}
+
+func TestErrorRoutesGetTheClientsContextBack(t *testing.T) {
+	h, _ := provision(t, &Handler{})
+	r := caddyhttp.PrepareRequest(newRequest(transcript), caddy.NewReplacer(), nil, nil)
+	err := h.ServeHTTP(discard{http.Header{}}, r, caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error {
+		return caddyhttp.Error(http.StatusGatewayTimeout, errors.New("timeout"))
+	}))
+	require.Error(t, err)
+	assert.NoError(t, r.Context().Err())
+}
+
+func TestDeliveryOutlivesTheClientForAWhileOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client, leave := context.WithCancel(context.Background())
+		ctx, cancel := outlive(client, grace)
+		defer cancel()
+		leave()
+		synctest.Wait()
+		time.Sleep(grace - 1)
+		synctest.Wait()
+		assert.NoError(t, ctx.Err())
+		time.Sleep(1)
+		synctest.Wait()
+		assert.Error(t, ctx.Err())
+	})
+	synctest.Test(t, func(t *testing.T) { // synctest fails if a goroutine or timer is left
+		client, leave := context.WithCancel(context.Background())
+		ctx, cancel := outlive(client, grace)
+		leave()
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		assert.Error(t, ctx.Err())
+	})
 }

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"bufio"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
+)
+
+// Whatever the framing, what reaches the backend is a genuine body, whole, with
+// a Content-Length, and nothing rides along behind it.
+func TestHostileFramingBringsNothingForgedToTheBackend(t *testing.T) {
+	b := newBackend(t)
+	s := start(t, webhook(b.address(), "max_size 1MiB\nread_timeout 2s"))
+	const body = transcript
+	sign := func(body string) string {
+		return signature.HeaderName + ": " + signature.Sign([]byte(secret), time.Now(), []byte(body))
+	}
+	length := fmt.Sprintf("Content-Length: %d", len(body))
+	chunk := fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(body), body)
+	smuggled := "POST /webhooks/elevenlabs HTTP/1.1\r\nHost: " + s.address + "\r\nX-ElevenLabs-Verified: true\r\nContent-Length: 6\r\n\r\nforged"
+
+	tests := []struct {
+		name     string
+		headers  []string // beside Host
+		body     string
+		statuses []int // that the first answer may have
+		arrives  bool
+	}{
+		{"as it should be", []string{length, sign(body)}, body, []int{200}, true},
+		{"chunked, as it should be", []string{"Transfer-Encoding: chunked", sign(body)}, chunk, []int{200}, true},
+		{"a request behind the body", []string{length, sign(body)}, body + smuggled, []int{200}, true},
+		{"a request behind the last chunk", []string{"Transfer-Encoding: chunked", sign(body)}, chunk + smuggled, []int{200}, true},
+		{"Content-Length 0 and a body behind it", []string{"Content-Length: 0", sign("")}, smuggled, []int{200}, false},
+		{"Content-Length and chunked", []string{"Content-Length: 3", "Transfer-Encoding: chunked", sign(body)}, chunk + smuggled, []int{200, 400}, true},
+		{"Content-Length twice, alike", []string{length, length, sign(body)}, body, []int{200, 400}, true},
+		{"Content-Length twice, different", []string{length, "Content-Length: 3", sign(body)}, body, []int{400}, false},
+		{"Content-Length negative", []string{"Content-Length: -1", sign(body)}, body, []int{400}, false},
+		{"Content-Length with a sign", []string{"Content-Length: +120", sign(body)}, body, []int{400}, false},
+		{"Content-Length above all numbers", []string{"Content-Length: 99999999999999999999", sign(body)}, body, []int{400}, false},
+		{"Content-Length huge", []string{"Content-Length: 9223372036854775807", sign(body)}, body, []int{413}, false},
+		{"Transfer-Encoding twice", []string{"Transfer-Encoding: chunked", "Transfer-Encoding: chunked", sign(body)}, chunk, []int{400, 501}, false},
+		{"Transfer-Encoding of another kind", []string{"Transfer-Encoding: xchunked", sign(body)}, chunk, []int{400, 501}, false},
+		{"Transfer-Encoding with a blank before the colon", []string{"Transfer-Encoding : chunked", sign(body)}, chunk, []int{400}, false},
+		{"folded signature header", []string{length, strings.Replace(sign(body), ",v0", "\r\n ,v0", 1)}, body, []int{200, 400}, true},
+		{"chunk extension", []string{"Transfer-Encoding: chunked", sign(body)}, strings.Replace(chunk, "\r\n", ";x=\"y\"\r\n", 1), []int{200}, true},
+		{"chunk size negative", []string{"Transfer-Encoding: chunked", sign(body)}, "-1\r\n" + body, []int{400}, false},
+		{"chunk size huge", []string{"Transfer-Encoding: chunked", sign(body)}, "ffffffffffffffffff\r\n" + body, []int{400}, false},
+		{"chunk size with 0x", []string{"Transfer-Encoding: chunked", sign(body)}, "0x" + chunk, []int{400}, false},
+		{"chunk without its line end", []string{"Transfer-Encoding: chunked", sign(body)}, fmt.Sprintf("%x\r\n%sXX0\r\n\r\n", len(body), body), []int{400}, false},
+		{"bare line feeds", []string{length + "\n" + sign(body)}, body, []int{200, 400}, true},
+		{"signature header of 64 KiB", []string{length, sign(body) + ",x=" + strings.Repeat("x", 64<<10)}, body, []int{400, 431}, false},
+		{"NUL in a header", []string{length, sign(body), "X-Nul: a\x00b"}, body, []int{400}, false},
+		{"our header folded into another", []string{length, sign(body), "X-Harmless: a\r\n X-ElevenLabs-Verified: true"}, body, []int{200, 400}, true},
+		{"Expect: 100-continue", []string{length, sign(body), "Expect: 100-continue"}, body, []int{100, 200}, true},
+		{"Expect of another kind", []string{length, sign(body), "Expect: the-unexpected"}, body, []int{200, 417}, true},
+		{"gzip, says the header", []string{length, sign(body), "Content-Encoding: gzip"}, body, []int{200}, true},
+		{"an absolute URL", []string{length, sign(body), "X-None: 1"}, body, []int{200}, true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			target := "/webhooks/elevenlabs"
+			if test.name == "an absolute URL" {
+				target = "https://" + s.address + target
+			}
+			statuses := s.exchange(t, "POST "+target+" HTTP/1.1\r\nHost: "+s.address+"\r\n"+strings.Join(test.headers, "\r\n")+"\r\n\r\n"+test.body)
+			require.NotEmpty(t, statuses)
+			assert.Contains(t, test.statuses, statuses[0])
+			var arrived int
+			for _, d := range b.take() {
+				assert.Equal(t, []string{"true"}, d.header.Values("X-ElevenLabs-Verified"))
+				assert.Equal(t, d.digest, d.header.Get("X-ElevenLabs-Event-Id"))
+				assert.Empty(t, d.encoding)
+				if d.digest == digestOf([]byte(body)) {
+					arrived++
+				} else {
+					assert.Equal(t, digestOf(nil), d.digest, "only what was signed")
+				}
+			}
+			assert.LessOrEqual(t, arrived, 1, "once")
+			assert.Equal(t, test.arrives && slices.Contains(statuses, 200), arrived == 1)
+		})
+	}
+	s.requireNothingLeft()
+}
+
+// exchange sends bytes as they are over HTTP/1.1 and TLS, and returns the
+// statuses of all that is answered.
+func (s *server) exchange(t testing.TB, request string) (statuses []int) {
+	t.Helper()
+	config := s.tlsConfig()
+	config.NextProtos = []string{"http/1.1"}
+	conn, err := tls.Dial("tcp", s.address, config)
+	require.NoError(t, err)
+	defer conn.Close()
+	require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
+	_, _ = io.WriteString(conn, request) // may be cut off by the answer
+	_ = conn.CloseWrite()
+	reader := bufio.NewReader(conn)
+	for {
+		response, err := http.ReadResponse(reader, nil)
+		if err != nil {
+			return statuses
+		}
+		_, _ = io.Copy(io.Discard, response.Body)
+		_ = response.Body.Close()
+		statuses = append(statuses, response.StatusCode)
+	}
+}
