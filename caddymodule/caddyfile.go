@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -89,8 +90,7 @@ func (h *Handler) unmarshal(d *caddyfile.Dispenser) (*reverseproxy.Handler, erro
 		var err error
 		if option == "reverse_proxy" {
 			proxy = new(reverseproxy.Handler)
-			line.Reset()
-			err = proxy.UnmarshalCaddyfile(line)
+			err = unmarshalProxy(proxy, line)
 		} else {
 			err = h.unmarshalOption(line)
 		}
@@ -108,6 +108,16 @@ func (h *Handler) unmarshal(d *caddyfile.Dispenser) (*reverseproxy.Handler, erro
 		return nil, line.Errf("%s: %v", option, err)
 	}
 	return proxy, nil
+}
+
+// unmarshalProxy reads the inner reverse_proxy. It has no matcher: Caddy would
+// take one for the name of an upstream.
+func unmarshalProxy(proxy *reverseproxy.Handler, d *caddyfile.Dispenser) error {
+	if d.NextArg() && (d.Val() == "*" || strings.HasPrefix(d.Val(), "/") || strings.HasPrefix(d.Val(), "@")) {
+		return d.Errf("reverse_proxy takes no matcher here: put %q behind elevenlabs_webhook", d.Val())
+	}
+	d.Reset()
+	return proxy.UnmarshalCaddyfile(d)
 }
 
 // arity is how many arguments each option takes, at least and at most.
@@ -148,6 +158,7 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) error {
 		if len(args) == 2 {
 			secret.Name = args[1]
 		}
+		err = secret.check()
 		h.Secrets = append(h.Secrets, secret)
 	case "tolerance":
 		err = parseDuration(args[0], &h.Tolerance.Past)

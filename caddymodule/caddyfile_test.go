@@ -14,6 +14,9 @@ import (
 	_ "github.com/caddyserver/caddy/v2/modules/standard"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 )
 
 func adapt(text string) (string, error) {
@@ -61,7 +64,11 @@ func TestBadCaddyfilesNameTheLineAndTheOption(t *testing.T) {
 		{"no secret", "max_size 1MiB", "3", []string{"secret: at least one is required"}},
 		{"no block content", "", "3", []string{"secret: at least one is required"}},
 		{"secret without value", "secret", "4", []string{"argument count"}},
-		{"secret empty", `secret ""`, "4", []string{"secret: at least one is required"}},
+		{"secret empty", `secret ""` + "\n" + secret, "4", []string{"secret: it is empty"}},
+		{"secret name not ASCII, not the last", "secret {env.TEST_SECRET} schlüssel\n" + secret, "4", []string{"secret", "printable ASCII"}},
+		{"reverse_proxy with a path", secret + "\nreverse_proxy /hook localhost:1", "5", []string{"takes no matcher"}},
+		{"reverse_proxy with a named matcher", secret + "\nreverse_proxy @hook localhost:1", "5", []string{"takes no matcher"}},
+		{"reverse_proxy with a wildcard", secret + "\nreverse_proxy * localhost:1", "5", []string{"takes no matcher"}},
 		{"secret of three words", "secret a b c", "4", []string{"argument count"}},
 		{"secret name not ASCII", "secret {env.TEST_SECRET} schlüssel", "4", []string{"secret", "printable ASCII"}},
 		{"max_size negative", secret + "\nmax_size -1", "5", []string{"max_size", "not a size"}},
@@ -170,4 +177,14 @@ func configOf(t testing.TB, handler string) *caddy.Config {
 		`+strings.Replace(handler, "{", `{"handler": "elevenlabs_webhook", `, 1)+`
 	]}]}}}}}`), &config))
 	return &config
+}
+
+func TestOptionsThatLoseEventsAreWarnedOf(t *testing.T) {
+	h, _ := provision(t, &Handler{Events: []string{"audio", "post_call_audio"}, MaxSize: 10, SpoolLimit: 5})
+	core, logs := observer.New(zapcore.WarnLevel)
+	h.logger = zap.New(core)
+	h.warn()
+	require.Equal(t, 2, logs.Len())
+	assert.Equal(t, "post_call_audio", logs.All()[0].ContextMap()["type"])
+	assert.Contains(t, logs.All()[1].Message, "spool_limit")
 }

@@ -174,13 +174,35 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		}
 		h.proxy = proxy.(caddyhttp.MiddlewareHandler)
 	}
+	h.warn()
+	return nil
+}
+
+// subscriptions are names under which events are selected in ElevenLabs, and the
+// types that their payloads have.
+var subscriptions = map[string]string{
+	"transcript":     "post_call_transcription",
+	"audio":          "post_call_audio",
+	"speech_to_text": "speech_to_text_transcription",
+}
+
+// warn tells of options that may be meant, but can lose events or open a gap.
+func (h *Handler) warn() {
+	for _, name := range h.Events {
+		if typ, found := subscriptions[name]; found {
+			h.logger.Warn("events takes the payload's types, not the names of subscriptions: events are dropped", zap.String("name", name), zap.String("type", typ))
+		}
+	}
+	if h.SpoolLimit < h.MaxSize+h.MemoryBuffer {
+		h.logger.Warn("spool_limit cannot hold one body of max_size: the largest are answered 503",
+			zap.Int64("spool_limit", h.SpoolLimit), zap.Int64("max_size", h.MaxSize))
+	}
 	if h.AllowHTTP {
 		h.logger.Warn("allow_http is set: events are taken over plain HTTP, where others can read them")
 	}
 	if h.ReportOnly {
 		h.logger.Warn("report_only is set: requests that fail verification go through to the backend, marked as such")
 	}
-	return nil
 }
 
 // Validate checks the options.
@@ -277,7 +299,7 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, header signatu
 	scanner.Reset()
 
 	limits := spool.Limits{Size: h.MaxSize, Memory: h.MemoryBuffer, Total: h.SpoolLimit, Dir: h.SpoolDir}
-	body, err := spool.Read(r.Body, r.ContentLength, limits, func(p []byte) {
+	body, err := spool.Read(r.Body, limits, func(p []byte) {
 		_, _ = check.Write(p) // none of the three ever fails
 		_, _ = digest.Write(p)
 		if !scanner.Done() {

@@ -7,7 +7,6 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 
-	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/envelope"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/spool"
 )
 
@@ -54,11 +53,8 @@ func (h *Handler) check() (option string, err error) {
 		return "secret", errNoSecret
 	}
 	for _, secret := range h.Secrets {
-		if secret.Value == "" {
-			return "secret", errNoSecret
-		}
-		if !fitsHeader(secret.Name) {
-			return "secret", fmt.Errorf("a name must be printable ASCII of at most %d bytes, since it goes into a header", envelope.MaxValue)
+		if err := secret.check(); err != nil {
+			return "secret", err
 		}
 	}
 	for _, number := range []struct {
@@ -95,14 +91,3 @@ func (h *Handler) check() (option string, err error) {
 }
 
 var errNotPositive = errors.New("must be greater than zero")
-
-// fitsHeader reports whether a value may go into a header, by the same rule as
-// those out of the body.
-func fitsHeader(value string) bool {
-	for i := range len(value) {
-		if value[i] < ' ' || value[i] > '~' {
-			return false
-		}
-	}
-	return len(value) <= envelope.MaxValue
-}

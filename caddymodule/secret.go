@@ -1,11 +1,14 @@
 package caddymodule
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/envelope"
 )
 
 // secretPrefix begins every signing secret that ElevenLabs makes.
@@ -25,6 +28,19 @@ type Secret struct {
 	// A name for the secret, to tell the backend and the logs which one signed.
 	// Optional; need not be unique.
 	Name string `json:"name,omitempty"`
+}
+
+// check finds out what is wrong with the secret as it is configured.
+func (s Secret) check() error {
+	if s.Value == "" {
+		return errors.New("it is empty: give the webhook's signing secret, as {env.NAME} or {file./path}")
+	}
+	for _, c := range []byte(s.Name) { // by the same rule as for values out of the body
+		if c < ' ' || c > '~' || len(s.Name) > envelope.MaxValue {
+			return fmt.Errorf("a name must be printable ASCII of at most %d bytes, since it goes into a header", envelope.MaxValue)
+		}
+	}
+	return nil
 }
 
 // resolveSecrets returns the keys. It never puts one into an error, a log or an

@@ -13,7 +13,7 @@ import (
 // checkTransport refuses a request that crossed the network in clear, and one
 // in TLS early data, which an attacker can send again (RFC 8446, section 8).
 func (h *Handler) checkTransport(r *http.Request) *reason {
-	if r.TLS != nil && !r.TLS.HandshakeComplete || r.Header.Get("Early-Data") == "1" { // RFC 8470, section 5.1
+	if r.TLS != nil && !r.TLS.HandshakeComplete || slices.Contains(r.Header.Values("Early-Data"), "1") { // RFC 8470, section 5.1
 		return earlyData
 	}
 	if r.TLS != nil || h.AllowHTTP || proxySaysHTTPS(r) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"strconv"
 	"time"
@@ -26,7 +27,7 @@ const statusCodePlaceholder = "http.reverse_proxy.status_code"
 
 // deliver hands the event on, and again while the upstream's connection fails
 // before it answers, and reports what became of it.
-func (h *Handler) deliver(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, e *event, body *spool.Body) error {
+func (h *Handler) deliver(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, e *event, body *spool.Body) (err error) {
 	if h.proxy != nil {
 		proxy, after := h.proxy, next
 		next = caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
@@ -37,17 +38,26 @@ func (h *Handler) deliver(w http.ResponseWriter, r *http.Request, next caddyhttp
 	setBody(r, body)
 
 	client := r.Context()
-	ctx, cancel := outlive(client, grace)
-	defer cancel()
-	*r = *r.WithContext(ctx) // in place: Caddy's placeholders hold the pointer
-	defer func() { *r = *r.WithContext(client) }()
-	answer := &answerWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}}
-
-	attempts, err := h.attempt(client, answer, r, next, body)
-	if err == nil && answer.status == 0 && caddyhttp.GetVar(r.Context(), "unhandled") == true {
-		err = caddyhttp.Error(http.StatusInternalServerError, errNoHandler)
+	ctx, end := client, func() {}
+	if e.verified {
+		ctx, end = outlive(client, grace)
+		*r = *r.WithContext(ctx) // in place: Caddy's placeholders hold the pointer
 	}
-	h.logDelivery(client, e, body, answer.status, attempts, err)
+	answer := &answerWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, ctx: ctx}
+	var attempts int
+	defer func() { h.logDelivery(client, e, body, answer, attempts, err) }() // also if what follows panics
+
+	err = h.attempt(client, answer, r, next, &attempts)
+	switch {
+	case err != nil:
+		// what error routes do is not for the backend to take for the event; they
+		// still use the context, which then ends by itself
+		clearHeaders(r.Header)
+	case answer.status == 0 && answer.unhandled():
+		return caddyhttp.Error(http.StatusInternalServerError, errNoHandler)
+	default:
+		end()
+	}
 	return err
 }
 
@@ -71,11 +81,8 @@ func outlive(client context.Context, grace time.Duration) (context.Context, cont
 
 // attempt calls next until it answers, the retries are used up, or the client
 // has left.
-func (h *Handler) attempt(client context.Context, w *answerWriter, r *http.Request, next caddyhttp.Handler, body *spool.Body) (attempts int, err error) {
-	if *h.Retries.Count == 0 {
-		return 1, next.ServeHTTP(w, r)
-	}
-	repl, _ := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+func (h *Handler) attempt(client context.Context, w *answerWriter, r *http.Request, next caddyhttp.Handler, attempts *int) error {
+	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	// what follows may rewrite the request and add to the response: each attempt
 	// starts from the same ones; only a proxy by itself works on its own copy
 	var request *http.Request
@@ -84,19 +91,20 @@ func (h *Handler) attempt(client context.Context, w *answerWriter, r *http.Reque
 		request, header = r.Clone(r.Context()), w.Header().Clone()
 	}
 	pause := time.Duration(h.Retries.Pause)
-	for attempts = 1; ; attempts++ {
+	for {
 		repl.Delete(statusCodePlaceholder)
-		err = next.ServeHTTP(w, r)
+		*attempts++
+		err := next.ServeHTTP(w, r)
 		_, answered := repl.Get(statusCodePlaceholder)
-		if attempts > *h.Retries.Count || w.status != 0 || answered || !connectionFailed(err) {
-			return attempts, err
+		if *attempts > *h.Retries.Count || w.status != 0 || !connectionFailed(err, answered) {
+			return err
 		}
 		timer := time.NewTimer(pause)
 		select {
 		case <-timer.C:
 		case <-client.Done():
 			timer.Stop()
-			return attempts, err
+			return err
 		}
 		pause *= pauseFactor
 
@@ -105,16 +113,21 @@ func (h *Handler) attempt(client context.Context, w *answerWriter, r *http.Reque
 			clear(w.Header())
 			maps.Copy(w.Header(), header.Clone())
 		}
-		setBody(r, body)
+		r.Body, _ = r.GetBody()
 	}
 }
 
 // connectionFailed reports whether an error of reverse_proxy says that no
 // connection brought an answer. A timeout (504) is not one: the backend may
-// still be at work.
-func connectionFailed(err error) bool {
+// still be at work. If a proxy was answered, that may have been another one
+// before (forward_auth), so then the error itself must be one of a connection.
+func connectionFailed(err error, answered bool) bool {
 	handlerErr, ok := errors.AsType[caddyhttp.HandlerError](err)
-	return ok && (handlerErr.StatusCode == http.StatusBadGateway || handlerErr.StatusCode == http.StatusServiceUnavailable)
+	if !ok || handlerErr.StatusCode != http.StatusBadGateway && handlerErr.StatusCode != http.StatusServiceUnavailable {
+		return false
+	}
+	_, network := errors.AsType[*net.OpError](err)
+	return !answered || network || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // setBody gives the request a fresh reader of the body, and its length. The
@@ -136,7 +149,11 @@ func setBody(r *http.Request, body *spool.Body) {
 
 // logDelivery says what became of an event that was not accepted, or not in
 // time: ElevenLabs keeps no log of it, and may not send it again.
-func (h *Handler) logDelivery(client context.Context, e *event, body *spool.Body, status, attempts int, err error) {
+func (h *Handler) logDelivery(client context.Context, e *event, body *spool.Body, answer *answerWriter, attempts int, err error) {
+	status := answer.status
+	if answer.lost {
+		err = errNoHandler
+	}
 	left := client.Err() != nil
 	if !left && err == nil && (status == 0 || isSuccess(status)) {
 		return
@@ -148,13 +165,17 @@ func (h *Handler) logDelivery(client context.Context, e *event, body *spool.Body
 		zap.Int("status", status),
 		zap.Error(err),
 	}
+	logger := h.logger
+	if !e.verified { // report_only: a flood of forgeries must not flood the log
+		logger = h.refusals
+	}
 	switch {
 	case left: // for ElevenLabs, its time for the delivery is over, and it has failed
-		h.logger.Warn("client left before the backend answered", fields...)
+		logger.Warn("client left before the backend answered", fields...)
 	case err != nil:
-		h.logger.Error("event not delivered", fields...)
+		logger.Error("event not delivered", fields...)
 	default:
-		h.logger.Warn("event not accepted by the backend", fields...)
+		logger.Warn("event not accepted by the backend", fields...)
 	}
 }
 
@@ -162,8 +183,13 @@ func (h *Handler) logDelivery(client context.Context, e *event, body *spool.Body
 // nothing else.
 type answerWriter struct {
 	*caddyhttp.ResponseWriterWrapper
-	status int // the final status of what follows; 0 while there is none
+	ctx    context.Context
+	status int  // the final status of what follows; 0 while there is none
+	lost   bool // nothing took the event, and a handler between was about to say 200
 }
+
+// unhandled reports whether Caddy's chain of handlers came to its end.
+func (w *answerWriter) unhandled() bool { return caddyhttp.GetVar(w.ctx, "unhandled") == true }
 
 func (w *answerWriter) WriteHeader(status int) {
 	if status >= http.StatusOK && w.status == 0 {
@@ -171,6 +197,10 @@ func (w *answerWriter) WriteHeader(status int) {
 	}
 	if isSuccess(status) {
 		status = http.StatusOK
+		if w.unhandled() {
+			w.lost = true
+			status = http.StatusInternalServerError
+		}
 	}
 	w.ResponseWriterWrapper.WriteHeader(status)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"testing"
@@ -62,7 +63,7 @@ func (s *statuses) WriteHeader(status int) { s.written = append(s.written, statu
 
 func TestInformationalAnswersAreNotFinal(t *testing.T) {
 	client := new(statuses)
-	w := &answerWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: client}}
+	w := &answerWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: client}, ctx: context.Background()}
 	w.WriteHeader(http.StatusEarlyHints)
 	assert.Zero(t, w.status)
 	w.WriteHeader(http.StatusAccepted)
@@ -216,7 +217,7 @@ func TestEventsAreDeliveredThoughTheClientLeaves(t *testing.T) {
 	assert.Equal(t, "client left before the backend answered", logs.All()[0].Message)
 }
 
-func TestErrorRoutesGetTheClientsContextBack(t *testing.T) {
+func TestErrorRoutesGetAContextThatHoldsAndNoMarksOfTheEvent(t *testing.T) {
 	h, _ := provision(t, &Handler{})
 	r := caddyhttp.PrepareRequest(newRequest(transcript), caddy.NewReplacer(), nil, nil)
 	err := h.ServeHTTP(discard{http.Header{}}, r, caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error {
@@ -224,6 +225,49 @@ func TestErrorRoutesGetTheClientsContextBack(t *testing.T) {
 	}))
 	require.Error(t, err)
 	assert.NoError(t, r.Context().Err())
+	for name := range r.Header {
+		assert.NotContains(t, []string{"X-Elevenlabs-Verified", "Idempotency-Key"}, name)
+	}
+}
+
+func TestEventsThatNothingTakesAreAFaultThoughAHandlerBetweenSays200(t *testing.T) {
+	h, logs := provision(t, &Handler{})
+	res := serveWith(t, h, newRequest(transcript), caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		caddyhttp.SetVar(r.Context(), "unhandled", true)
+		w.WriteHeader(http.StatusOK) // as templates does, which buffers
+		return nil
+	}))
+	require.NoError(t, res.err)
+	assert.Equal(t, 500, res.Code)
+	assert.Equal(t, errNoHandler.Error(), logs.All()[0].ContextMap()["error"])
+}
+
+func TestAProxyBeforeTheBackendDoesNotSwitchRetriesOff(t *testing.T) {
+	h, _ := provision(t, &Handler{})
+	calls := 0
+	res := serveWith(t, h, newRequest(transcript), caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer).Set(statusCodePlaceholder, 200) // forward_auth
+		if calls++; calls < 3 {
+			return caddyhttp.Error(http.StatusBadGateway, &net.OpError{Op: "dial", Err: errors.New("refused")})
+		}
+		w.WriteHeader(http.StatusOK)
+		return nil
+	}))
+	assert.Equal(t, 200, res.status())
+	assert.Equal(t, 3, calls)
+}
+
+func TestForgeriesThatReportOnlyLetsThroughDoNotFloodTheLog(t *testing.T) {
+	h, logs := provision(t, &Handler{ReportOnly: true})
+	for range 50 {
+		r := newRequest(transcript)
+		r.Header.Del("ElevenLabs-Signature")
+		serveWith(t, h, r, caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+			w.WriteHeader(http.StatusUnauthorized) // the backend verifies by itself
+			return nil
+		}))
+	}
+	assert.Equal(t, 20, logs.Len(), "ten of each message")
 }
 
 func TestDeliveryOutlivesTheClientForAWhileOnly(t *testing.T) {

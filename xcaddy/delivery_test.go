@@ -67,7 +67,6 @@ func TestEventsArriveIntactOverEachProtocolAtEachSize(t *testing.T) {
 		}
 		client.CloseIdleConnections()
 	}
-	s.requireNothingLeft()
 }
 
 func TestAudioOf64MiBArrivesIntactInLittleMemory(t *testing.T) {
@@ -108,7 +107,6 @@ func TestAudioOf64MiBArrivesIntactInLittleMemory(t *testing.T) {
 			client.CloseIdleConnections()
 		})
 	}
-	s.requireNothingLeft()
 }
 
 // rudeBackend answers one request a connection, and closes it without an answer
@@ -156,8 +154,6 @@ func TestEventsSurviveABackendThatClosesKeptAliveConnections(t *testing.T) {
 			}
 			assert.EqualValues(t, 10, served.Load())
 			assert.NotZero(t, cut.Load(), "the backend did cut connections")
-			client.CloseIdleConnections()
-			s.requireNothingLeft()
 		})
 	}
 	// net/http by itself repeats small ones, since they have an Idempotency-Key
@@ -190,8 +186,6 @@ func TestEventsSurviveABackendThatIsDownForASecond(t *testing.T) {
 			client := s.client("HTTP/2.0")
 			assert.Equal(t, 200, send(t, client, s.event(body)).status)
 			requireDelivered(t, b, body)
-			client.CloseIdleConnections()
-			s.requireNothingLeft()
 		})
 	}
 }
@@ -235,7 +229,24 @@ func TestEventsAreDeliveredThoughTheClientLeaves(t *testing.T) {
 			return strings.Count(s.log.String(), "client left before the backend answered") == i+1
 		})
 	}
-	s.requireNothingLeft()
+}
+
+// While the rest of the body is still on its way to it.
+func TestABackendMayAnswerBeforeItHasReadTheBody(t *testing.T) {
+	hasty := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.CopyN(io.Discard, r.Body, 1_900_000)
+		w.WriteHeader(http.StatusAccepted)
+		_ = http.NewResponseController(w).Flush()
+		_, _ = io.Copy(io.Discard, r.Body)
+	}))
+	defer hasty.Close()
+	s := start(t, webhook(hasty.Listener.Addr().String(), ""))
+	for _, proto := range protocols {
+		client := s.client(proto)
+		for range 20 {
+			assert.Equal(t, 200, send(t, client, s.event(audio(2<<20))).status)
+		}
+	}
 }
 
 // How retries meets Caddy's own: Caddy's load balancing comes first, each time
@@ -281,8 +292,6 @@ func TestRetriesWithCaddysOwn(t *testing.T) {
 				}
 				test.check(t)
 			}
-			client.CloseIdleConnections()
-			s.requireNothingLeft()
 		})
 	}
 }
@@ -359,7 +368,6 @@ func TestReloadsUnderLoadLoseNothing(t *testing.T) {
 	}
 	assert.Empty(t, accepted, "accepted but not delivered")
 	t.Logf("%d deliveries, %d forgeries, %d sent again, during 10 reloads", len(deliveries), forged.Load(), resent.Load())
-	s.requireNothingLeft()
 }
 
 // A body that was begun before a reload counts against spool_limit after it,
@@ -401,5 +409,4 @@ func TestSpoolLimitHoldsAcrossReloads(t *testing.T) {
 	assert.Equal(t, 200, full().status, "there is room again")
 	client.CloseIdleConnections()
 	conn.Close()
-	s.requireNothingLeft()
 }

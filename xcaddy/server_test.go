@@ -185,6 +185,9 @@ func (s *server) reload(caddyfile string) {
 }
 
 func (s *server) stop() {
+	if !s.t.Failed() {
+		s.requireNothingLeft()
+	}
 	_ = s.command.Process.Signal(os.Interrupt)
 	select {
 	case <-s.done:

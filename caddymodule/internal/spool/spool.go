@@ -38,8 +38,8 @@ type Limits struct {
 	Dir string
 }
 
-// Two sizes of block: most connections that send nothing, or little, should
-// hold little.
+// Two sizes of block, the small one first: a connection that has sent nothing, or
+// little, whatever it declared, holds little.
 const (
 	smallBlock = 4 << 10
 	largeBlock = 64 << 10
@@ -66,13 +66,12 @@ type Body struct {
 }
 
 // Read takes in a body until r ends. It calls observe with each piece of the
-// body, in order, as it passes; the piece must not be kept or changed. expected
-// is the size that the sender declared, or negative: a hint, not a promise.
+// body, in order, as it passes; the piece must not be kept or changed.
 //
 // Read takes at most one byte more than Limits.Size from r. The error is
 // ErrTooLarge, ErrFull, wraps ErrStorage, or is what r returned. Unless it is
 // nil, nothing is left behind, even if r or observe panics.
-func Read(r io.Reader, expected int64, limits Limits, observe func([]byte)) (_ *Body, err error) {
+func Read(r io.Reader, limits Limits, observe func([]byte)) (_ *Body, err error) {
 	b := &Body{limits: limits}
 	done := false
 	defer func() {
@@ -82,7 +81,7 @@ func Read(r io.Reader, expected int64, limits Limits, observe func([]byte)) (_ *
 	}()
 
 	for {
-		space, err := b.space(expected)
+		space, err := b.space()
 		if err != nil {
 			return nil, err
 		}
@@ -115,11 +114,11 @@ func Read(r io.Reader, expected int64, limits Limits, observe func([]byte)) (_ *
 
 // space returns room for the next piece: at least one byte, and at most one
 // byte more than the body may still have.
-func (b *Body) space(expected int64) ([]byte, error) {
+func (b *Body) space() ([]byte, error) {
 	last := len(b.blocks) - 1
 	if last < 0 || len(b.blocks[last]) == cap(b.blocks[last]) {
 		size := int64(largeBlock)
-		if last < 0 && expected < smallBlock {
+		if last < 0 {
 			size = smallBlock
 		}
 		if !reserve(size, b.limits.Total) {
@@ -216,9 +215,6 @@ func (b *Body) freeBlock() {
 
 // Size returns the body's size in bytes.
 func (b *Body) Size() int64 { return b.size }
-
-// Spilled reports whether the body is in a temporary file.
-func (b *Body) Spilled() bool { return b.file != nil }
 
 // Close gives back all that the body holds. It waits for reads under way; later
 // ones fail. Calls after the first do nothing.

@@ -52,26 +52,24 @@ func TestBodyComesOutAsItWentIn(t *testing.T) {
 		0, 1, smallBlock - 1, smallBlock, smallBlock + 1, largeBlock, smallBlock + largeBlock, smallBlock + largeBlock + 1,
 		mib - 1, mib, mib + 1, mib + largeBlock, 3*mib + 7, 8 * mib,
 	} {
-		for name, expected := range map[string]int64{"declared": int64(size), "unknown": -1} {
-			t.Run(strconv.Itoa(size)+"/"+name, func(t *testing.T) {
-				limits := testLimits(t)
-				sent := pattern(size)
-				var observed bytes.Buffer
-				b, err := Read(oddPieces{bytes.NewReader(sent)}, expected, limits, func(p []byte) { observed.Write(p) })
+		t.Run(strconv.Itoa(size), func(t *testing.T) {
+			limits := testLimits(t)
+			sent := pattern(size)
+			var observed bytes.Buffer
+			b, err := Read(oddPieces{bytes.NewReader(sent)}, limits, func(p []byte) { observed.Write(p) })
+			require.NoError(t, err)
+			assert.Equal(t, int64(size), b.Size())
+			assert.Equal(t, size > mib, b.file != nil)
+			assert.True(t, bytes.Equal(sent, observed.Bytes()), "what observe saw")
+			for range 2 {
+				got, err := io.ReadAll(b.NewReader())
 				require.NoError(t, err)
-				assert.Equal(t, int64(size), b.Size())
-				assert.Equal(t, size > mib, b.Spilled())
-				assert.True(t, bytes.Equal(sent, observed.Bytes()), "what observe saw")
-				for range 2 {
-					got, err := io.ReadAll(b.NewReader())
-					require.NoError(t, err)
-					assert.True(t, bytes.Equal(sent, got), "what a reader gives")
-				}
-				b.Close()
-				b.Close()
-				requireNothingLeft(t, limits.Dir)
-			})
-		}
+				assert.True(t, bytes.Equal(sent, got), "what a reader gives")
+			}
+			b.Close()
+			b.Close()
+			requireNothingLeft(t, limits.Dir)
+		})
 	}
 }
 
@@ -80,7 +78,7 @@ func TestReadersKeepTheContractOfIoReader(t *testing.T) {
 		for _, size := range []int{0, 1, smallBlock + 1} {
 			limits := testLimits(t)
 			limits.Memory = memory
-			b, err := Read(bytes.NewReader(pattern(size)), -1, limits, ignore)
+			b, err := Read(bytes.NewReader(pattern(size)), limits, ignore)
 			require.NoError(t, err)
 			require.NoError(t, iotest.TestReader(b.NewReader(), pattern(size)))
 			b.Close()
@@ -90,7 +88,7 @@ func TestReadersKeepTheContractOfIoReader(t *testing.T) {
 
 func TestMemoryAboveTheLimitIsNotHeld(t *testing.T) {
 	limits := testLimits(t)
-	b, err := Read(bytes.NewReader(pattern(4*mib)), -1, limits, func([]byte) {
+	b, err := Read(bytes.NewReader(pattern(4*mib)), limits, func([]byte) {
 		assert.LessOrEqual(t, Held(), int64(4*mib+mib+2*largeBlock))
 	})
 	require.NoError(t, err)
@@ -102,20 +100,18 @@ func TestMemoryAboveTheLimitIsNotHeld(t *testing.T) {
 
 func TestLimitBitesAtTheByteThatCrossesIt(t *testing.T) {
 	for _, size := range []int64{0, 1, smallBlock, 100_000, mib, mib + 1} {
-		for _, expected := range []int64{-1, size} {
-			limits := testLimits(t)
-			limits.Size = size
+		limits := testLimits(t)
+		limits.Size = size
 
-			b, err := Read(bytes.NewReader(pattern(int(size))), expected, limits, ignore)
-			require.NoError(t, err)
-			b.Close()
+		b, err := Read(bytes.NewReader(pattern(int(size))), limits, ignore)
+		require.NoError(t, err)
+		b.Close()
 
-			endless := &countingReader{}
-			_, err = Read(endless, expected, limits, ignore)
-			require.ErrorIs(t, err, ErrTooLarge)
-			assert.LessOrEqual(t, endless.n, size+1, "read no further than the byte that crosses the limit")
-			requireNothingLeft(t, limits.Dir)
-		}
+		endless := &countingReader{}
+		_, err = Read(endless, limits, ignore)
+		require.ErrorIs(t, err, ErrTooLarge)
+		assert.LessOrEqual(t, endless.n, size+1, "read no further than the byte that crosses the limit")
+		requireNothingLeft(t, limits.Dir)
 	}
 }
 
@@ -126,7 +122,7 @@ func (c *countingReader) Read(p []byte) (int, error) { c.n += int64(len(p)); ret
 func TestSizeLimitMayBeTheLargestNumber(t *testing.T) {
 	limits := testLimits(t)
 	limits.Size = math.MaxInt64
-	b, err := Read(bytes.NewReader([]byte("x")), -1, limits, ignore)
+	b, err := Read(bytes.NewReader([]byte("x")), limits, ignore)
 	require.NoError(t, err)
 	b.Close()
 }
@@ -135,18 +131,18 @@ func TestTotalHoldsOverAllBodies(t *testing.T) {
 	limits := testLimits(t)
 	limits.Total = 3 * mib
 
-	first, err := Read(bytes.NewReader(pattern(2*mib)), -1, limits, ignore)
+	first, err := Read(bytes.NewReader(pattern(2*mib)), limits, ignore)
 	require.NoError(t, err)
-	_, err = Read(bytes.NewReader(pattern(2*mib)), -1, limits, ignore)
+	_, err = Read(bytes.NewReader(pattern(2*mib)), limits, ignore)
 	require.ErrorIs(t, err, ErrFull, "on disk")
 	assert.Equal(t, int64(2*mib), Held(), "the refused body holds nothing")
 
 	limits.Total = Held() + smallBlock - 1
-	_, err = Read(bytes.NewReader([]byte("x")), -1, limits, ignore)
+	_, err = Read(bytes.NewReader([]byte("x")), limits, ignore)
 	require.ErrorIs(t, err, ErrFull, "in memory")
 
 	first.Close()
-	again, err := Read(bytes.NewReader([]byte("x")), -1, limits, ignore)
+	again, err := Read(bytes.NewReader([]byte("x")), limits, ignore)
 	require.NoError(t, err, "there is room again at once")
 	again.Close()
 	requireNothingLeft(t, limits.Dir)
@@ -156,7 +152,7 @@ func TestReadErrorsPassUnchangedAndLeaveNothing(t *testing.T) {
 	broken := errors.New("connection reset")
 	for _, size := range []int{0, 10, 2 * mib} {
 		limits := testLimits(t)
-		_, err := Read(io.MultiReader(bytes.NewReader(pattern(size)), iotest.ErrReader(broken)), -1, limits, ignore)
+		_, err := Read(io.MultiReader(bytes.NewReader(pattern(size)), iotest.ErrReader(broken)), limits, ignore)
 		require.Equal(t, broken, err)
 		requireNothingLeft(t, limits.Dir)
 	}
@@ -166,7 +162,7 @@ func TestPanicsLeaveNothing(t *testing.T) {
 	limits := testLimits(t)
 	seen := 0
 	require.Panics(t, func() {
-		_, _ = Read(bytes.NewReader(pattern(4*mib)), -1, limits, func(p []byte) {
+		_, _ = Read(bytes.NewReader(pattern(4*mib)), limits, func(p []byte) {
 			if seen += len(p); seen > 2*mib {
 				panic("observer")
 			}
@@ -178,7 +174,7 @@ func TestPanicsLeaveNothing(t *testing.T) {
 func TestStorageFailuresAreOurs(t *testing.T) {
 	limits := testLimits(t)
 	limits.Dir = filepath.Join(limits.Dir, "missing")
-	_, err := Read(bytes.NewReader(pattern(2*mib)), -1, limits, ignore)
+	_, err := Read(bytes.NewReader(pattern(2*mib)), limits, ignore)
 	require.ErrorIs(t, err, ErrStorage)
 	require.ErrorIs(t, err, os.ErrNotExist)
 	require.Zero(t, Held())
@@ -192,7 +188,7 @@ func TestStorageFailuresAreOurs(t *testing.T) {
 	readOnly, err := os.Open(os.DevNull)
 	require.NoError(t, err)
 	b := &Body{limits: testLimits(t), file: readOnly}
-	_, err = b.space(-1)
+	_, err = b.space()
 	require.NoError(t, err)
 	require.NoError(t, b.keep(1))
 	require.ErrorIs(t, b.flush(), ErrStorage)
@@ -205,7 +201,7 @@ func TestTemporaryFileIsPrivateAndHasNoName(t *testing.T) {
 		t.Skip("an open file keeps its name there")
 	}
 	limits := testLimits(t)
-	b, err := Read(bytes.NewReader(pattern(2*mib)), -1, limits, ignore)
+	b, err := Read(bytes.NewReader(pattern(2*mib)), limits, ignore)
 	require.NoError(t, err)
 	defer b.Close()
 	info, err := b.file.Stat()
@@ -227,7 +223,7 @@ func TestFileThatKeepsItsNameIsRemovedOnClose(t *testing.T) {
 
 func TestReadersFailAfterClose(t *testing.T) {
 	for _, size := range []int{10, 2 * mib} {
-		b, err := Read(bytes.NewReader(pattern(size)), -1, testLimits(t), ignore)
+		b, err := Read(bytes.NewReader(pattern(size)), testLimits(t), ignore)
 		require.NoError(t, err)
 
 		closed := b.NewReader()
@@ -253,7 +249,7 @@ func TestReaderNeverSeesAnotherRequestsBytes(t *testing.T) {
 		wg.Go(func() {
 			sent := bytes.Repeat([]byte{byte('a' + worker)}, 100_000)
 			for range 200 {
-				b, err := Read(bytes.NewReader(sent), int64(len(sent)), limits, ignore)
+				b, err := Read(bytes.NewReader(sent), limits, ignore)
 				if !assert.NoError(t, err) {
 					return
 				}
@@ -282,7 +278,7 @@ func BenchmarkRead(b *testing.B) {
 			b.SetBytes(int64(size))
 			b.ReportAllocs()
 			for b.Loop() {
-				body, err := Read(bytes.NewReader(payload), int64(size), limits, ignore)
+				body, err := Read(bytes.NewReader(payload), limits, ignore)
 				if err != nil {
 					b.Fatal(err)
 				}
