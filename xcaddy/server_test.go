@@ -146,6 +146,11 @@ func start(t testing.TB, caddyfile string) *server {
 		_ = s.command.Wait()
 	}()
 	t.Cleanup(s.stop)
+	t.Cleanup(func() { // apart and before: the server is stopped even if this fails
+		if !t.Failed() {
+			s.requireNothingLeft()
+		}
+	})
 
 	s.eventually("the server to serve", func() bool {
 		select {
@@ -185,9 +190,6 @@ func (s *server) reload(caddyfile string) {
 }
 
 func (s *server) stop() {
-	if !s.t.Failed() {
-		s.requireNothingLeft()
-	}
 	_ = s.command.Process.Signal(os.Interrupt)
 	select {
 	case <-s.done:
