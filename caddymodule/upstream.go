@@ -109,7 +109,10 @@ func (h *Handler) attempt(client context.Context, w *answerWriter, r *http.Reque
 		pause *= pauseFactor
 
 		if request != nil {
-			*r = *request.Clone(request.Context())
+			// field by field: a transport that still reads the body of the attempt
+			// before looks at the trailers
+			fresh := request.Clone(request.Context())
+			r.Method, r.URL, r.RequestURI, r.Host, r.Header = fresh.Method, fresh.URL, fresh.RequestURI, fresh.Host, fresh.Header
 			clear(w.Header())
 			maps.Copy(w.Header(), header.Clone())
 		}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -104,6 +105,33 @@ func TestEventsThatNothingTakesAreAFault(t *testing.T) {
 	assert.Equal(t, 500, res.status())
 	require.ErrorIs(t, res.err, errNoHandler)
 	assert.Equal(t, zapcore.ErrorLevel, logs.All()[0].Level)
+}
+
+// reverse_proxy's transport reads on after the backend has answered, or the
+// connection has failed, and looks at the request's trailers when the body ends.
+// For the race detector, whichever comes first.
+func TestTheRequestIsNotWrittenToWhileATransportMayReadItsBody(t *testing.T) {
+	for name, answers := range map[string][]error{
+		"answered early":        {nil},
+		"connection failed":     {caddyhttp.Error(http.StatusBadGateway, io.EOF), nil},
+		"connections that fail": {caddyhttp.Error(http.StatusBadGateway, io.EOF), caddyhttp.Error(http.StatusBadGateway, io.EOF)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var transports sync.WaitGroup
+			defer transports.Wait()
+			h, _ := provision(t, &Handler{Retries: Retries{Count: new(len(answers) - 1)}})
+			attempt := 0
+			serveWith(t, h, newRequest(transcript), caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+				transports.Go(func() { assert.Nil(t, r.Trailer) })
+				attempt++
+				if answers[attempt-1] == nil {
+					w.WriteHeader(http.StatusOK)
+				}
+				return answers[attempt-1]
+			}))
+			assert.Equal(t, len(answers), attempt)
+		})
+	}
 }
 
 func TestEventsAreHandedOnAgainWhileTheConnectionFails(t *testing.T) {
