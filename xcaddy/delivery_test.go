@@ -310,66 +310,6 @@ func TestBackendsAnswersKeepTheContract(t *testing.T) {
 	}
 }
 
-// With HTTP/2 every request is answered. With HTTP/1.1 net/http closes
-// connections on which it sees no request yet, also if one is on its way: the
-// client gets no answer and sends again, as any client of any Caddy has to.
-func TestReloadsUnderLoadLoseNothing(t *testing.T) {
-	b := newBackend(t)
-	config := webhook(b.address(), "")
-	s := start(t, config)
-	stop := make(chan struct{})
-	var mu sync.Mutex
-	accepted := map[string]bool{}
-	var forged, resent atomic.Int32
-	var senders sync.WaitGroup
-	for worker := range 4 {
-		proto := protocols[worker%2]
-		client := s.client(proto)
-		senders.Go(func() {
-			defer client.CloseIdleConnections()
-			for i := 0; ; i++ {
-				select {
-				case <-stop:
-					return
-				default:
-				}
-				body := fmt.Appendf(nil, `{"type":"post_call_audio","data":{"n":"%d.%d %s"}}`, worker, i, strings.Repeat("x", i%3*700_000))
-				key, want := secret, 200
-				if i%5 == 4 {
-					key, want = "wsec_other", 401
-					forged.Add(1)
-				}
-				got, err := try(client, s.signed(body, key, time.Now()))
-				for proto == "HTTP/1.1" && err != nil {
-					resent.Add(1)
-					got, err = try(client, s.signed(body, key, time.Now()))
-				}
-				if !assert.NoError(t, err) || !assert.Equal(t, want, got.status) {
-					return
-				}
-				if want == 200 {
-					mu.Lock()
-					accepted[digestOf(body)] = true
-					mu.Unlock()
-				}
-			}
-		})
-	}
-	for range 10 {
-		s.reload(config)
-	}
-	close(stop)
-	senders.Wait()
-	deliveries := b.take()
-	assert.LessOrEqual(t, len(deliveries), len(accepted)+int(resent.Load()), "nothing is delivered twice by us")
-	for _, d := range deliveries {
-		assert.True(t, accepted[d.digest], "nothing forged was delivered")
-		delete(accepted, d.digest)
-	}
-	assert.Empty(t, accepted, "accepted but not delivered")
-	t.Logf("%d deliveries, %d forgeries, %d sent again, during 10 reloads", len(deliveries), forged.Load(), resent.Load())
-}
-
 // A body that was begun before a reload counts against spool_limit after it,
 // and is finished by the handler that began it.
 func TestSpoolLimitHoldsAcrossReloads(t *testing.T) {

@@ -147,17 +147,13 @@ func start(t testing.TB, caddyfile string) *server {
 	}()
 	t.Cleanup(s.stop)
 	t.Cleanup(func() { // apart and before: the server is stopped even if this fails
-		if !t.Failed() {
+		if !t.Failed() && s.running() {
 			s.requireNothingLeft()
 		}
 	})
 
 	s.eventually("the server to serve", func() bool {
-		select {
-		case <-s.done:
-			require.Fail(t, "the server ended", s.log.String())
-		default:
-		}
+		require.True(t, s.running(), "the server ended: %s", s.log)
 		conn, err := tls.Dial("tcp", s.address, &tls.Config{InsecureSkipVerify: true})
 		if err == nil {
 			conn.Close()
@@ -187,6 +183,22 @@ func (s *server) reload(caddyfile string) {
 	reload.Env = append(os.Environ(), "XDG_DATA_HOME="+dataDir, "XDG_CONFIG_HOME="+s.spool+"/..")
 	output, err := reload.CombinedOutput()
 	require.NoError(s.t, err, "%s", output)
+}
+
+func (s *server) running() bool {
+	select {
+	case <-s.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// kill ends the server as a crash of the machine would.
+func (s *server) kill() {
+	s.t.Helper()
+	require.NoError(s.t, s.command.Process.Kill())
+	<-s.done
 }
 
 func (s *server) stop() {

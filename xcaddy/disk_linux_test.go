@@ -1,0 +1,207 @@
+package main
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// spooled is what the server's temporary files, nameless ones too, take on disk.
+func (s *server) spooled() (bytes int64) {
+	descriptors, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", s.command.Process.Pid))
+	for _, descriptor := range descriptors {
+		if target, err := os.Readlink(descriptor); err != nil || filepath.Dir(target) != s.spool {
+			continue
+		}
+		if info, err := os.Stat(descriptor); err == nil {
+			bytes += info.Sys().(*syscall.Stat_t).Blocks * 512
+		}
+	}
+	return bytes
+}
+
+// A disk that is full, or refuses, is our fault: 503, so that ElevenLabs sends
+// again. What fits into memory passes, and nothing has to be restarted after.
+func TestADiskThatFailsIs503AndRecoversByItself(t *testing.T) {
+	for name, disk := range map[string]func(t *testing.T, s *server, dir string) (fail, mend func()){
+		"a full filesystem": func(t *testing.T, _ *server, dir string) (fail, mend func()) {
+			filler := filepath.Join(dir, "filler")
+			return func() {
+					file, err := os.Create(filler)
+					require.NoError(t, err)
+					defer file.Close()
+					_, err = io.Copy(file, zeros{})
+					require.ErrorIs(t, err, syscall.ENOSPC)
+				}, func() {
+					require.NoError(t, os.Remove(filler))
+				}
+		},
+		"a limit of file size": func(t *testing.T, s *server, _ string) (fail, mend func()) {
+			prlimit := runtimeOf(t, "prlimit")
+			limit := func(to string) {
+				output, err := exec.Command(prlimit, "--pid", strconv.Itoa(s.command.Process.Pid), "--fsize="+to+":").CombinedOutput()
+				require.NoError(t, err, "%s", output)
+			}
+			return func() { limit("2097152") }, func() { limit("unlimited") }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			if name == "a full filesystem" {
+				err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=8m")
+				if errors.Is(err, syscall.EPERM) {
+					t.Skip("mounting a filesystem is not permitted; the other case does without")
+				}
+				require.NoError(t, err)
+				t.Cleanup(func() { assert.NoError(t, syscall.Unmount(dir, syscall.MNT_DETACH)) })
+			}
+			b := newBackend(t)
+			s := start(t, webhook(b.address(), "spool_dir "+dir))
+			fail, mend := disk(t, s, dir)
+			client := s.client("HTTP/1.1")
+			large := audio(5 << 20)
+			for range 2 {
+				fail()
+				for range 3 {
+					got := send(t, client, s.event(large))
+					requireRefused(t, b, got, 503, "spool_failed")
+					assert.Equal(t, "5", got.header.Get("Retry-After"))
+				}
+				assert.Equal(t, 200, send(t, client, s.event([]byte(transcript))).status)
+				requireDelivered(t, b, []byte(transcript))
+				mend()
+				assert.Equal(t, 200, send(t, client, s.event(large)).status)
+				requireDelivered(t, b, large)
+			}
+			assert.Contains(t, s.log.String(), "webhook refused: spool_failed")
+		})
+	}
+}
+
+func TestKillingTheServerLeavesNoFile(t *testing.T) {
+	b := newBackend(t)
+	s := start(t, webhook(b.address(), "memory_buffer 64KiB"))
+	body := audio(1 << 20)
+	config := s.tlsConfig()
+	config.NextProtos = []string{"http/1.1"}
+	for range 5 {
+		conn, err := tls.Dial("tcp", s.address, config)
+		require.NoError(t, err)
+		defer conn.Close()
+		_, err = io.WriteString(conn, s.head(body, fmt.Sprintf("Content-Length: %d", len(body))))
+		require.NoError(t, err)
+		_, err = conn.Write(body[:900_000])
+		require.NoError(t, err)
+	}
+	s.eventually("five bodies on disk", func() bool { return s.spooled() > 5*800_000 })
+	s.kill()
+	left, err := os.ReadDir(s.spool)
+	require.NoError(t, err)
+	assert.Empty(t, left)
+}
+
+// zeros is as many zero bytes, made as they are read.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+// The limit holds whatever comes, genuine events are taken or told to come again,
+// and when the flood is over so is its effect.
+func TestAFloodOfForgeriesStaysWithinSpoolLimit(t *testing.T) {
+	const forged, limit = 16 << 20, 64 << 20
+	b := newBackend(t)
+	s := start(t, webhook(b.address(), "spool_limit 64MiB"))
+	client := s.client("HTTP/1.1")
+	event := append([]byte(transcript), make([]byte, 2<<10-len(transcript))...)
+	assert.Equal(t, 200, send(t, client, s.event(event)).status)
+	b.take()
+	s.resetPeakMemory()
+	idle := s.peakMemory()
+
+	stop := make(chan struct{})
+	var flood sync.WaitGroup
+	var refused, overloaded, brokenOff atomic.Int32
+	for range 12 { // together three times what there is room for
+		flood.Go(func() {
+			client := s.client("HTTP/1.1")
+			defer client.CloseIdleConnections()
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				request := s.signed(nil, "wsec_other", time.Now())
+				request.Body, request.GetBody, request.ContentLength = io.NopCloser(io.LimitReader(zeros{}, forged)), nil, -1
+				got, err := try(client, request)
+				switch {
+				case err != nil: // the answer came before the body was sent, and the connection was closed
+					brokenOff.Add(1)
+				case got.status == 401:
+					refused.Add(1)
+				case got.status == 503:
+					overloaded.Add(1)
+				default:
+					assert.Fail(t, "a forgery got", got.status)
+				}
+			}
+		})
+	}
+	var accepted, toldToRepeat int
+	var mostSpooled int64
+	began := time.Now()
+	for time.Since(began) < 5*time.Second || overloaded.Load()+brokenOff.Load() == 0 || toldToRepeat+accepted < 100 {
+		got := send(t, client, s.event(event))
+		switch got.status {
+		case 200:
+			accepted++
+			requireDelivered(t, b, event)
+		case 503:
+			toldToRepeat++
+			assert.Equal(t, "overloaded", got.header.Get("X-ElevenLabs-Rejection"))
+			assert.Equal(t, "5", got.header.Get("Retry-After"))
+		default:
+			require.Fail(t, "a genuine event got", got.status)
+		}
+		mostSpooled = max(mostSpooled, s.spooled())
+		require.Less(t, time.Since(began), 3*patience, "a flood")
+	}
+	close(stop)
+	flood.Wait()
+	over := time.Now()
+	for _, body := range [][]byte{event, audio(forged)} {
+		assert.Equal(t, 200, send(t, client, s.event(body)).status, "as before, at once")
+		requireDelivered(t, b, body)
+	}
+	within := time.Second
+	if raceDetector {
+		within *= 5
+	}
+	assert.Less(t, time.Since(over), within)
+	peak := s.peakMemory()
+	t.Logf("forged: %d refused, %d overloaded, %d broken off; genuine: %d accepted, %d told to repeat; at most %d MiB on disk, %d MiB of memory above idle",
+		refused.Load(), overloaded.Load(), brokenOff.Load(), accepted, toldToRepeat, mostSpooled>>20, peak-idle)
+	assert.NotZero(t, refused.Load())
+	assert.NotZero(t, accepted)
+	assert.LessOrEqual(t, mostSpooled, int64(limit))
+	if !raceDetector {
+		assert.Less(t, peak-idle, limit>>20)
+	}
+	assert.Empty(t, b.take(), "nothing forged arrived")
+}

@@ -1,0 +1,141 @@
+package main
+
+import (
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// Whatever a genuine body holds, it arrives byte for byte, once, and what is told
+// of it is printable ASCII or nothing.
+func TestHostileContentIsDeliveredWholeAndSaysNothingInHeadersThatItShouldNot(t *testing.T) {
+	const ids = `"agent_id":"agent_1","conversation_id":"conv_1"`
+	type told map[string]string
+	audioIDs := told{"Type": "post_call_audio", "Agent": "agent_1", "Conversation": "conv_1"}
+	event := func(typ, data string) string { return `{"type":` + typ + `,"data":{` + data + `}}` }
+	tests := []struct {
+		name, body string
+		told       told // of type and ids; what is not here must be absent
+	}{
+		{"10,000 nested arrays before type", `{"data":{"x":` + strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000) + `,` + ids + `},"type":"post_call_audio"}`, audioIDs},
+		{"10,000 nested arrays that never close", `{"data":{"x":` + strings.Repeat("[", 10_000), nil},
+		{"10,000 nested objects", `{"type":"post_call_audio","x":` + strings.Repeat(`{"a":`, 10_000) + "1" + strings.Repeat("}", 10_000) + `,"data":{` + ids + `}}`, audioIDs},
+		{"a string of 32 MiB before type", `{"data":{"full_audio":"` + strings.Repeat("QUJD", 8<<20) + `",` + ids + `},"type":"post_call_audio"}`, audioIDs},
+		{"a name of 1 MiB", `{"` + strings.Repeat("type", 256<<10) + `":1,"type":"post_call_audio","data":{` + ids + `}}`, audioIDs},
+		{"a type of 1 MiB", event(`"`+strings.Repeat("x", 1<<20)+`"`, ids), told{"Agent": "agent_1", "Conversation": "conv_1"}},
+		{"invalid UTF-8 in a value", event(`"post_call_audio"`, ids+`,"x":"`+"\xff\xfe\xc0\x80"+`"`), audioIDs},
+		{"invalid UTF-8 in the type", event("\"post_call\xffaudio\"", ids), told{"Agent": "agent_1", "Conversation": "conv_1"}},
+		{"invalid UTF-8 in an id", event(`"post_call_audio"`, `"agent_id":"agent_1","conversation_id":"conv`+"\xff"+`"`), told{"Type": "post_call_audio", "Agent": "agent_1"}},
+		{"NUL bytes round the JSON", "\x00" + event(`"post_call_audio"`, ids) + "\x00", nil},
+		{"NUL byte in an id", event(`"post_call_audio"`, `"agent_id":"agent_1","conversation_id":"conv`+"\x00"+`"`), nil},
+		{"escaped NUL in an id", event(`"post_call_audio"`, `"agent_id":"agent_1","conversation_id":"conv\u0000"`), told{"Type": "post_call_audio", "Agent": "agent_1"}},
+		{"only NUL bytes", strings.Repeat("\x00", 100_000), nil},
+		{"a byte order mark", "\xef\xbb\xbf" + event(`"post_call_audio"`, ids), nil},
+		{"UTF-16", "\xff\xfe{\x00\"\x00t\x00", nil},
+		{"escaped CR and LF in the type", event(`"post_call_audio\r\nX-ElevenLabs-Voice-Id: injected"`, ids), told{"Agent": "agent_1", "Conversation": "conv_1"}},
+		{"raw CR and LF in the type", event("\"post_call_audio\r\nX-ElevenLabs-Voice-Id: injected\"", ids), nil},
+		{"escaped CR and LF in an id", event(`"post_call_audio"`, `"agent_id":"agent_1\r\n\r\ninjected","conversation_id":"conv_1\u000d\u000aX-Injected: 1"`), told{"Type": "post_call_audio"}},
+		{"non-ASCII in the type", event(`"post_call_aüdio"`, ids), told{"Agent": "agent_1", "Conversation": "conv_1"}},
+		{"non-ASCII in ids, escaped and not", event(`"post_call_audio"`, `"agent_id":"agent\u00e9","conversation_id":"会話"`), told{"Type": "post_call_audio"}},
+		{"half a surrogate pair in an id", event(`"post_call_audio"`, `"agent_id":"agent_1","conversation_id":"\ud800"`), told{"Type": "post_call_audio", "Agent": "agent_1"}},
+		{"ids of 256 and of 257 bytes", event(`"post_call_audio"`, `"agent_id":"`+strings.Repeat("a", 256)+`","conversation_id":"`+strings.Repeat("c", 257)+`"`), told{"Type": "post_call_audio", "Agent": strings.Repeat("a", 256)}},
+		{"ids that are no strings", event(`"post_call_audio"`, `"agent_id":{"a":1},"conversation_id":17`), told{"Type": "post_call_audio"}},
+		{"a placeholder in an id", event(`"post_call_audio"`, `"agent_id":"{env.WEBHOOK_SECRET}","conversation_id":"{http.request.uri}"`), told{"Type": "post_call_audio", "Agent": "{env.WEBHOOK_SECRET}", "Conversation": "{http.request.uri}"}},
+		{"null", "null", nil},
+		{"nothing", "", nil},
+	}
+	b := newBackend(t)
+	s := start(t, webhook(b.address(), ""))
+	client := s.client("HTTP/1.1")
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			body := []byte(test.body)
+			require.Equal(t, 200, send(t, client, s.event(body)).status)
+			d := requireDelivered(t, b, body)
+			for name, values := range d.header {
+				assert.NotContains(t, strings.ToLower(name), "injected")
+				assert.NotRegexp(t, `[^\x20-\x7e]`, strings.Join(values, ""), name)
+			}
+			for key, header := range map[string]string{"Type": "X-ElevenLabs-Event-Type", "Agent": "X-ElevenLabs-Agent-Id", "Conversation": "X-ElevenLabs-Conversation-Id", "Voice": "X-ElevenLabs-Voice-Id"} {
+				assert.Equal(t, test.told[key], d.header.Get(header), header)
+			}
+		})
+	}
+}
+
+// Wherever a client breaks off, nothing of the event reaches the backend, and
+// nothing is left behind.
+func TestABodyThatBreaksOffAnywhereReachesNobody(t *testing.T) {
+	b := newBackend(t)
+	s := start(t, webhook(b.address(), "memory_buffer 16KiB")) // the first quarter in memory, the rest on disk
+	body := audio(64 << 10)
+	config := s.tlsConfig()
+	config.NextProtos = []string{"http/1.1"}
+	for framing, head := range map[string]string{
+		"Content-Length": fmt.Sprintf("Content-Length: %d", len(body)),
+		"chunked":        "Transfer-Encoding: chunked",
+	} {
+		for cut := 0; cut < len(body); cut += 4 << 10 {
+			for _, end := range []string{"half-closed", "closed"} {
+				conn, err := tls.Dial("tcp", s.address, config)
+				require.NoError(t, err)
+				_, err = io.WriteString(conn, s.head(body, head))
+				require.NoError(t, err)
+				if framing == "chunked" {
+					fmt.Fprintf(conn, "%x\r\n", len(body))
+				}
+				_, err = conn.Write(body[:cut])
+				require.NoError(t, err)
+				if end == "half-closed" {
+					require.NoError(t, conn.CloseWrite())
+					answer, err := io.ReadAll(conn)
+					require.NoError(t, err)
+					assert.Contains(t, string(answer), "body_incomplete", "%s, cut at %d", framing, cut)
+				}
+				require.NoError(t, conn.Close())
+			}
+		}
+	}
+	s.requireNothingLeft()
+	assert.Empty(t, b.take())
+	assert.Equal(t, 200, send(t, s.client("HTTP/1.1"), s.event(body)).status)
+	requireDelivered(t, b, body)
+}
+
+// CGI and its heirs make one variable of all these spellings.
+func TestNoSpellingOfOurHeadersComesFromTheClient(t *testing.T) {
+	b := newBackend(t)
+	s := start(t, webhook(b.address(), ""))
+	spellings := []string{
+		"X-ElevenLabs-Voice-Id", "x-elevenlabs-voice-id", "X-ELEVENLABS-VOICE-ID", "x_elevenlabs_voice_id", "X_ElevenLabs-Voice_Id",
+		"X.ElevenLabs.Voice.Id", "X~ElevenLabs~Voice~Id", "X-ElevenLabs_Verified", "X_ElevenLabs_Verified", "x-elevenlabs", "X-ElevenLabs-",
+		"X-ElevenLabsVerified", "Idempotency_Key", "IDEMPOTENCY-KEY", "idempotency.key",
+	}
+	for _, spelling := range spellings {
+		got := s.raw(t, func(w io.Writer) {
+			_, _ = io.WriteString(w, s.head([]byte(transcript), fmt.Sprintf("Content-Length: %d\r\n%s: spoofed", len(transcript), spelling))+transcript)
+		})
+		require.Equal(t, 200, got.status, spelling)
+		d := requireDelivered(t, b, []byte(transcript))
+		for name, values := range d.header {
+			assert.NotContains(t, values, "spoofed", "%s arrived as %s", spelling, name)
+		}
+	}
+}
+
+func TestACompressedBodyIsDeliveredAsItIs(t *testing.T) {
+	b := newBackend(t)
+	s := start(t, webhook(b.address(), ""))
+	body := []byte("\x1f\x8b\x08\x00 not really gzip")
+	request := s.event(body)
+	request.Header.Set("Content-Encoding", "gzip")
+	request.Header.Set("Accept-Encoding", "gzip")
+	require.Equal(t, http.StatusOK, send(t, s.client("HTTP/2.0"), request).status)
+	assert.Equal(t, "gzip", requireDelivered(t, b, body).header.Get("Content-Encoding"))
+}

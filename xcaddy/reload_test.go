@@ -1,0 +1,134 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// Caddy closes HTTP/1.1 connections on which it sees no request yet, also if one
+// is on its way, and may reset one that is being made as the listener changes
+// hands. The client then has no answer and sends again, as any client of any
+// Caddy has to.
+func TestReloadsUnderLoadLoseNothingAndLeakNothing(t *testing.T) {
+	b := newBackend(t)
+	// an attempt that ends after its transport's end leaves a connection to the
+	// backend, until its time is over: by default two minutes
+	config := webhook(b.address()+" {\ntransport http {\nkeepalive 1s\n}\n}", "")
+	s := start(t, config)
+	send(t, s.client("HTTP/1.1"), s.event([]byte(transcript)))
+	b.take()
+	for range 10 {
+		s.load(config)
+	}
+	s.resources() // its own requests make series, too
+	before := s.resources()
+	stop := make(chan struct{})
+	var mu sync.Mutex
+	accepted := map[string]bool{}
+	var answered, forged, resent atomic.Int32
+	var senders sync.WaitGroup
+	for worker := range 4 {
+		proto := protocols[worker%2]
+		client := s.client(proto)
+		senders.Go(func() {
+			defer client.CloseIdleConnections()
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				body := fmt.Appendf(nil, `{"type":"post_call_audio","data":{"n":"%d.%d %s"}}`, worker, i, strings.Repeat("x", i%3*700_000))
+				key, want := secret, 200
+				if i%5 == 4 {
+					key, want = "wsec_other", 401
+					forged.Add(1)
+				}
+				got, err := try(client, s.signed(body, key, time.Now()))
+				for tries := 0; err != nil && tries < 10; tries++ {
+					resent.Add(1)
+					got, err = try(client, s.signed(body, key, time.Now()))
+				}
+				if !assert.NoError(t, err) || !assert.Equal(t, want, got.status) {
+					return
+				}
+				answered.Add(1)
+				if want == 200 {
+					mu.Lock()
+					accepted[digestOf(body)] = true
+					mu.Unlock()
+				}
+			}
+		})
+	}
+	for reload := range int32(200) {
+		s.load(config)
+		s.eventually("requests between reloads", func() bool { return t.Failed() || answered.Load() > 5*reload })
+	}
+	close(stop)
+	senders.Wait()
+	deliveries := b.take()
+	assert.LessOrEqual(t, len(deliveries), len(accepted)+int(resent.Load()), "nothing is delivered twice by us")
+	arrived := map[string]bool{}
+	for _, d := range deliveries {
+		arrived[d.digest] = true
+	}
+	assert.Equal(t, accepted, arrived, "everything that was accepted was delivered, and nothing forged")
+	t.Logf("%d deliveries, %d forgeries, %d sent again, during 200 reloads", len(deliveries), forged.Load(), resent.Load())
+	assert.Less(t, resent.Load(), answered.Load()/4)
+	var after resources
+	settled := assert.Eventually(t, func() bool {
+		after = s.resources()
+		return after.descriptors <= before.descriptors+8 && after.series <= before.series && after.heap <= before.heap+8<<20
+	}, patience, 200*time.Millisecond)
+	assert.True(t, settled, "before: %+v, after: %+v", before, after)
+}
+
+// load is a reload, without the start of a process for it.
+func (s *server) load(caddyfile string) {
+	s.t.Helper()
+	s.write(caddyfile)
+	config, err := os.Open(s.file)
+	require.NoError(s.t, err)
+	defer config.Close()
+	request, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, "http://"+s.admin+"/load", config)
+	require.NoError(s.t, err)
+	request.Header.Set("Content-Type", "text/caddyfile")
+	request.Header.Set("Cache-Control", "must-revalidate") // load it though it is the same
+	got := send(s.t, http.DefaultClient, request)
+	require.Equal(s.t, http.StatusOK, got.status, got.body)
+}
+
+// resources are what a reload could leak, beside goroutines.
+type resources struct {
+	descriptors, series, heap int
+}
+
+var heapLine = regexp.MustCompile(`# HeapAlloc = (\d+)`)
+
+func (s *server) resources() resources {
+	s.t.Helper()
+	descriptors, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", s.command.Process.Pid))
+	require.NoError(s.t, err)
+	heap, err := strconv.Atoi(heapLine.FindStringSubmatch(s.get("/debug/pprof/heap?debug=1&gc=1"))[1])
+	require.NoError(s.t, err)
+	series := 0
+	for line := range strings.Lines(s.get("/metrics")) {
+		if !strings.HasPrefix(line, "#") {
+			series++
+		}
+	}
+	return resources{len(descriptors), series, heap}
+}

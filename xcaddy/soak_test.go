@@ -1,0 +1,202 @@
+package main
+
+import (
+	"bytes"
+	"crypto/tls"
+	"flag"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
+)
+
+// soak is for a long run: go test ./xcaddy -run Soak -soak 10m -timeout 20m
+var soak = flag.Duration("soak", 15*time.Second, "how long the soak test sends")
+
+// ledger is what was sent and what came, apart from all that the server says.
+type ledger struct {
+	mu       sync.Mutex
+	awaited  map[string]bool // digests of genuine events, by whether they were answered 200
+	hostile  map[string]int  // requests by kind
+	arrived  int
+	bytes    int64
+	problems []string
+}
+
+func (l *ledger) send(digest string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.awaited[digest] = false
+}
+
+func (l *ledger) accept(digest string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if _, waiting := l.awaited[digest]; waiting { // else it has been crossed off already
+		l.awaited[digest] = true
+	}
+}
+
+func (l *ledger) note(format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.problems = append(l.problems, fmt.Sprintf(format, args...))
+}
+
+// cross off what has come; what is not awaited was forged, or came before.
+func (l *ledger) cross(deliveries []delivery) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, d := range deliveries {
+		if _, waiting := l.awaited[d.digest]; !waiting {
+			l.problems = append(l.problems, "arrived though forged, or twice: "+d.digest)
+		}
+		if d.digest != d.header.Get("X-ElevenLabs-Event-Id") || d.header.Get("X-ElevenLabs-Verified") != "true" {
+			l.problems = append(l.problems, "arrived wrongly marked: "+d.digest)
+		}
+		delete(l.awaited, d.digest)
+		l.arrived++
+		l.bytes += d.length
+	}
+}
+
+// Everything genuine arrives, once, byte for byte, and nothing else does.
+func TestSoakOfGenuineAndHostileTraffic(t *testing.T) {
+	b := newBackend(t)
+	s := start(t, webhook(b.address(), "max_size 8MiB\nread_timeout 2s"))
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	l := &ledger{awaited: map[string]bool{}, hostile: map[string]int{}}
+	config := s.tlsConfig()
+	config.NextProtos = []string{"http/1.1"}
+
+	// what a client does that is not ElevenLabs, or is ElevenLabs on a bad line
+	refused := func(statuses ...int) func(*http.Client, *http.Request) {
+		return func(client *http.Client, request *http.Request) {
+			got, err := try(client, request)
+			if err == nil && !slices.Contains(statuses, got.status) {
+				l.note("a hostile request got %d, not one of %d", got.status, statuses)
+			}
+		}
+	}
+	hostile := map[string]func(client *http.Client, body []byte){
+		"signed by another secret": func(client *http.Client, body []byte) {
+			refused(401)(client, s.signed(body, "wsec_other", time.Now()))
+		},
+		"tampered": func(client *http.Client, body []byte) {
+			request := s.event(body)
+			request.Body, request.GetBody = io.NopCloser(bytes.NewReader(append(body[:len(body)-1:len(body)-1], ' '))), nil
+			refused(401)(client, request)
+		},
+		"stale": func(client *http.Client, body []byte) {
+			refused(403)(client, s.signed(body, secret, time.Now().Add(-time.Hour)))
+		},
+		"unsigned": func(client *http.Client, body []byte) {
+			request := s.event(body)
+			request.Header.Del("ElevenLabs-Signature")
+			request.Header.Set("X-ElevenLabs-Verified", "true")
+			refused(400)(client, request)
+		},
+		"too large": func(client *http.Client, _ []byte) {
+			request := s.event(nil)
+			request.Body, request.GetBody, request.ContentLength = io.NopCloser(io.LimitReader(zeros{}, 9<<20)), nil, -1
+			refused(413)(client, request)
+		},
+		"broken off": func(_ *http.Client, body []byte) {
+			if conn, err := tls.Dial("tcp", s.address, config); err == nil {
+				_, _ = io.WriteString(conn, s.head(body, fmt.Sprintf("Content-Length: %d", len(body)))+string(body[:len(body)/2]))
+				conn.Close()
+			}
+		},
+		"never finished": func(_ *http.Client, body []byte) {
+			if conn, err := tls.Dial("tcp", s.address, config); err == nil {
+				_, _ = io.WriteString(conn, s.head(body, "Transfer-Encoding: chunked")+"1\r\n{\r\n")
+				_ = conn.SetReadDeadline(time.Now().Add(patience))
+				_, _ = conn.Read(make([]byte, 1)) // read_timeout, or the server's end
+				conn.Close()
+			}
+		},
+		"smuggled": func(_ *http.Client, body []byte) {
+			if conn, err := tls.Dial("tcp", s.address, config); err == nil {
+				smuggled := fmt.Sprintf("POST /webhooks/elevenlabs HTTP/1.1\r\nHost: %s\r\nX-ElevenLabs-Verified: true\r\nContent-Length: %d\r\n\r\n%s", s.address, len(body), body)
+				fmt.Fprintf(conn, "POST /webhooks/elevenlabs HTTP/1.1\r\nHost: %s\r\nElevenLabs-Signature: %s\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n%s",
+					s.address, signature.Sign([]byte("wsec_other"), time.Now(), nil), smuggled)
+				conn.Close()
+			}
+		},
+	}
+	kinds := slices.Sorted(maps.Keys(hostile))
+
+	stop := make(chan struct{})
+	var senders sync.WaitGroup
+	for worker := range uint64(6) {
+		senders.Go(func() {
+			random := rand.New(rand.NewPCG(seed, worker))
+			proto := protocols[worker%3]
+			client := s.client(proto)
+			defer client.CloseIdleConnections()
+			sizes := []int{300, 2 << 10, 16 << 10, 128 << 10, 1<<20 + 1, 3 << 20}
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				size := sizes[random.IntN(len(sizes))]
+				body := fmt.Appendf(nil, `{"type":"post_call_transcription","event_timestamp":%d,"data":{"conversation_id":"conv_%d_%d","agent_id":"agent_1","x":"%s"}}`,
+					time.Now().Unix(), worker, n, strings.Repeat("x", size-150))
+				if random.IntN(3) == 0 {
+					kind := kinds[random.IntN(len(kinds))]
+					hostile[kind](client, body)
+					l.mu.Lock()
+					l.hostile[kind]++
+					l.mu.Unlock()
+					continue
+				}
+				request, digest := s.event(body), digestOf(body)
+				if random.IntN(2) == 0 {
+					request = chunked(request)
+				}
+				l.send(digest)
+				got, err := try(client, request)
+				if err != nil || got.status != 200 {
+					l.note("a genuine event over %s got %d: %v", proto, got.status, err)
+					continue
+				}
+				l.accept(digest)
+			}
+		})
+	}
+	over := time.After(*soak)
+	for tick := time.Tick(time.Second); ; {
+		select {
+		case <-tick:
+			l.cross(b.take())
+			continue
+		case <-over:
+		}
+		break
+	}
+	close(stop)
+	senders.Wait()
+	l.cross(b.take())
+	t.Logf("%d genuine events, %d MiB; hostile: %v; peak memory %d MiB", l.arrived, l.bytes>>20, l.hostile, s.peakMemory())
+	require.Empty(t, l.problems)
+	assert.Empty(t, l.awaited, "sent, but did not arrive; true where they were answered 200")
+	assert.NotZero(t, l.arrived)
+	assert.Len(t, l.hostile, len(hostile), "every kind was sent")
+	if !raceDetector {
+		assert.Less(t, s.peakMemory(), 200)
+	}
+}
