@@ -136,6 +136,11 @@ func TestAFloodOfForgeriesStaysWithinSpoolLimit(t *testing.T) {
 
 	stop := make(chan struct{})
 	var flood sync.WaitGroup
+	halt := sync.OnceFunc(func() {
+		close(stop)
+		flood.Wait()
+	})
+	defer halt()
 	var refused, overloaded, brokenOff atomic.Int32
 	for range 12 { // together three times what there is room for
 		flood.Go(func() {
@@ -182,8 +187,7 @@ func TestAFloodOfForgeriesStaysWithinSpoolLimit(t *testing.T) {
 		mostSpooled = max(mostSpooled, s.spooled())
 		require.Less(t, time.Since(began), 3*patience, "a flood")
 	}
-	close(stop)
-	flood.Wait()
+	halt()
 	over := time.Now()
 	for _, body := range [][]byte{event, audio(forged)} {
 		assert.Equal(t, 200, send(t, client, s.event(body)).status, "as before, at once")

@@ -39,6 +39,11 @@ func TestReloadsUnderLoadLoseNothingAndLeakNothing(t *testing.T) {
 	accepted := map[string]bool{}
 	var answered, forged, resent atomic.Int32
 	var senders sync.WaitGroup
+	halt := sync.OnceFunc(func() {
+		close(stop)
+		senders.Wait()
+	})
+	defer halt()
 	for worker := range 4 {
 		proto := protocols[worker%2]
 		client := s.client(proto)
@@ -77,8 +82,7 @@ func TestReloadsUnderLoadLoseNothingAndLeakNothing(t *testing.T) {
 		s.load(config)
 		s.eventually("requests between reloads", func() bool { return t.Failed() || answered.Load() > 5*reload })
 	}
-	close(stop)
-	senders.Wait()
+	halt()
 	deliveries := b.take()
 	assert.LessOrEqual(t, len(deliveries), len(accepted)+int(resent.Load()), "nothing is delivered twice by us")
 	arrived := map[string]bool{}
@@ -107,7 +111,8 @@ func (s *server) load(caddyfile string) {
 	require.NoError(s.t, err)
 	request.Header.Set("Content-Type", "text/caddyfile")
 	request.Header.Set("Cache-Control", "must-revalidate") // load it though it is the same
-	got := send(s.t, http.DefaultClient, request)
+	// the admin server is another one after each reload, and closes kept connections
+	got := send(s.t, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, request)
 	require.Equal(s.t, http.StatusOK, got.status, got.body)
 }
 

@@ -45,6 +45,13 @@ func TestGenuineEventsPassBesideSlowConnections(t *testing.T) {
 
 	stop := make(chan struct{})
 	var dripping sync.WaitGroup
+	defer func() {
+		close(stop)
+		dripping.Wait()
+		for _, conn := range conns {
+			conn.Close()
+		}
+	}()
 	dripping.Go(func() { // a byte to each, again and again
 		for drop := 40; ; drop++ {
 			for i, conn := range conns {
@@ -81,9 +88,4 @@ func TestGenuineEventsPassBesideSlowConnections(t *testing.T) {
 	_, err := io.ReadFull(conns[2], answer)
 	require.NoError(t, err)
 	assert.Equal(t, "HTTP/1.1 408", string(answer))
-	close(stop)
-	dripping.Wait()
-	for _, conn := range conns {
-		conn.Close()
-	}
 }
