@@ -16,6 +16,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
 )
@@ -42,7 +43,7 @@ func main() {
 	contenders := a.contenders()
 	defer func() {
 		for _, c := range contenders {
-			_ = c.command.Process.Signal(os.Interrupt)
+			_ = c.command.Process.Signal(syscall.SIGTERM) // a background job of a script ignores os.Interrupt
 			_ = c.command.Wait()
 		}
 	}()
