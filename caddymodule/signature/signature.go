@@ -16,12 +16,14 @@
 package signature
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/hex"
 	"errors"
 	"hash"
+	"io"
 	"strconv"
 	"sync"
 	"time"
@@ -165,10 +167,19 @@ func (c *Check) Discard() {
 // Sign returns the value of the signature header for a raw body signed with a
 // secret at a time.
 func Sign(secret []byte, at time.Time, body []byte) string {
+	header, _ := SignReader(secret, at, bytes.NewReader(body)) // which never fails
+	return header
+}
+
+// SignReader is Sign for a body that need not be in memory. The error is the
+// reader's.
+func SignReader(secret []byte, at time.Time, body io.Reader) (string, error) {
 	t := strconv.FormatInt(at.Unix(), 10)
 	mac := hmac.New(sha256.New, secret)
 	mac.Write([]byte(t))
 	mac.Write([]byte{'.'})
-	mac.Write(body)
-	return "t=" + t + ",v0=" + hex.EncodeToString(mac.Sum(nil))
+	if _, err := io.Copy(mac, body); err != nil {
+		return "", err
+	}
+	return "t=" + t + ",v0=" + hex.EncodeToString(mac.Sum(nil)), nil
 }

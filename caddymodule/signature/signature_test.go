@@ -5,9 +5,11 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"io"
 	"strconv"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -45,6 +47,15 @@ func macOf(secret []byte, message string) string {
 func TestSignIsWhatElevenLabsDocuments(t *testing.T) {
 	header := signature.Sign(current, now, body)
 	assert.Equal(t, "t=1795421654,v0="+macOf(current, "1795421654."+string(body)), header)
+}
+
+func TestSignReaderSignsABodyThatIsNotInMemory(t *testing.T) {
+	header, err := signature.SignReader(current, now, iotest.OneByteReader(bytes.NewReader(body)))
+	require.NoError(t, err)
+	assert.Equal(t, signature.Sign(current, now, body), header)
+
+	_, err = signature.SignReader(current, now, iotest.ErrReader(io.ErrUnexpectedEOF))
+	assert.ErrorIs(t, err, io.ErrUnexpectedEOF)
 }
 
 func TestVerifyTellsWhichSecretSignedAndWhy(t *testing.T) {

@@ -157,16 +157,46 @@ var (
 
 const call = set(1<<fieldConversation | 1<<fieldAgent)
 
-// typeIDs says which ids the events of a type have, as documented at
+// types are the types that ElevenLabs documents, or names in its SDKs, and which
+// ids their events have, as documented at
 // https://elevenlabs.io/docs/eleven-agents/workflows/post-call-webhooks and the
-// pages beside it. Other types may have any.
-var typeIDs = map[string]set{
-	"post_call_transcription":        call,
-	"post_call_transcription_otel":   call,
-	"post_call_audio":                call,
-	"call_initiation_failure":        call,
-	"speech_to_text_transcription":   fieldRequest.set(),
-	"voice_removal_notice":           fieldVoice.set(),
-	"voice_removal_notice_withdrawn": fieldVoice.set(),
-	"voice_removed":                  fieldVoice.set(),
+// pages beside it. Those without, and types that are not here, may have any.
+var types = []struct {
+	name string
+	ids  set
+}{
+	{"post_call_transcription", call},
+	{"post_call_transcription_otel", call},
+	{"post_call_audio", call},
+	{"call_initiation_failure", call},
+	{"answering_machine_detection", 0},
+	{"speech_to_text_transcription", fieldRequest.set()},
+	{"voice_removal_notice", fieldVoice.set()},
+	{"voice_removal_notice_withdrawn", fieldVoice.set()},
+	{"voice_removed", fieldVoice.set()},
+	{"flows_generation", 0},
+	{"flows_template_run", 0},
+	{"dubbing_project_ready", 0},
+	{"dubbing_project_failed", 0},
+	{"dubbing_language_completed", 0},
+	{"dubbing_language_failed", 0},
+}
+
+var typeIDs = func() map[string]set {
+	known := make(map[string]set, len(types))
+	for _, t := range types {
+		if t.ids != 0 {
+			known[t.name] = t.ids
+		}
+	}
+	return known
+}()
+
+// Types returns the types of events that ElevenLabs is known to send.
+func Types() []string {
+	names := make([]string, len(types))
+	for i, t := range types {
+		names[i] = t.name
+	}
+	return names
 }
