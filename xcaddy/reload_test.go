@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"net/http"
 	"os"
@@ -104,15 +105,22 @@ func TestReloadsUnderLoadLoseNothingAndLeakNothing(t *testing.T) {
 func (s *server) load(caddyfile string) {
 	s.t.Helper()
 	s.write(caddyfile)
-	config, err := os.Open(s.file)
+	config, err := os.ReadFile(s.file)
 	require.NoError(s.t, err)
-	defer config.Close()
-	request, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, "http://"+s.admin+"/load", config)
-	require.NoError(s.t, err)
-	request.Header.Set("Content-Type", "text/caddyfile")
-	request.Header.Set("Cache-Control", "must-revalidate") // load it though it is the same
-	// the admin server is another one after each reload, and closes kept connections
-	got := send(s.t, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}, request)
+	// the admin server is another one after each reload: it closes kept
+	// connections, and may lose one that comes just then
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	var got answer
+	s.eventually("a reload", func() bool {
+		request, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, "http://"+s.admin+"/load", bytes.NewReader(config))
+		if err != nil {
+			return false
+		}
+		request.Header.Set("Content-Type", "text/caddyfile")
+		request.Header.Set("Cache-Control", "must-revalidate") // load it though it is the same
+		got, err = try(client, request)
+		return err == nil
+	})
 	require.Equal(s.t, http.StatusOK, got.status, got.body)
 }
 
