@@ -60,6 +60,7 @@ type Body struct {
 	file   *os.File
 	linked bool // the file still has a name, which is to be removed
 	held   int64
+	onDisk int64 // of held
 
 	mu     sync.RWMutex // held for writing only by Close
 	closed bool
@@ -181,6 +182,8 @@ func (b *Body) flush() error {
 			return ErrFull
 		}
 		b.held += n
+		b.onDisk += n
+		disk.Add(n)
 		if _, err := b.file.Write(block); err != nil {
 			return fmt.Errorf("%w: %w", ErrStorage, err)
 		}
@@ -233,8 +236,9 @@ func (b *Body) Close() {
 			_ = os.Remove(b.file.Name())
 		}
 	}
+	disk.Add(-b.onDisk)
 	release(b.held)
-	b.held = 0
+	b.held, b.onDisk = 0, 0
 }
 
 // CheckDir reports why temporary files could not be made in a folder.

@@ -89,11 +89,11 @@ func TestReadersKeepTheContractOfIoReader(t *testing.T) {
 func TestMemoryAboveTheLimitIsNotHeld(t *testing.T) {
 	limits := testLimits(t)
 	b, err := Read(bytes.NewReader(pattern(4*mib)), limits, func([]byte) {
-		assert.LessOrEqual(t, Held(), int64(4*mib+mib+2*largeBlock))
+		assert.LessOrEqual(t, Held().Memory+Held().Disk, int64(4*mib+mib+2*largeBlock))
 	})
 	require.NoError(t, err)
 	assert.Empty(t, b.blocks)
-	assert.Equal(t, int64(4*mib), Held(), "only the file counts")
+	assert.Equal(t, Usage{Disk: 4 * mib}, Held(), "only the file counts")
 	b.Close()
 	requireNothingLeft(t, limits.Dir)
 }
@@ -135,9 +135,9 @@ func TestTotalHoldsOverAllBodies(t *testing.T) {
 	require.NoError(t, err)
 	_, err = Read(bytes.NewReader(pattern(2*mib)), limits, ignore)
 	require.ErrorIs(t, err, ErrFull, "on disk")
-	assert.Equal(t, int64(2*mib), Held(), "the refused body holds nothing")
+	assert.Equal(t, Usage{Disk: 2 * mib}, Held(), "the refused body holds nothing")
 
-	limits.Total = Held() + smallBlock - 1
+	limits.Total = Held().Disk + smallBlock - 1
 	_, err = Read(bytes.NewReader([]byte("x")), limits, ignore)
 	require.ErrorIs(t, err, ErrFull, "in memory")
 
