@@ -1,0 +1,116 @@
+package deliveries
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+var start = time.Unix(1_795_421_654, 0)
+
+func sizes(all []Delivery) []int64 {
+	out := make([]int64, 0, len(all))
+	for _, d := range all {
+		out = append(out, d.Size)
+	}
+	return out
+}
+
+func TestForgeriesCannotPushOutWhatIsGenuine(t *testing.T) {
+	l := NewLog(start)
+	l.Add(Delivery{Proven: true, Size: -1})
+	for i := range 3 * Capacity {
+		l.Add(Delivery{Size: int64(i)})
+	}
+	last := l.Last(Filter{})
+	require.Len(t, last, 1+Capacity)
+	assert.True(t, last[0].Proven)
+	assert.Equal(t, int64(2*Capacity), last[1].Size, "the oldest go first")
+	assert.Equal(t, int64(3*Capacity-1), last[Capacity].Size)
+}
+
+func TestLastSelects(t *testing.T) {
+	l := NewLog(start)
+	for i, d := range []Delivery{
+		{Result: Accepted, EventType: "a", Proven: true},
+		{Result: Rejected},
+		{Result: Failed, EventType: "a", Proven: true},
+		{Result: Accepted, EventType: "b", Proven: true},
+	} {
+		d.Size = int64(i)
+		l.Add(d)
+	}
+	all := l.Last(Filter{})
+	for name, test := range map[string]struct {
+		filter Filter
+		want   []int64
+	}{
+		"all, oldest first": {Filter{}, []int64{0, 1, 2, 3}},
+		"by result":         {Filter{Result: Accepted}, []int64{0, 3}},
+		"by type":           {Filter{Type: "a"}, []int64{0, 2}},
+		"by both":           {Filter{Type: "a", Result: Accepted}, []int64{0}},
+		"the last":          {Filter{Limit: 2}, []int64{2, 3}},
+		"the last of those": {Filter{Limit: 1, Result: Rejected}, []int64{1}},
+		"after one":         {Filter{After: all[1].Sequence}, []int64{2, 3}},
+		"none":              {Filter{Type: "c"}, []int64{}},
+	} {
+		t.Run(name, func(t *testing.T) { assert.Equal(t, test.want, sizes(l.Last(test.filter))) })
+	}
+}
+
+func TestSequencesGoOnAfterARestart(t *testing.T) {
+	before := NewLog(start)
+	before.Add(Delivery{})
+	after := NewLog(start.Add(time.Second))
+	after.Add(Delivery{})
+	assert.Greater(t, after.Last(Filter{})[0].Sequence, before.Last(Filter{})[0].Sequence)
+}
+
+func TestAFollowerMissesNothingBetweenWhatWasAndWhatComes(t *testing.T) {
+	l := NewLog(start)
+	const n = 200
+	var adding sync.WaitGroup
+	adding.Go(func() {
+		for i := range n {
+			l.Add(Delivery{Size: int64(i), Proven: true})
+		}
+	})
+	last, f := l.Follow(Filter{})
+	adding.Wait()
+	l.Unfollow(f)
+	for d := range f.C {
+		last = append(last, d)
+	}
+	require.Len(t, last, n)
+	for i, d := range last {
+		assert.Equal(t, int64(i), d.Size)
+	}
+	l.Unfollow(f) // again
+}
+
+func TestAFollowerGetsOnlyWhatItAskedFor(t *testing.T) {
+	l := NewLog(start)
+	_, f := l.Follow(Filter{Result: Failed})
+	l.Add(Delivery{Result: Accepted})
+	l.Add(Delivery{Result: Failed, Size: 1})
+	l.Unfollow(f)
+	assert.Equal(t, int64(1), (<-f.C).Size)
+	assert.Empty(t, f.C)
+}
+
+func TestAFollowerThatDoesNotKeepUpIsSentAwayAndHoldsUpNobody(t *testing.T) {
+	l := NewLog(start)
+	_, slow := l.Follow(Filter{})
+	for range Capacity + 1 {
+		l.Add(Delivery{})
+	}
+	n := 0
+	for range slow.C { // until it is closed
+		n++
+	}
+	assert.Equal(t, Capacity, n)
+	assert.Empty(t, l.followers)
+}
