@@ -7,7 +7,12 @@
 //   - the handler [Handler], http.handlers.elevenlabs_webhook, with the
 //     Caddyfile directive elevenlabs_webhook, which needs no order option;
 //   - the matcher [MatchEvent], http.matchers.elevenlabs_event, with a CEL
-//     function of the same name.
+//     function of the same name;
+//   - the routes [Admin], admin.api.elevenlabs, which show on Caddy's admin
+//     endpoint what became of each delivery;
+//   - metrics in Caddy's registry, with the prefix caddy_elevenlabs_webhook_;
+//   - the events elevenlabs_webhook_failing, elevenlabs_webhook_recovered and
+//     elevenlabs_webhook_rejected for Caddy's events app.
 //
 // A site that verifies ElevenLabs' webhooks and hands them to an application on
 // port 3000:

@@ -35,6 +35,7 @@ type event struct {
 	signedAt   string
 	secretName string
 	envelope   envelope.Fields
+	outcome    outcome
 }
 
 // identity is the table of what the backend is told in headers, and the rest of
@@ -69,10 +70,10 @@ var identity = []struct {
 func newEvent(r *http.Request) *event {
 	clearHeaders(r.Header)
 	if e := eventOf(r); e != nil { // a second handler on the request's way
-		*e = event{}
+		*e = event{outcome: outcome{size: -1}}
 		return e
 	}
-	e := new(event)
+	e := &event{outcome: outcome{size: -1}}
 	caddyhttp.SetVar(r.Context(), eventVar, e)
 	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
 		repl.Map(e.placeholder)
@@ -157,6 +158,12 @@ func (e *event) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 			key = "reason"
 		}
 		enc.AddString(key, value)
+	}
+	if e.outcome.result != "" {
+		enc.AddString("result", string(e.outcome.result))
+	}
+	if e.outcome.reason != "" {
+		enc.AddString("reason", e.outcome.reason)
 	}
 	return nil
 }

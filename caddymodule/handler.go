@@ -17,6 +17,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/envelope"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/spool"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
@@ -116,6 +117,8 @@ type Handler struct {
 	sources  []netip.Prefix
 	proxy    caddyhttp.MiddlewareHandler
 	now      func() time.Time // nil but in tests
+	webhook  *webhook
+	notifier *notifier // nil if no app takes events
 }
 
 // Tolerance is how far the time of signing may lie from this machine's.
@@ -174,7 +177,22 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		}
 		h.proxy = proxy.(caddyhttp.MiddlewareHandler)
 	}
+	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
+		return err
+	}
+	if h.notifier, err = newNotifier(ctx); err != nil {
+		return err
+	}
+	h.webhook = joinWebhook(h)
 	h.warn()
+	return nil
+}
+
+// Cleanup ends what was begun for this configuration.
+func (h *Handler) Cleanup() error {
+	if h.webhook != nil {
+		h.webhook.leave(h)
+	}
 	return nil
 }
 
@@ -216,6 +234,9 @@ func (h *Handler) Validate() error {
 // ServeHTTP is the way of a request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	e := newEvent(r)
+	h.webhook.metrics.inFlight.Inc()
+	defer h.webhook.metrics.inFlight.Dec()
+	defer h.record(r, e, time.Now())
 
 	// what can be said before anything of the body is read
 	header, refused := h.checkHead(r)
@@ -223,15 +244,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return h.reject(w, r, e, refused)
 	}
 
-	body, seen, err := h.receive(w, r, header)
+	body, err := h.receive(w, r, header, e)
 	if err != nil {
 		return h.reject(w, r, e, &rejection{reason: bodyReason(err), cause: err})
 	}
 	defer body.Close()
-	e.id = seen.id
 
 	if refused == nil {
-		refused = h.verify(e, header, seen)
+		refused = h.verify(e)
 	}
 	if refused != nil {
 		if !h.passes(refused) {
@@ -243,6 +263,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	}
 
 	if len(h.Events) > 0 && !slices.Contains(h.Events, e.envelope.Type) {
+		e.outcome.result, e.outcome.reason = deliveries.Ignored, ignoredNotWanted
 		h.logger.Info("event answered but not handed on, as events says", zap.Object("event", e))
 		w.WriteHeader(http.StatusOK)
 		return nil
@@ -279,6 +300,7 @@ func (h *Handler) checkHead(r *http.Request) (signature.Header, *rejection) {
 type seen struct {
 	id       string
 	envelope envelope.Fields
+	signedAt string
 	match    signature.Match
 	err      error // of the signature
 }
@@ -286,7 +308,8 @@ type seen struct {
 var scanners = sync.Pool{New: func() any { return new(envelope.Scanner) }}
 
 // receive takes in the body, once, and hashes and reads it as it passes.
-func (h *Handler) receive(w http.ResponseWriter, r *http.Request, header signature.Header) (*spool.Body, seen, error) {
+func (h *Handler) receive(w http.ResponseWriter, r *http.Request, header signature.Header, e *event) (*spool.Body, error) {
+	start := time.Now()
 	// not every ResponseWriter can set a deadline; those of Caddy's server do
 	controller := http.NewResponseController(w)
 	_ = controller.SetReadDeadline(time.Now().Add(time.Duration(h.ReadTimeout)))
@@ -306,28 +329,35 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, header signatu
 			_, _ = scanner.Write(p)
 		}
 	})
+	received := time.Now()
+	e.outcome.receive = received.Sub(start)
 	if err != nil {
 		// the deadline stays: it bounds what the server still reads to drain the body
-		return nil, seen{}, err
+		return nil, err
 	}
 	if r.ContentLength >= 0 && r.ContentLength != body.Size() {
 		body.Close()
-		return nil, seen{}, io.ErrUnexpectedEOF
+		return nil, io.ErrUnexpectedEOF
 	}
 	_ = controller.SetReadDeadline(time.Time{})
+	e.id = hex.EncodeToString(digest.Sum(nil))
 	match, err := check.Result()
-	return body, seen{hex.EncodeToString(digest.Sum(nil)), scanner.Fields(), match, err}, nil
+	e.outcome.size = body.Size()
+	e.outcome.verify = time.Since(received)
+	e.outcome.seen = seen{e.id, scanner.Fields(), header.Timestamp(), match, err}
+	return body, nil
 }
 
 // verify fills the event with what the signature proves, or says why it does
 // not.
-func (h *Handler) verify(e *event, header signature.Header, seen seen) *rejection {
+func (h *Handler) verify(e *event) *rejection {
+	seen := &e.outcome.seen
 	if seen.err != nil {
 		return &rejection{reason: signatureReason(seen.err), age: seen.match.Age}
 	}
 	e.verified = true
 	e.envelope = seen.envelope
-	e.signedAt = header.Timestamp()
+	e.signedAt = seen.signedAt
 	e.secretName = h.Secrets[seen.match.Secret].Name
 	return nil
 }
@@ -336,6 +366,7 @@ func (h *Handler) verify(e *event, header signature.Header, seen seen) *rejectio
 var (
 	_ caddy.Provisioner           = (*Handler)(nil)
 	_ caddy.Validator             = (*Handler)(nil)
+	_ caddy.CleanerUpper          = (*Handler)(nil)
 	_ caddyhttp.MiddlewareHandler = (*Handler)(nil)
 	_ caddyfile.Unmarshaler       = (*Handler)(nil)
 )

@@ -62,6 +62,7 @@ func provision(t testing.TB, h *Handler) (*Handler, *observer.ObservedLogs) {
 	h.logger = zap.New(core)
 	h.refusals = sampled(h.logger)
 	t.Cleanup(func() {
+		assert.NoError(t, h.Cleanup())
 		assert.Zero(t, spool.Held(), "bytes held after the test")
 		left, err := filepath.Glob(filepath.Join(h.SpoolDir, "*"))
 		assert.NoError(t, err)

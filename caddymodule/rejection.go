@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/spool"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
 )
@@ -103,7 +104,7 @@ func tooLarge(err error) bool {
 // reject logs a refusal, tells the client the reason by its code alone, and
 // returns the error that Caddy answers, by handle_errors if there are any.
 func (h *Handler) reject(w http.ResponseWriter, r *http.Request, e *event, rej *rejection) error {
-	e.rejection = rej.code
+	e.rejection, e.outcome.result = rej.code, deliveries.Rejected
 	h.logRefusal(r, rej, "webhook refused: ")
 	header := w.Header()
 	header.Set(headerRejection, rej.code)

@@ -43,6 +43,13 @@ func (s Secret) check() error {
 	return nil
 }
 
+// placeholder returns the placeholder's key if the secret is one and nothing else.
+func (s Secret) placeholder() (key string, ok bool) {
+	key, opened := strings.CutPrefix(s.Value, "{")
+	key, closed := strings.CutSuffix(key, "}")
+	return key, opened && closed && !strings.ContainsAny(key, "{}:")
+}
+
 // resolveSecrets returns the keys. It never puts one into an error, a log or an
 // exported field.
 func resolveSecrets(secrets []Secret, logger *zap.Logger) ([][]byte, error) {

@@ -45,17 +45,20 @@ func (h *Handler) checkSource(r *http.Request) *reason {
 	if len(h.sources) == 0 {
 		return nil
 	}
-	address, err := netip.ParseAddr(clientIP(r))
-	if err != nil {
-		return sourceNotAllowed
-	}
-	address = address.WithZone("").Unmap()
-	for _, source := range h.sources {
-		if source.Contains(address) {
-			return nil
-		}
+	if contains(h.sources, clientIP(r)) {
+		return nil
 	}
 	return sourceNotAllowed
+}
+
+// contains reports whether an address lies in one of the ranges.
+func contains(prefixes []netip.Prefix, ip string) bool {
+	address, err := netip.ParseAddr(ip)
+	if err != nil {
+		return false
+	}
+	address = address.WithZone("").Unmap()
+	return slices.ContainsFunc(prefixes, func(p netip.Prefix) bool { return p.Contains(address) })
 }
 
 // clientIP is the client's address as Caddy sees it: with trusted_proxies, the

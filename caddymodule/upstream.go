@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/spool"
 )
 
@@ -44,10 +45,14 @@ func (h *Handler) deliver(w http.ResponseWriter, r *http.Request, next caddyhttp
 		*r = *r.WithContext(ctx) // in place: Caddy's placeholders hold the pointer
 	}
 	answer := &answerWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, ctx: ctx}
-	var attempts int
-	defer func() { h.logDelivery(client, e, body, answer, attempts, err) }() // also if what follows panics
+	start, returned := time.Now(), false
+	defer func() { // also if what follows panics
+		e.outcome.upstream = time.Since(start)
+		h.conclude(client, e, answer, returned, err)
+	}()
 
-	err = h.attempt(client, answer, r, next, &attempts)
+	err = h.attempt(client, answer, r, next, &e.outcome.attempts)
+	returned = true
 	switch {
 	case err != nil:
 		// what error routes do is not for the backend to take for the event; they
@@ -150,22 +155,26 @@ func setBody(r *http.Request, body *spool.Body) {
 	r.Body, _ = r.GetBody()
 }
 
-// logDelivery says what became of an event that was not accepted, or not in
-// time: ElevenLabs keeps no log of it, and may not send it again.
-func (h *Handler) logDelivery(client context.Context, e *event, body *spool.Body, answer *answerWriter, attempts int, err error) {
-	status := answer.status
+// conclude finds out what became of an event, and says so if it was not
+// accepted, or not in time: ElevenLabs keeps no log of it, and may not send it
+// again.
+func (h *Handler) conclude(client context.Context, e *event, answer *answerWriter, returned bool, err error) {
 	if answer.lost {
 		err = errNoHandler
 	}
-	left := client.Err() != nil
-	if !left && err == nil && (status == 0 || isSuccess(status)) {
+	o := &e.outcome
+	o.upstreamStatus = answer.status
+	o.reason = failure(client, answer, returned, err)
+	if o.reason == "" {
+		o.result = deliveries.Accepted
 		return
 	}
+	o.result = deliveries.Failed
 	fields := []zap.Field{
 		zap.Object("event", e),
-		zap.Int64("bytes", body.Size()),
-		zap.Int("attempts", attempts),
-		zap.Int("status", status),
+		zap.Int64("bytes", o.size),
+		zap.Int("attempts", o.attempts),
+		zap.Int("status", answer.status),
 		zap.Error(err),
 	}
 	logger := h.logger
@@ -173,12 +182,14 @@ func (h *Handler) logDelivery(client context.Context, e *event, body *spool.Body
 		logger = h.refusals
 	}
 	switch {
-	case left: // for ElevenLabs, its time for the delivery is over, and it has failed
+	case o.reason == failedClientLeft: // for ElevenLabs, its time for the delivery is over, and it has failed
 		logger.Warn("client left before the backend answered", fields...)
-	case err != nil:
-		logger.Error("event not delivered", fields...)
-	default:
+	case o.reason == failedAnswer:
 		logger.Warn("event not accepted by the backend", fields...)
+	case !returned:
+		logger.Error("the backend's answer broke off", fields...)
+	default:
+		logger.Error("event not delivered", fields...)
 	}
 }
 

@@ -359,10 +359,14 @@ func TestSecretsShowNowhere(t *testing.T) {
 	adapted, err := adapt.Output()
 	require.NoError(t, err)
 	for what, text := range map[string]string{
-		"adapt": string(adapted), "/config/": s.get("/config/"), "the log": s.log.String(),
+		"adapt": string(adapted), "/config/": s.get("/config/"), "the log": s.log.String(), "status": s.get("/elevenlabs/status"),
 	} {
 		assert.Contains(t, text, "{env.WEBHOOK_SECRET}", what)
 		assert.NotContains(t, text, secret, what)
+	}
+	for _, path := range []string{"/elevenlabs/deliveries", "/metrics"} {
+		assert.NotContains(t, s.get(path), secret, path)
+		assert.Contains(t, s.get(path), "end-to-end", path)
 	}
 	assert.Contains(t, s.log.String(), `"elevenlabs":{"verified":"true"`, "the access log says what it was")
 	assert.Contains(t, s.log.String(), `"reason":"signature_mismatch"`)

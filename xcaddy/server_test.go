@@ -139,7 +139,7 @@ func start(t testing.TB, caddyfile string) *server {
 	s.command = exec.Command(binary, "run", "--config", s.file)
 	s.command.Env = append(os.Environ(), "TMPDIR="+s.spool, "WEBHOOK_SECRET="+secret,
 		"XDG_DATA_HOME="+dataDir, "XDG_CONFIG_HOME="+dir)
-	s.command.Stderr = s.log
+	s.command.Stdout, s.command.Stderr = s.log, s.log
 	require.NoError(t, s.command.Start())
 	go func() {
 		defer close(s.done)

@@ -1,0 +1,173 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
+)
+
+func init() {
+	caddy.RegisterModule(Admin{})
+}
+
+// Admin adds to Caddy's [admin endpoint](/docs/api) what the
+// `elevenlabs_webhook` handlers of this process have seen. It has no options,
+// and both routes are read-only.
+//
+// `GET /elevenlabs/status` returns a JSON array with an object for each name of
+// handlers: how many deliveries had which result, how many failed in a row as
+// ElevenLabs counts, the last success, the last failure and its reason, and the
+// options, without secrets.
+//
+// `GET /elevenlabs/deliveries` returns a JSON array of the last deliveries,
+// newest first: of the last 256 that ElevenLabs signed, and of the last 256
+// others, so that forgeries push out nothing genuine. With `?result=` (accepted,
+// rejected, ignored, failed) and `?type=` only those, and at most `?limit=`. There
+// are no bodies in it, no secrets, and of a body nothing that no signature
+// proves.
+//
+// With `Accept: text/event-stream`, the same as [server-sent
+// events](https://html.spec.whatwg.org/multipage/server-sent-events.html), oldest
+// first, and then each new one as it comes. `Last-Event-ID` goes on where an
+// earlier answer ended. The stream ends at a reload; what is shown lives on.
+type Admin struct {
+	done <-chan struct{}
+}
+
+// CaddyModule returns the Caddy module information.
+func (Admin) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{
+		ID:  "admin.api.elevenlabs",
+		New: func() caddy.Module { return new(Admin) },
+	}
+}
+
+// Provision notes when the configuration ends, since a stream would otherwise
+// hold up the end of its admin server.
+func (a *Admin) Provision(ctx caddy.Context) error {
+	a.done = ctx.Done()
+	return nil
+}
+
+// Routes returns the routes of the admin endpoint.
+func (a *Admin) Routes() []caddy.AdminRoute {
+	return []caddy.AdminRoute{
+		{Pattern: "/elevenlabs/status", Handler: readOnly(showStatus)},
+		{Pattern: "/elevenlabs/deliveries", Handler: readOnly(a.showDeliveries)},
+	}
+}
+
+func readOnly(show caddy.AdminHandlerFunc) caddy.AdminHandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if r.Method != http.MethodGet {
+			w.Header().Set("Allow", http.MethodGet)
+			return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: fmt.Errorf("method %s is not allowed", r.Method)}
+		}
+		return show(w, r)
+	}
+}
+
+func showStatus(w http.ResponseWriter, _ *http.Request) error { return writeJSON(w, allStatus()) }
+
+func (a *Admin) showDeliveries(w http.ResponseWriter, r *http.Request) error {
+	filter, err := parseFilter(r)
+	if err != nil {
+		return caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: err}
+	}
+	if strings.Contains(r.Header.Get("Accept"), eventStream) {
+		return a.stream(w, r, filter)
+	}
+	last := deliveryLog.Last(filter)
+	slices.Reverse(last)
+	return writeJSON(w, last)
+}
+
+func writeJSON(w http.ResponseWriter, value any) error {
+	w.Header().Set("Content-Type", "application/json")
+	return json.NewEncoder(w).Encode(value)
+}
+
+var results = []deliveries.Result{deliveries.Accepted, deliveries.Rejected, deliveries.Ignored, deliveries.Failed}
+
+func parseFilter(r *http.Request) (filter deliveries.Filter, err error) {
+	query := r.URL.Query()
+	filter.Type = query.Get("type")
+	filter.Result = deliveries.Result(query.Get("result"))
+	if filter.Result != "" && !slices.Contains(results, filter.Result) {
+		return filter, fmt.Errorf("there is no result %q: say one of %v", filter.Result, results)
+	}
+	if limit := query.Get("limit"); limit != "" {
+		filter.Limit, err = strconv.Atoi(limit)
+		if err != nil || filter.Limit < 1 {
+			return filter, fmt.Errorf("limit is to be a number above 0, not %q", limit)
+		}
+	}
+	if last := r.Header.Get("Last-Event-ID"); last != "" {
+		if filter.After, err = strconv.ParseUint(last, 10, 64); err != nil {
+			return filter, fmt.Errorf("Last-Event-ID is to be the id of an earlier event, not %q", last) //nolint:staticcheck // the header's name
+		}
+	}
+	return filter, nil
+}
+
+const eventStream = "text/event-stream"
+
+// stream sends deliveries until the client leaves, does not keep up, or the
+// configuration ends.
+func (a *Admin) stream(w http.ResponseWriter, r *http.Request, filter deliveries.Filter) error {
+	controller := http.NewResponseController(w)
+	// the admin server's deadline to read a request would end the stream
+	if err := controller.SetReadDeadline(time.Time{}); err != nil {
+		return err
+	}
+	last, follower := deliveryLog.Follow(filter)
+	defer deliveryLog.Unfollow(follower)
+	header := w.Header()
+	header.Set("Content-Type", eventStream)
+	header.Set("Cache-Control", "no-store")
+	send := func(d deliveries.Delivery) error {
+		text, err := json.Marshal(d)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(w, "id: %d\ndata: %s\n\n", d.Sequence, text)
+		return err
+	}
+	for _, d := range last {
+		if err := send(d); err != nil {
+			return err
+		}
+	}
+	for {
+		if err := controller.Flush(); err != nil {
+			return err
+		}
+		select {
+		case d, open := <-follower.C:
+			if !open {
+				return nil
+			}
+			if err := send(d); err != nil {
+				return err
+			}
+		case <-r.Context().Done():
+			return nil
+		case <-a.done:
+			return nil
+		}
+	}
+}
+
+// Interface guards
+var (
+	_ caddy.Provisioner = (*Admin)(nil)
+	_ caddy.AdminRouter = (*Admin)(nil)
+)

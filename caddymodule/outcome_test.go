@@ -1,0 +1,192 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
+)
+
+func sign(r *http.Request, key string, at time.Time, body string) {
+	r.Header.Set(signature.HeaderName, signature.Sign([]byte(key), at, []byte(body)))
+}
+
+// lastDelivery is what the log has of the newest request.
+func lastDelivery(t *testing.T) deliveries.Delivery {
+	t.Helper()
+	last := deliveryLog.Last(deliveries.Filter{Limit: 1})
+	require.Len(t, last, 1)
+	return last[0]
+}
+
+// TestEachOutcomeIsToldByTheSameWords checks the log of deliveries, the metrics
+// and the access log's fields.
+func TestEachOutcomeIsToldByTheSameWords(t *testing.T) {
+	answers := func(status int) caddyhttp.HandlerFunc {
+		return func(w http.ResponseWriter, _ *http.Request) error {
+			w.WriteHeader(status)
+			return nil
+		}
+	}
+	fails := func(status int) caddyhttp.HandlerFunc {
+		return func(http.ResponseWriter, *http.Request) error {
+			return caddyhttp.Error(status, errors.New("broken"))
+		}
+	}
+	forge := func(r *http.Request) { sign(r, "wsec_other", signedAt, transcript) }
+	elsewhere := func(r *http.Request) { r.RemoteAddr = "203.0.113.7:4711" }
+	for name, test := range map[string]struct {
+		handler Handler
+		change  func(*http.Request)
+		next    caddyhttp.HandlerFunc
+
+		result, reason, would string
+		typ                   string // the metric's label
+		class                 string // of the backend's answer; empty if it was not called
+		proven, counts        bool
+	}{
+		"accepted":                {next: answers(204), result: "accepted", typ: "post_call_transcription", class: "2xx", proven: true, counts: true},
+		"not wanted":              {handler: Handler{Events: []string{"post_call_audio"}}, result: "ignored", reason: "event_not_wanted", typ: "post_call_transcription", proven: true, counts: true},
+		"answer 500":              {next: answers(500), result: "failed", reason: "backend_answer", typ: "post_call_transcription", class: "5xx", proven: true, counts: true},
+		"answer 302":              {next: answers(302), result: "failed", reason: "backend_answer", typ: "post_call_transcription", class: "3xx", proven: true, counts: true},
+		"unreachable":             {next: fails(502), result: "failed", reason: "backend_unreachable", typ: "post_call_transcription", class: "none", proven: true, counts: true},
+		"timeout":                 {next: fails(504), result: "failed", reason: "backend_timeout", typ: "post_call_transcription", class: "none", proven: true, counts: true},
+		"another handler's error": {next: fails(500), result: "failed", reason: "handler_error", typ: "post_call_transcription", class: "none", proven: true, counts: true},
+		"no handler": {next: func(w http.ResponseWriter, r *http.Request) error {
+			caddyhttp.SetVar(r.Context(), "unhandled", true)
+			return nil
+		}, result: "failed", reason: "no_handler", typ: "post_call_transcription", class: "none", proven: true, counts: true},
+		"client left": {change: func(r *http.Request) {
+			ctx, leave := context.WithCancel(r.Context())
+			*r = *r.WithContext(context.WithValue(ctx, leaveKey{}, leave))
+		}, next: func(w http.ResponseWriter, r *http.Request) error {
+			r.Context().Value(leaveKey{}).(context.CancelFunc)()
+			return answers(200)(w, r)
+		}, result: "failed", reason: "client_left", typ: "post_call_transcription", class: "2xx", proven: true, counts: true},
+		"of a type to come": {change: func(r *http.Request) {
+			const body = `{"type":"of_next_year"}`
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
+			sign(r, testSecret, signedAt, body)
+		}, next: answers(200), result: "accepted", typ: "other", class: "2xx", proven: true, counts: true},
+
+		"forged":                           {change: func(r *http.Request) { forge(r); elsewhere(r) }, result: "rejected", reason: "signature_mismatch", typ: "none"},
+		"another secret, from ElevenLabs":  {change: forge, result: "rejected", reason: "signature_mismatch", typ: "none", counts: true},
+		"not a webhook, from ElevenLabs":   {change: func(r *http.Request) { r.Header.Del(signature.HeaderName) }, result: "rejected", reason: "signature_missing", typ: "none"},
+		"stale":                            {change: func(r *http.Request) { elsewhere(r); sign(r, testSecret, signedAt.Add(-time.Hour), transcript) }, result: "rejected", reason: "timestamp_stale", typ: "post_call_transcription", proven: true, counts: true},
+		"too large, of anyone":             {handler: Handler{MaxSize: 10}, change: elsewhere, result: "rejected", reason: "body_too_large", typ: "none"},
+		"too large, from ElevenLabs":       {handler: Handler{MaxSize: 10}, result: "rejected", reason: "body_too_large", typ: "none", counts: true},
+		"forged, let through":              {handler: Handler{ReportOnly: true}, change: func(r *http.Request) { forge(r); elsewhere(r) }, next: answers(200), result: "accepted", would: "signature_mismatch", typ: "none", class: "2xx"},
+		"another secret, let through":      {handler: Handler{ReportOnly: true}, change: forge, next: answers(200), result: "accepted", would: "signature_mismatch", typ: "none", class: "2xx", counts: true},
+		"stale, let through, not accepted": {handler: Handler{ReportOnly: true}, change: func(r *http.Request) { sign(r, testSecret, signedAt.Add(-time.Hour), transcript) }, next: answers(500), result: "failed", reason: "backend_answer", would: "timestamp_stale", typ: "post_call_transcription", class: "5xx", proven: true, counts: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, _ := provision(t, &test.handler)
+			*h.Retries.Count = 0
+			r := newRequest(transcript)
+			if test.change != nil {
+				test.change(r)
+			}
+			next := test.next
+			if next == nil {
+				next = func(http.ResponseWriter, *http.Request) error {
+					t.Error("the backend was called")
+					return nil
+				}
+			}
+			res := serveWith(t, h, r, next)
+
+			d := lastDelivery(t)
+			assert.Equal(t, test.result, string(d.Result))
+			assert.Equal(t, test.reason, d.Reason)
+			assert.Equal(t, test.would, d.WouldReject)
+			assert.Equal(t, test.proven, d.Proven)
+			assert.Equal(t, test.counts, d.Counts)
+			assert.Equal(t, "TEST_SECRET", d.Handler)
+			assert.WithinDuration(t, time.Now(), d.Time, time.Minute)
+			if test.proven && test.typ != "other" {
+				assert.Equal(t, []string{"post_call_transcription", "conv_1", "agent_1"}, []string{d.EventType, d.ConversationID, d.AgentID})
+			}
+			if !test.proven {
+				assert.Empty(t, d.EventType+d.ConversationID+d.AgentID+d.SignedAt+d.SecretName, "nothing is believed")
+			}
+
+			m := h.webhook.metrics
+			assert.Equal(t, 1, int(testutil.ToFloat64(m.deliveries.WithLabelValues(test.result, test.reason, test.typ))))
+			if test.would != "" {
+				assert.Equal(t, 1, int(testutil.ToFloat64(m.wouldReject.WithLabelValues(test.would))))
+			}
+			if test.class != "" {
+				assert.Equal(t, 1, int(testutil.ToFloat64(m.responses.WithLabelValues(test.class))))
+			} else {
+				assert.Zero(t, testutil.CollectAndCount(m.responses))
+			}
+			assert.Zero(t, testutil.ToFloat64(m.inFlight))
+
+			fields := logged(t, res.event)
+			assert.Equal(t, test.result, fields["result"])
+			if test.reason != "" {
+				assert.Equal(t, test.reason, fields["reason"])
+			} else if test.would != "" {
+				assert.Equal(t, test.would, fields["reason"])
+			}
+			status := h.webhook.status.Status()
+			if test.counts && test.result != "accepted" && test.result != "ignored" {
+				assert.Equal(t, 1, status.FailuresInRow)
+				assert.Equal(t, test.reason, status.LastFailure.Reason)
+			} else {
+				assert.Zero(t, status.FailuresInRow)
+			}
+		})
+	}
+}
+
+type leaveKey struct{}
+
+// logged is what the access log has of an event.
+func logged(t *testing.T, e *event) map[string]any {
+	t.Helper()
+	enc := zapcore.NewMapObjectEncoder()
+	require.NoError(t, e.MarshalLogObject(enc))
+	return enc.Fields
+}
+
+func TestABackendThatBreaksOffItsAnswerHasFailed(t *testing.T) {
+	h, logs := provision(t, &Handler{})
+	assert.PanicsWithValue(t, http.ErrAbortHandler, func() {
+		serveWith(t, h, newRequest(transcript), caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+			w.WriteHeader(http.StatusOK)
+			panic(http.ErrAbortHandler)
+		}))
+	})
+	d := lastDelivery(t)
+	assert.Equal(t, []string{"failed", "answer_incomplete"}, []string{string(d.Result), d.Reason})
+	assert.Equal(t, 1, h.webhook.status.Status().FailuresInRow)
+	assert.Equal(t, 1, logs.FilterMessage("the backend's answer broke off").Len())
+}
+
+func TestDurationsAndSizesAreMeasured(t *testing.T) {
+	h, _ := provision(t, &Handler{})
+	serveWith(t, h, newRequest(transcript), caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+		time.Sleep(10 * time.Millisecond) // the backend's work
+		w.WriteHeader(http.StatusOK)
+		return nil
+	}))
+	d := lastDelivery(t)
+	assert.Equal(t, int64(len(transcript)), d.Size)
+	assert.Positive(t, d.ReceiveSeconds)
+	assert.Positive(t, d.VerifySeconds)
+	assert.GreaterOrEqual(t, d.UpstreamSeconds, .01)
+	assert.Equal(t, 1, d.Attempts)
+}

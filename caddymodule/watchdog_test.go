@@ -1,0 +1,153 @@
+package caddymodule
+
+import (
+	"context"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
+)
+
+// subscriber takes events, at its own pace.
+type subscriber struct{ events chan caddy.Event }
+
+func (s subscriber) Handle(ctx context.Context, e caddy.Event) error {
+	select {
+	case s.events <- e:
+	case <-ctx.Done():
+	}
+	return nil
+}
+
+// subscribe makes a handler's events come to a subscriber.
+func subscribe(t *testing.T, h *Handler, names ...string) (subscriber, *observer.ObservedLogs) {
+	t.Helper()
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
+	t.Cleanup(cancel)
+	app := new(caddyevents.App)
+	require.NoError(t, app.Provision(ctx))
+	s := subscriber{make(chan caddy.Event)}
+	for _, name := range names {
+		require.NoError(t, app.On(name, s))
+	}
+	require.NoError(t, app.Start())
+	core, logs := observer.New(zapcore.DebugLevel)
+	h.notifier = &notifier{ctx: ctx, app: app, logger: zap.New(core)}
+	return s, logs
+}
+
+func (s subscriber) next(t *testing.T) caddy.Event {
+	t.Helper()
+	select {
+	case e := <-s.events:
+		return e
+	case <-time.After(10 * time.Second):
+		t.Fatal("no event came")
+		return caddy.Event{}
+	}
+}
+
+func TestTheOperatorIsToldOfFailuresInARowAndOfTheirEnd(t *testing.T) {
+	h, logs := provision(t, &Handler{})
+	s, _ := subscribe(t, h, eventFailing, eventRecovered)
+	status := 0
+	deliver := func() {
+		serveWith(t, h, newRequest(transcript), caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+			w.WriteHeader(status)
+			return nil
+		}))
+	}
+	status = 500
+	began := time.Now()
+	levels := map[int]zapcore.Level{3: zapcore.InfoLevel, 5: zapcore.WarnLevel, 8: zapcore.ErrorLevel}
+	for n := 1; n <= 12; n++ {
+		deliver()
+		told := logs.FilterMessage("webhook deliveries fail").All()
+		logs.TakeAll()
+		level, alarm := levels[n]
+		if !alarm {
+			assert.Empty(t, told, n)
+			continue
+		}
+		require.Len(t, told, 1, n)
+		assert.Equal(t, level, told[0].Level)
+		fields := told[0].ContextMap()
+		assert.Equal(t, int64(n), fields["failures_in_row"])
+		assert.Equal(t, "backend_answer", fields["reason"])
+		assert.Equal(t, int64(500), fields["upstream_status"])
+		assert.WithinDuration(t, began, fields["failing_since"].(time.Time), 10*time.Second)
+		assert.Contains(t, fields["consequence"], "disables the webhook")
+
+		e := s.next(t)
+		assert.Equal(t, eventFailing, e.Name())
+		assert.Equal(t, n, e.Data["failures_in_row"])
+		assert.Equal(t, "backend_answer", e.Data["reason"])
+	}
+	status = 200
+	deliver()
+	deliver()
+	told := logs.FilterMessage("webhook deliveries succeed again").All()
+	require.Len(t, told, 1)
+	assert.Equal(t, int64(12), told[0].ContextMap()["failures_in_row"])
+	e := s.next(t)
+	assert.Equal(t, eventRecovered, e.Name())
+	assert.Equal(t, 12, e.Data["failures_in_row"])
+}
+
+func TestTheConsequenceIsThatOfElevenLabs(t *testing.T) {
+	now := time.Now()
+	for name, test := range map[string]struct {
+		lastSuccess time.Time
+		want        string
+	}{
+		"unknown": {time.Time{}, "disables the webhook after 7 more failures"},
+		"long":    {now.Add(-8 * 24 * time.Hour), "the last success is more than 7 days ago: ElevenLabs disables the webhook after 7 more failures"},
+		"lately":  {now.Add(-time.Hour), "if it goes on failing until the last success is more than 7 days ago"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assert.Contains(t, consequence(deliveries.Status{FailuresInRow: 3, LastSuccess: test.lastSuccess}, now), test.want)
+		})
+	}
+}
+
+func TestRejectionsAreEventsThatHoldUpNoRequest(t *testing.T) {
+	h, _ := provision(t, &Handler{})
+	s, logs := subscribe(t, h, eventRejected)
+	forge := func() {
+		r := newRequest(transcript)
+		sign(r, "wsec_other", signedAt, transcript)
+		requireRejected(t, serve(t, h, r), "signature_mismatch", 401)
+	}
+	// nobody takes the first, so all that do not fit into the queue are lost, and
+	// logged, and not one request waits
+	for range maxWaiting + 10 {
+		forge()
+	}
+	assert.NotZero(t, logs.FilterMessageSnippet("event not emitted").Len())
+	e := s.next(t)
+	assert.Equal(t, "signature_mismatch", e.Data["reason"])
+	assert.Equal(t, "34.67.146.145", e.Data["client_ip"])
+	assert.Empty(t, e.Data["event_type"], "nothing is believed")
+}
+
+func TestEventsThatNobodyTakesCostNothing(t *testing.T) {
+	require.NoError(t, caddy.Run(&caddy.Config{
+		Admin:   &caddy.AdminConfig{Disabled: true},
+		AppsRaw: caddy.ModuleMap{"events": []byte("{}")},
+	}))
+	t.Cleanup(func() { require.NoError(t, caddy.Stop()) })
+	n, err := newNotifier(caddy.ActiveContext())
+	require.NoError(t, err)
+	require.NotNil(t, n)
+	assert.Zero(t, testing.AllocsPerRun(100, func() { n.notify(eventRejected, deliveries.Delivery{}) }))
+}
