@@ -1,0 +1,158 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const monitoring = "../examples/monitoring"
+
+func TestEachAlertFiresInItsTestAndStaysQuietInTheHealthyOne(t *testing.T) {
+	runtimeOf(t, "promtool")
+	for _, args := range [][]string{{"check", "config", "prometheus.yml"}, {"check", "rules", "rules.yml"}, {"test", "rules", "rules_test.yml"}} {
+		promtool := exec.Command("promtool", args...)
+		promtool.Dir = monitoring
+		output, err := promtool.CombinedOutput()
+		assert.NoError(t, err, "promtool %s: %s", strings.Join(args, " "), output)
+	}
+	rules, err := os.ReadFile(monitoring + "/rules.yml")
+	require.NoError(t, err)
+	tests, err := os.ReadFile(monitoring + "/rules_test.yml")
+	require.NoError(t, err)
+	alerts := regexp.MustCompile(`- alert: (\w+)`).FindAllSubmatch(rules, -1)
+	require.NotEmpty(t, alerts)
+	for _, alert := range alerts {
+		asked := regexp.MustCompile(`(?m)alertname: ` + string(alert[1]) + `$(?:\n +exp_alerts: (\[\])?)?`)
+		var fires, quiet bool
+		for _, match := range asked.FindAllSubmatch(tests, -1) {
+			fires = fires || len(match[1]) == 0
+			quiet = quiet || len(match[1]) > 0
+		}
+		assert.True(t, fires, "%s fires in no test", alert[1])
+		assert.True(t, quiet, "%s stays quiet in no test", alert[1])
+	}
+}
+
+// prometheus scrapes the server by the example's configuration, faster.
+func prometheus(t *testing.T, s *server) (address string) {
+	t.Helper()
+	runtimeOf(t, "prometheus")
+	config, err := os.ReadFile(monitoring + "/prometheus.yml")
+	require.NoError(t, err)
+	dir := t.TempDir()
+	require.Contains(t, string(config), "localhost:2019")
+	text := strings.ReplaceAll(string(config), "localhost:2019", s.admin)
+	text = regexp.MustCompile(`(?m)_interval: \S+$`).ReplaceAllString(text, "_interval: 200ms")
+	text = regexp.MustCompile(`(?m)scrape_timeout: \S+$`).ReplaceAllString(text, "scrape_timeout: 200ms")
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "prometheus.yml"), []byte(text), 0o600))
+	rules, err := os.ReadFile(monitoring + "/rules.yml")
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "rules.yml"), rules, 0o600))
+
+	address = fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	command := exec.Command("prometheus", "--config.file="+filepath.Join(dir, "prometheus.yml"),
+		"--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address)
+	log := new(lockedBuffer)
+	command.Stderr = log
+	require.NoError(t, command.Start())
+	t.Cleanup(func() {
+		_ = command.Process.Signal(os.Interrupt)
+		_ = command.Wait()
+		if t.Failed() {
+			t.Log(log)
+		}
+	})
+	return address
+}
+
+// query asks a Prometheus, and returns the values by their labels.
+func query(address, expression string) (values map[string]string, err error) {
+	response, err := http.Get("http://" + address + "/api/v1/query?" + url.Values{"query": {expression}}.Encode())
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return nil, err
+	}
+	var answer struct {
+		Status, Error string
+		Data          struct {
+			Result []struct {
+				Metric map[string]string
+				Value  [2]any
+			}
+		}
+	}
+	if err := json.Unmarshal(body, &answer); err != nil {
+		return nil, fmt.Errorf("%s: %w", body, err)
+	}
+	if answer.Status != "success" {
+		return nil, fmt.Errorf("%s: %s", expression, answer.Error)
+	}
+	values = map[string]string{}
+	for _, result := range answer.Data.Result {
+		values[result.Metric["handler"]] = fmt.Sprint(result.Value[1])
+	}
+	return values, nil
+}
+
+func TestPrometheusScrapesTheServerAndTheDashboardAsksForWhatThereIs(t *testing.T) {
+	address, status := moody(t)
+	public := fmt.Sprintf("127.0.0.1:%d", freePort(t))
+	s := start(t, webhook(address, "report_only")+"http://"+public+" {\n\tmetrics /metrics\n}\n")
+	at := prometheus(t, s)
+	require.Equal(t, 200, send(t, s.client("HTTP/1.1"), s.event([]byte(transcript))).status)
+	require.Equal(t, 200, send(t, s.client("HTTP/1.1"), s.signed([]byte(transcript), "wsec_other", time.Now())).status)
+	status.Store(500)
+	for range 4 {
+		require.Equal(t, 500, send(t, s.client("HTTP/1.1"), s.event([]byte(transcript))).status)
+	}
+	s.eventually("a scrape", func() bool {
+		values, err := query(at, "caddy_elevenlabs_webhook_consecutive_failures")
+		return err == nil && values["end-to-end"] == "4"
+	})
+	s.eventually("the alert", func() bool {
+		values, err := query(at, `ALERTS{alertname="ElevenLabsWebhookFailing"}`)
+		return err == nil && values["end-to-end"] == "1"
+	})
+
+	response, err := http.Get("http://" + public + "/metrics")
+	require.NoError(t, err)
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	require.NoError(t, err)
+	assert.Contains(t, string(body), `caddy_elevenlabs_webhook_consecutive_failures{handler="end-to-end"} 4`)
+
+	dashboard, err := os.ReadFile(monitoring + "/grafana.json")
+	require.NoError(t, err)
+	var parsed any
+	require.NoError(t, json.Unmarshal(dashboard, &parsed))
+	metrics := s.get("/metrics")
+	expressions := regexp.MustCompile(`"expr": ("(?:[^"\\]|\\.)*")`).FindAllSubmatch(dashboard, -1)
+	require.Greater(t, len(expressions), 8)
+	for _, match := range expressions {
+		var expression string
+		require.NoError(t, json.Unmarshal(match[1], &expression))
+		expression = strings.NewReplacer("$__rate_interval", "5m", "$__range", "1h", "$__interval", "1m", "$handler", ".*").Replace(expression)
+		_, err := query(at, expression)
+		assert.NoError(t, err)
+		for _, name := range regexp.MustCompile(`caddy_elevenlabs_webhook_\w+`).FindAllString(expression, -1) {
+			assert.Contains(t, metrics, name)
+		}
+	}
+}
