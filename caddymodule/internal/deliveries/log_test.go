@@ -114,3 +114,18 @@ func TestAFollowerThatDoesNotKeepUpIsSentAwayAndHoldsUpNobody(t *testing.T) {
 	assert.Equal(t, Capacity, n)
 	assert.Empty(t, l.followers)
 }
+
+// BenchmarkLog is what a delivery costs to remember and to count. The handler's
+// own benchmark is in package caddymodule.
+func BenchmarkLog(b *testing.B) {
+	l := NewLog(start)
+	var w Webhook
+	d := Delivery{Time: start, Handler: "h", Result: Accepted, Proven: true, Counts: true, EventType: "post_call_audio"}
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			l.Add(d)
+			w.Count(d)
+		}
+	})
+}
