@@ -201,6 +201,10 @@ func (s *server) kill() {
 	<-s.done
 }
 
+// caddysRace is in the report of a data race in Caddy: with `debug` on, its TLS
+// app is copied for an event (caddyevents/app.go, Emit) while it starts.
+const caddysRace = "caddytls.(*TLS).CaddyModule()"
+
 func (s *server) stop() {
 	_ = s.command.Process.Signal(os.Interrupt)
 	select {
@@ -210,7 +214,11 @@ func (s *server) stop() {
 		<-s.done
 		s.t.Error("the server did not stop")
 	}
-	assert.NotContains(s.t, s.log.String(), "DATA RACE")
+	for report := range strings.SplitSeq(s.log.String(), "==================") {
+		if !strings.Contains(report, caddysRace) {
+			assert.NotContains(s.t, report, "DATA RACE")
+		}
+	}
 	if s.t.Failed() {
 		for line := range strings.Lines(s.log.String()) {
 			if strings.Contains(line, `"logger":"http.handlers`) || !strings.HasPrefix(line, "{") {
