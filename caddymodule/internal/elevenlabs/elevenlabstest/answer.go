@@ -1,0 +1,84 @@
+package elevenlabstest
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"time"
+)
+
+// answer is what the server says.
+type answer struct {
+	status int
+	body   any
+}
+
+func success(body any) answer { return answer{http.StatusOK, body} }
+
+func refusal(status int, code, message string) answer {
+	return answer{status, map[string]any{"detail": map[string]any{"status": code, "message": message}}}
+}
+
+func notFound(what string) answer {
+	return refusal(http.StatusNotFound, what+"_not_found", "The "+what+" was not found")
+}
+
+// Fault answers the next requests, one each, in place of what they ask for.
+func (s *Server) Fault(faults ...http.HandlerFunc) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.faults = append(s.faults, faults...)
+}
+
+// Answer is a fault: a status, with headers in pairs of name and value.
+func Answer(status int, header ...string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		for i := 0; i+1 < len(header); i += 2 {
+			w.Header().Set(header[i], header[i+1])
+		}
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, `{"detail":"try again later"}`)
+	}
+}
+
+// Drop is a fault: the connection breaks off without an answer.
+func Drop(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+
+// Lose is a fault: what is asked for is done, and then the connection breaks off.
+func (s *Server) Lose(_ http.ResponseWriter, r *http.Request) {
+	s.routes.ServeHTTP(httptest.NewRecorder(), r)
+	panic(http.ErrAbortHandler)
+}
+
+// Delay is a fault: what is asked for is done, and answered late.
+func (s *Server) Delay(by time.Duration) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		s.routes.ServeHTTP(w, r)
+		select {
+		case <-time.After(by):
+		case <-r.Context().Done():
+		}
+	}
+}
+
+// problem is what is wrong with a request.
+type problem struct {
+	at      []any
+	message string
+}
+
+func invalid(problems []problem) answer {
+	detail := make([]any, 0, len(problems))
+	for _, p := range problems {
+		kind := "value_error"
+		if p.message == required {
+			kind = "missing"
+		} else if strings.HasPrefix(p.message, "Extra") {
+			kind = "extra_forbidden"
+		}
+		detail = append(detail, map[string]any{"type": kind, "loc": p.at, "msg": p.message})
+	}
+	return answer{http.StatusUnprocessableEntity, map[string]any{"detail": detail}}
+}

@@ -1,0 +1,393 @@
+// Package elevenlabstest is a fake of ElevenLabs's management API for tests, made
+// from what is documented and what its SDKs declare. It is as strict as
+// ElevenLabs, or stricter: what it does not know is refused.
+package elevenlabstest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// Key is the API key that the server takes.
+const Key = "sk_test_key"
+
+// maxPerEvent is how many webhooks may get one event of the workspace.
+const maxPerEvent = 10
+
+// Request is one that came.
+type Request struct {
+	Method, Host, URI string
+	Header            http.Header
+	Body              []byte
+}
+
+// Server is the fake. It is reached by its URL or, without a network, as the
+// transport of a client.
+type Server struct {
+	URL string
+
+	routes   *http.ServeMux
+	mu       sync.Mutex
+	created  int
+	webhooks []map[string]any
+	told     map[any]map[string]any    // what webhooks were added with, by id
+	settings map[string]any            // "webhooks" of the workspace
+	agents   map[string]map[string]any // the same of agents
+	lacks    string
+	faults   []http.HandlerFunc
+	requests []Request
+}
+
+// New starts a server, which ends with the test.
+func New(t testing.TB) *Server {
+	s := &Server{
+		routes:   http.NewServeMux(),
+		told:     map[any]map[string]any{},
+		settings: map[string]any{"post_call_webhook_id": nil, "events": []any{"transcript"}, "transcript_format": "json", "send_audio": false},
+		agents:   map[string]map[string]any{},
+	}
+	// What the key needs for each. ElevenLabs is known to list webhooks without
+	// webhooks_write; webhooks_read is only a name for tests.
+	s.route("GET /v1/workspace/webhooks", "webhooks_read", s.list)
+	s.route("POST /v1/workspace/webhooks", "webhooks_write", s.create)
+	s.route("PATCH /v1/workspace/webhooks/{id}", "webhooks_write", s.update)
+	s.route("DELETE /v1/workspace/webhooks/{id}", "webhooks_write", s.delete)
+	s.route("GET /v1/convai/settings", "convai_read", s.getSettings)
+	s.route("PATCH /v1/convai/settings", "convai_write", s.patchSettings)
+	s.route("GET /v1/convai/agents/{id}", "convai_read", s.getAgent)
+	s.route("PATCH /v1/convai/agents/{id}", "convai_write", s.patchAgent)
+	server := httptest.NewServer(s)
+	t.Cleanup(server.Close)
+	s.URL = server.URL
+	return s
+}
+
+// route adds an operation, for keys that have a permission.
+func (s *Server) route(pattern, permission string, operation func(*http.Request) answer) {
+	s.routes.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		var a answer
+		switch key := r.Header.Get("Xi-Api-Key"); {
+		case key == "":
+			a = refusal(http.StatusUnauthorized, "needs_authorization", "Neither authorization header nor xi-api-key received, please provide one.")
+		case key != Key:
+			a = refusal(http.StatusUnauthorized, "invalid_api_key", "Invalid API key")
+		case s.lacks == permission:
+			a = refusal(http.StatusUnauthorized, "missing_permissions", "The API key you used is missing the permission "+permission+" to execute this operation.")
+		default:
+			a = operation(r)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(a.status)
+		_ = json.NewEncoder(w).Encode(a.body)
+	})
+}
+
+// ServeHTTP answers a request, or gives it to the next fault.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		panic(http.ErrAbortHandler)
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	s.mu.Lock()
+	s.requests = append(s.requests, Request{r.Method, r.Host, r.RequestURI, r.Header.Clone(), body})
+	handle := s.routes.ServeHTTP
+	if len(s.faults) > 0 {
+		handle = s.faults[0]
+		s.faults = s.faults[1:]
+	}
+	s.mu.Unlock()
+	handle(w, r)
+}
+
+// RoundTrip answers a request of a client.
+func (s *Server) RoundTrip(r *http.Request) (response *http.Response, err error) {
+	defer func() {
+		switch problem := recover(); problem {
+		case nil:
+		case http.ErrAbortHandler:
+			response, err = nil, io.ErrUnexpectedEOF
+		default:
+			panic(problem)
+		}
+	}()
+	received := r.Clone(r.Context())
+	received.Host, received.RequestURI = r.URL.Host, r.URL.RequestURI()
+	if r.Body == nil {
+		received.Body = http.NoBody
+	}
+	recorder := httptest.NewRecorder()
+	s.ServeHTTP(recorder, received)
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	response = recorder.Result()
+	response.Request = r
+	return response, nil
+}
+
+// Requests returns those that came since the last call.
+func (s *Server) Requests() []Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := s.requests
+	s.requests = nil
+	return all
+}
+
+// Lacks makes the key lack a permission. Empty, it lacks none.
+func (s *Server) Lacks(permission string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lacks = permission
+}
+
+// Add adds a webhook as the list shows it. What is not given is as of a new one.
+// One that is added with retry_enabled or request_headers goes on to show them.
+func (s *Server) Add(webhook map[string]any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.add(webhook)
+}
+
+func (s *Server) add(webhook map[string]any) {
+	full := map[string]any{
+		"name": "gateway", "webhook_id": fmt.Sprintf("wh_%d", len(s.webhooks)+1), "webhook_url": "https://hooks.example.com/webhooks/elevenlabs",
+		"is_disabled": false, "is_auto_disabled": false, "created_at_unix": 1_763_900_000, "auth_type": "hmac",
+		"usage": []any{}, "events": []any{}, "most_recent_failure_error_code": nil, "most_recent_failure_timestamp": nil,
+	}
+	maps.Copy(full, webhook)
+	s.webhooks = append(s.webhooks, full)
+	s.told[full["webhook_id"]] = webhook
+}
+
+// Webhook returns a webhook as it is now, or nil.
+func (s *Server) Webhook(id string) map[string]any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.find(id))
+}
+
+func (s *Server) find(id string) map[string]any {
+	for _, w := range s.webhooks {
+		if w["webhook_id"] == id {
+			return w
+		}
+	}
+	return nil
+}
+
+// Settings returns the webhooks object of the workspace's settings.
+func (s *Server) Settings() map[string]any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.settings)
+}
+
+// SetSettings replaces it. Members of it that the fake does not know may then be
+// written, too.
+func (s *Server) SetSettings(settings map[string]any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settings = settings
+}
+
+// SetAgent adds an agent with its webhooks object, nil if it has none.
+func (s *Server) SetAgent(id string, webhooks map[string]any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.agents[id] = webhooks
+}
+
+// Agent returns an agent's webhooks object.
+func (s *Server) Agent(id string) map[string]any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return maps.Clone(s.agents[id])
+}
+
+// untold are settings that the documented list does not have.
+var untold = []string{"retry_enabled", "request_headers"}
+
+func (s *Server) list(r *http.Request) answer {
+	query := r.URL.Query()
+	detailed := query.Get("include_usages") == "true"
+	query.Del("include_usages")
+	if len(query) > 0 {
+		return invalid([]problem{{[]any{"query"}, "Extra inputs are not permitted"}})
+	}
+	shown := make([]map[string]any, 0, len(s.webhooks))
+	for _, webhook := range s.webhooks {
+		webhook = maps.Clone(webhook)
+		for _, setting := range untold {
+			if _, told := s.told[webhook["webhook_id"]][setting]; !told {
+				delete(webhook, setting)
+			}
+		}
+		if detailed {
+			webhook["usage"] = s.usage(webhook)
+		} else {
+			webhook["usage"], webhook["events"] = nil, nil
+		}
+		shown = append(shown, webhook)
+	}
+	return success(map[string]any{"webhooks": shown})
+}
+
+// usageOfEvents is what asks for the events of the workspace.
+var usageOfEvents = map[any]string{
+	"voice_library_removal_notice": "Voice Library Removal Notices", "speech_to_text": "Speech to Text",
+	"agent_qa": "Agent QA Evaluations", "flows": "Flows",
+}
+
+// usage is what a webhook was added with, and what follows from the settings. It
+// is nil if it was added so: for keys of those who are no administrators.
+func (s *Server) usage(webhook map[string]any) any {
+	usage, told := webhook["usage"].([]any)
+	if !told {
+		return nil
+	}
+	usage = slices.Clone(usage)
+	use := func(name string) {
+		if !slices.ContainsFunc(usage, func(u any) bool { return u.(map[string]any)["usage_type"] == name }) {
+			usage = append(usage, map[string]any{"usage_type": name})
+		}
+	}
+	for _, agent := range s.agents {
+		if agent["post_call_webhook_id"] == webhook["webhook_id"] {
+			use("ConvAI Agent Settings")
+		}
+	}
+	if s.settings["post_call_webhook_id"] == webhook["webhook_id"] {
+		use("ConvAI Settings")
+	}
+	events, _ := webhook["events"].([]any)
+	for _, event := range events {
+		use(usageOfEvents[event])
+	}
+	return usage
+}
+
+func (s *Server) create(r *http.Request) answer {
+	body, problems := read(r, createBody)
+	if problems != nil {
+		return invalid(problems)
+	}
+	settings := body["settings"].(map[string]any)
+	if !strings.HasPrefix(settings["webhook_url"].(string), "https://") {
+		return refusal(http.StatusBadRequest, "invalid_webhook_url", "The webhook URL must use HTTPS")
+	}
+	s.created++
+	id := fmt.Sprintf("wh_new_%d", s.created)
+	s.add(map[string]any{"webhook_id": id, "name": settings["name"], "webhook_url": settings["webhook_url"]})
+	if headers := settings["request_headers"]; headers != nil {
+		s.find(id)["request_headers"] = headers
+	}
+	return success(map[string]any{"webhook_id": id, "webhook_secret": fmt.Sprintf("wsec_new_%d", s.created)})
+}
+
+func (s *Server) update(r *http.Request) answer {
+	body, problems := read(r, updateBody)
+	if problems != nil {
+		return invalid(problems)
+	}
+	webhook := s.find(r.PathValue("id"))
+	if webhook == nil {
+		return notFound("webhook")
+	}
+	events, _ := body["events"].([]any)
+	for _, event := range events {
+		others := 0
+		for _, other := range s.webhooks {
+			if theirs, _ := other["events"].([]any); other["webhook_id"] != webhook["webhook_id"] && slices.Contains(theirs, event) {
+				others++
+			}
+		}
+		if others >= maxPerEvent {
+			return refusal(http.StatusBadRequest, "too_many_webhooks", fmt.Sprintf("At most %d webhooks can get the event %s", maxPerEvent, event))
+		}
+	}
+	maps.Copy(webhook, body)
+	return success(map[string]any{"status": "ok"})
+}
+
+func (s *Server) delete(r *http.Request) answer {
+	id := r.PathValue("id")
+	webhook := s.find(id)
+	if webhook == nil {
+		return notFound("webhook")
+	}
+	if usage, _ := s.usage(webhook).([]any); len(usage) > 0 {
+		return refusal(http.StatusMethodNotAllowed, "webhook_in_use", "The webhook is in use and cannot be deleted")
+	}
+	s.webhooks = slices.DeleteFunc(s.webhooks, func(w map[string]any) bool { return w["webhook_id"] == id })
+	return success(map[string]any{"status": "ok"})
+}
+
+func (s *Server) getSettings(*http.Request) answer {
+	return success(map[string]any{"webhooks": s.settings, "can_use_mcp_servers": true, "rag_retention_period_days": 10})
+}
+
+func (s *Server) patchSettings(r *http.Request) answer {
+	body, problems := read(r, object(map[string]member{"webhooks": {webhooksBody(s.settings), true}}))
+	if problems != nil {
+		return invalid(problems)
+	}
+	webhooks := body["webhooks"].(map[string]any)
+	if !s.exists(webhooks) {
+		return notFound("webhook")
+	}
+	s.settings = webhooks // what is not sent is lost: the harder case for a client
+	return s.getSettings(r)
+}
+
+func (s *Server) getAgent(r *http.Request) answer {
+	webhooks, found := s.agents[r.PathValue("id")]
+	if !found {
+		return notFound("agent")
+	}
+	var shown any // null, not an empty object, if it has none
+	if webhooks != nil {
+		shown = webhooks
+	}
+	return success(map[string]any{
+		"agent_id": r.PathValue("id"), "name": "Receptionist", "conversation_config": map[string]any{}, "metadata": map[string]any{"created_at_unix_secs": 1, "updated_at_unix_secs": 1},
+		"platform_settings": map[string]any{"workspace_overrides": map[string]any{"webhooks": shown}},
+	})
+}
+
+func (s *Server) patchAgent(r *http.Request) answer {
+	agent, found := s.agents[r.PathValue("id")]
+	if !found {
+		return notFound("agent")
+	}
+	overrides := object(map[string]member{"webhooks": {webhooksBody(agent), true}})
+	platform := object(map[string]member{"workspace_overrides": {overrides, true}})
+	body, problems := read(r, object(map[string]member{"platform_settings": {platform, true}}))
+	if problems != nil {
+		return invalid(problems)
+	}
+	webhooks := body["platform_settings"].(map[string]any)["workspace_overrides"].(map[string]any)["webhooks"].(map[string]any)
+	if !s.exists(webhooks) {
+		return notFound("webhook")
+	}
+	s.agents[r.PathValue("id")] = webhooks
+	return s.getAgent(r)
+}
+
+// exists is whether there is the webhook that a webhooks object names.
+func (s *Server) exists(webhooks map[string]any) bool {
+	id, named := webhooks["post_call_webhook_id"].(string)
+	return !named || s.find(id) != nil
+}
