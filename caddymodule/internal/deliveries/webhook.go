@@ -25,13 +25,13 @@ const (
 	Recovered // not pressing: a run that there was an alarm for has ended
 )
 
-// firstAlarm is the number of failures in a row that raises the first.
-const firstAlarm = 3
+// FirstAlarm is the number of failures in a row that raises the first alarm.
+const FirstAlarm = 3
 
 // alarm is that of a number of failures in a row.
 func alarm(failures int) Alarm {
 	switch failures {
-	case firstAlarm:
+	case FirstAlarm:
 		return Notice
 	case 5:
 		return Warning
@@ -99,7 +99,7 @@ func (w *Webhook) Count(d Delivery) (Alarm, Status) {
 	if d.Success() {
 		before := *s
 		s.FailuresInRow, s.FailingSince, s.LastSuccess = 0, time.Time{}, d.Time
-		if before.FailuresInRow >= firstAlarm {
+		if before.FailuresInRow >= FirstAlarm {
 			return Recovered, before
 		}
 		return None, *s

@@ -1,0 +1,73 @@
+package caddymodule
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"os/signal"
+	"syscall"
+	"time"
+
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/spf13/cobra"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli"
+)
+
+func init() {
+	caddycmd.RegisterCommand(caddycmd.Command{
+		Name:  "elevenlabs",
+		Usage: "<command>",
+		Short: cli.Short,
+		Long:  cli.Long,
+		CobraFunc: func(cmd *cobra.Command) {
+			cli.AddCommands(cmd, cli.Host{
+				Now:     time.Now,
+				Inspect: inspect,
+				Admin:   askAdmin,
+			})
+			runInCaddy(cmd)
+		},
+	})
+}
+
+// askAdmin asks the admin endpoint of a running Caddy, which it finds as Caddy's
+// own commands do.
+func askAdmin(address, file, adapter, uri string, header http.Header) (*http.Response, error) {
+	address, err := caddycmd.DetermineAdminAPIAddress(address, nil, file, adapter)
+	if err != nil {
+		return nil, fmt.Errorf("finding the admin endpoint's address: %w", err)
+	}
+	response, err := caddycmd.AdminAPIRequest(address, http.MethodGet, uri, header, nil)
+	if err != nil {
+		return nil, fmt.Errorf("asking Caddy's admin endpoint at %s (is Caddy running? --address says where): %w", address, err)
+	}
+	return response, nil
+}
+
+// runInCaddy gives a command and all below it Caddy's way with exit codes, and
+// lets an interrupt end them in good order; a second one kills.
+func runInCaddy(cmd *cobra.Command) {
+	if run := cmd.RunE; run != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+			defer stop()
+			context.AfterFunc(ctx, stop)
+			cmd.SetContext(ctx)
+			err := run(cmd, args)
+			code := cli.ExitCode(err)
+			if code < 2 {
+				return err // which cobra prints, and Caddy exits by 1
+			}
+			// printed likewise: given to Caddy, it would be a line of JSON in a log
+			cmd.PrintErrln(cmd.ErrPrefix(), err)
+			cmd.SilenceErrors = true
+			return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) {
+				return code, nil
+			})(cmd, args)
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		runInCaddy(sub)
+	}
+}

@@ -1,0 +1,281 @@
+package caddymodule
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/certmagic"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli"
+)
+
+// inspect reads a configuration file for `caddy elevenlabs doctor`, and loads it
+// as `caddy validate` does. Nothing is started, and nothing is written: the
+// configuration's logs are not opened, and its storage is a folder that goes
+// again, so that no file is left with another owner than the server's.
+func inspect(file, adapter string) cli.Config {
+	config := cli.Config{File: file}
+	// Caddy's log says much on the way; what is wrong is in the errors, too
+	caddy.BufferedLog()
+	_ = caddy.Validate(&caddy.Config{Logging: discardLogs()}) // and what is in the buffer
+	defer func() { _ = caddy.Validate(new(caddy.Config)) }()  // logs to standard error again
+
+	text, _, _, err := caddycmd.LoadConfig(file, adapter)
+	if err != nil {
+		config.Problem = err
+		return config
+	}
+	text = caddy.RemoveMetaFields(text)
+	if config.Handlers, err = findHandlers(text); err != nil {
+		config.Problem = err
+		return config
+	}
+	var parsed *caddy.Config
+	if err := caddy.StrictUnmarshalJSON(text, &parsed); err != nil {
+		config.Problem = fmt.Errorf("decoding the configuration: %w", err)
+		return config
+	}
+	if parsed == nil {
+		parsed = new(caddy.Config)
+	}
+	folder, err := os.MkdirTemp("", "caddy-elevenlabs-")
+	if err != nil {
+		config.Problem = fmt.Errorf("making a folder for the time of the check: %w", err)
+		return config
+	}
+	defer os.RemoveAll(folder)
+	storage := caddy.DefaultStorage
+	defer func() { caddy.DefaultStorage = storage }()
+	caddy.DefaultStorage = &certmagic.FileStorage{Path: folder}
+	parsed.StorageRaw, parsed.Logging = nil, discardLogs()
+	config.Problem = caddy.Validate(parsed)
+	return config
+}
+
+// discardLogs makes a configuration of logs, which Caddy takes apart in use.
+func discardLogs() *caddy.Logging {
+	return &caddy.Logging{Logs: map[string]*caddy.CustomLog{
+		caddy.DefaultLoggerName: {BaseLog: caddy.BaseLog{WriterRaw: json.RawMessage(`{"output":"discard"}`)}},
+	}}
+}
+
+// findHandlers finds every handler of ours in a configuration, however deep.
+func findHandlers(text []byte) ([]cli.ConfigHandler, error) {
+	var config struct {
+		Apps struct {
+			HTTP struct {
+				HTTPPort uint                       `json:"http_port"`
+				Servers  map[string]json.RawMessage `json:"servers"`
+			} `json:"http"`
+		} `json:"apps"`
+	}
+	if len(text) == 0 {
+		return nil, nil
+	}
+	if err := json.Unmarshal(text, &config); err != nil {
+		return nil, fmt.Errorf("decoding the configuration: %w", err)
+	}
+	if config.Apps.HTTP.HTTPPort == 0 {
+		config.Apps.HTTP.HTTPPort = caddyhttp.DefaultHTTPPort
+	}
+	var found []cli.ConfigHandler
+	for _, name := range slices.Sorted(maps.Keys(config.Apps.HTTP.Servers)) {
+		var s inspectedServer
+		if err := json.Unmarshal(config.Apps.HTTP.Servers[name], &s); err != nil {
+			return nil, fmt.Errorf("decoding the server %s: %w", name, err)
+		}
+		w := walker{named: s.NamedRoutes}
+		w.walk(s.Routes, place{})
+		w.walk(s.Errors, place{})
+		for i := range w.found {
+			h := &w.found[i]
+			for _, listen := range s.Listen {
+				if address, err := caddy.ParseNetworkAddress(listen); err == nil && !address.IsUnixNetwork() {
+					h.Listen = append(h.Listen, address.StartPort)
+				}
+			}
+			h.Plain = s.plain(*h, config.Apps.HTTP.HTTPPort)
+		}
+		found = append(found, w.found...)
+	}
+	return found, nil
+}
+
+// inspectedServer is what matters of a server in Caddy's JSON.
+type inspectedServer struct {
+	Listen      []string       `json:"listen"`
+	Routes      any            `json:"routes"`
+	Errors      any            `json:"errors"`
+	NamedRoutes map[string]any `json:"named_routes"`
+	TLS         []any          `json:"tls_connection_policies"`
+	AutoHTTPS   struct {
+		Disable bool     `json:"disable"`
+		Skip    []string `json:"skip"`
+	} `json:"automatic_https"`
+}
+
+// plain reports whether a handler's requests come over plain HTTP, by the rules
+// of https://caddyserver.com/docs/automatic-https#activation.
+func (s inspectedServer) plain(h cli.ConfigHandler, httpPort uint) bool {
+	if len(s.TLS) > 0 {
+		return false
+	}
+	onlyHTTP := len(h.Listen) > 0
+	for _, port := range h.Listen {
+		onlyHTTP = onlyHTTP && port == httpPort
+	}
+	skipped := func(host string) bool { return slices.Contains(s.AutoHTTPS.Skip, host) }
+	return onlyHTTP || s.AutoHTTPS.Disable || len(h.Hosts) == 0 || slices.ContainsFunc(h.Hosts, skipped)
+}
+
+// walker walks through routes.
+type walker struct {
+	named map[string]any
+	found []cli.ConfigHandler
+}
+
+// place is where a walker is.
+type place struct {
+	hosts, paths []string
+	after        [][]any  // what follows in each list that this is in
+	invoked      []string // named routes
+}
+
+// walk goes down into any part of the routes.
+func (w *walker) walk(part any, at place) {
+	switch part := part.(type) {
+	case []any:
+		for i, element := range part {
+			inner := at
+			inner.after = append(slices.Clip(at.after), others(element, part[i+1:]))
+			w.walk(element, inner)
+		}
+	case map[string]any:
+		at.narrow(part["match"])
+		switch part["handler"] {
+		case "elevenlabs_webhook":
+			w.add(part, at)
+			return
+		case "invoke":
+			name, _ := part["name"].(string)
+			if !slices.Contains(at.invoked, name) {
+				at.invoked = append(slices.Clip(at.invoked), name)
+				w.walk(w.named[name], at)
+			}
+			return
+		}
+		for _, key := range slices.Sorted(maps.Keys(part)) {
+			w.walk(part[key], at)
+		}
+	}
+}
+
+// others leaves out the routes that do not run if one does, being in its group.
+func others(route any, after []any) []any {
+	group := func(route any) any {
+		object, _ := route.(map[string]any)
+		return object["group"]
+	}
+	return slices.DeleteFunc(slices.Clone(after), func(other any) bool {
+		return group(route) != nil && group(other) == group(route)
+	})
+}
+
+// narrow takes in the matchers of a route.
+func (at *place) narrow(match any) {
+	sets, _ := match.([]any)
+	for _, set := range sets {
+		matchers, _ := set.(map[string]any)
+		at.hosts = appendStrings(at.hosts, matchers["host"])
+		at.paths = appendStrings(at.paths, matchers["path"])
+	}
+}
+
+func appendStrings(to []string, list any) []string {
+	elements, _ := list.([]any)
+	to = slices.Clip(to)
+	for _, element := range elements {
+		if s, ok := element.(string); ok {
+			to = append(to, s)
+		}
+	}
+	return to
+}
+
+// add adds a handler of ours.
+func (w *walker) add(config map[string]any, at place) {
+	var h Handler
+	text, err := json.Marshal(config)
+	if err == nil {
+		_ = json.Unmarshal(text, &h) // what cannot be decoded is an error of the configuration, said there
+	}
+	h.setDefaults()
+	found := cli.ConfigHandler{
+		Hosts: at.hosts, Paths: at.paths,
+		Past: time.Duration(h.Tolerance.Past), Future: time.Duration(h.Tolerance.Future),
+		AllowHTTP: h.AllowHTTP, ReportOnly: h.ReportOnly,
+	}
+	repl := caddy.NewReplacer()
+	for _, secret := range h.Secrets {
+		value, err := repl.ReplaceOrErr(secret.Value, true, true)
+		found.Secrets = append(found.Secrets, cli.ConfigSecret{
+			Text: secret.Value, Literal: !strings.Contains(secret.Value, "{"), Name: secret.Name, Value: value, Problem: err,
+		})
+	}
+	if proxy, ok := config["reverse_proxy"]; ok {
+		found.Upstreams = upstreams(proxy)
+	}
+	for i := len(at.after) - 1; i >= 0 && len(found.Upstreams) == 0; i-- {
+		found.Upstreams = proxied(at.after[i])
+	}
+	w.found = append(w.found, found)
+}
+
+// proxied finds the upstreams of all proxies in a part of the routes.
+func proxied(part any) []cli.ConfigUpstream {
+	var found []cli.ConfigUpstream
+	switch part := part.(type) {
+	case []any:
+		for _, element := range part {
+			found = append(found, proxied(element)...)
+		}
+	case map[string]any:
+		if part["handler"] == "reverse_proxy" {
+			return upstreams(part)
+		}
+		for _, key := range slices.Sorted(maps.Keys(part)) {
+			found = append(found, proxied(part[key])...)
+		}
+	}
+	return found
+}
+
+// upstreams reads the upstreams of a proxy.
+func upstreams(proxy any) []cli.ConfigUpstream {
+	config, _ := proxy.(map[string]any)
+	var found []cli.ConfigUpstream
+	list, _ := config["upstreams"].([]any)
+	for _, element := range list {
+		upstream, _ := element.(map[string]any)
+		dial, _ := upstream["dial"].(string)
+		u := cli.ConfigUpstream{Text: dial}
+		if !strings.Contains(dial, "{") {
+			if address, err := caddy.ParseNetworkAddress(dial); err == nil {
+				u.Network, u.Address = address.Network, address.JoinHostPort(0)
+			}
+		}
+		found = append(found, u)
+	}
+	if config["dynamic_upstreams"] != nil {
+		found = append(found, cli.ConfigUpstream{Text: "dynamic upstreams"})
+	}
+	return found
+}

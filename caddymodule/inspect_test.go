@@ -1,0 +1,157 @@
+package caddymodule
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli"
+)
+
+// inspectText inspects a Caddyfile, in which a "$" stands for the directive with
+// a secret and an upstream.
+func inspectText(t *testing.T, text string) cli.Config {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "Caddyfile")
+	text = strings.ReplaceAll(text, "$", "{\nsecret {env.TEST_SECRET}\nreverse_proxy localhost:3000\n}")
+	require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+	return inspect(file, "")
+}
+
+func TestInspectFindsTheHandlerWhereverItStands(t *testing.T) {
+	tests := []struct {
+		name, text   string
+		hosts, paths []string
+		listen       []uint
+		plain        bool
+	}{
+		{"handle", "a.test {\nhandle /hook {\nelevenlabs_webhook $\n}\n}", []string{"a.test"}, []string{"/hook"}, []uint{443}, false},
+		{"matcher", "a.test {\nelevenlabs_webhook /hook $\n}", []string{"a.test"}, []string{"/hook"}, []uint{443}, false},
+		{"route in route", "a.test {\nroute {\nroute /hook {\nelevenlabs_webhook $\n}\n}\n}", []string{"a.test"}, []string{"/hook"}, []uint{443}, false},
+		{"named route", "&(hook) {\nelevenlabs_webhook $\n}\na.test {\nhandle /hook {\ninvoke hook\n}\n}", []string{"a.test"}, []string{"/hook"}, []uint{443}, false},
+		{"handle_errors", "a.test {\nhandle_errors {\nelevenlabs_webhook $\n}\n}", []string{"a.test"}, nil, []uint{443}, false},
+		{"handle_response", "a.test {\nreverse_proxy localhost:1 {\n@x status 404\nhandle_response @x {\nelevenlabs_webhook $\n}\n}\n}", []string{"a.test"}, nil, []uint{443}, false},
+		{"several hosts and paths", "a.test, b.test {\n@m path /x /y\nelevenlabs_webhook @m $\n}", []string{"a.test", "b.test"}, []string{"/x", "/y"}, []uint{443}, false},
+		{"another port", "a.test:8443 {\nelevenlabs_webhook /hook $\n}", []string{"a.test"}, []string{"/hook"}, []uint{8443}, false},
+		{"plain HTTP", "http://a.test {\nelevenlabs_webhook /hook $\n}", []string{"a.test"}, []string{"/hook"}, []uint{80}, true},
+		{"plain HTTP at another port", "http://a.test:8080 {\nelevenlabs_webhook /hook $\n}", []string{"a.test"}, []string{"/hook"}, []uint{8080}, true},
+		{"without a host", ":8080 {\nelevenlabs_webhook /hook $\n}", nil, []string{"/hook"}, []uint{8080}, true},
+		{"without automatic HTTPS", "{\nauto_https off\n}\na.test:8443 {\nelevenlabs_webhook /hook $\n}", []string{"a.test"}, []string{"/hook"}, []uint{8443}, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			config := inspectText(t, test.text)
+			require.NoError(t, config.Problem)
+			require.Len(t, config.Handlers, 1)
+			h := config.Handlers[0]
+			assert.Equal(t, test.hosts, h.Hosts)
+			assert.Equal(t, test.paths, h.Paths)
+			assert.Equal(t, test.listen, h.Listen)
+			assert.Equal(t, test.plain, h.Plain)
+			assert.Equal(t, []cli.ConfigSecret{{Text: "{env.TEST_SECRET}", Value: testSecret}}, h.Secrets)
+			assert.Equal(t, []cli.ConfigUpstream{{Text: "localhost:3000", Network: "tcp", Address: "localhost:3000"}}, h.Upstreams)
+		})
+	}
+}
+
+func TestInspectFindsSeveralAndNone(t *testing.T) {
+	config := inspectText(t, "a.test {\nelevenlabs_webhook /x $\nelevenlabs_webhook /y $\n}\nb.test:8443 {\n@m path /z /zz\nelevenlabs_webhook @m $\n}")
+	require.NoError(t, config.Problem)
+	paths := make([][]string, 0, len(config.Handlers))
+	for _, h := range config.Handlers {
+		paths = append(paths, h.Paths)
+	}
+	assert.ElementsMatch(t, [][]string{{"/x"}, {"/y"}, {"/z", "/zz"}}, paths)
+
+	config = inspectText(t, "a.test {\nrespond 200\n}")
+	require.NoError(t, config.Problem)
+	assert.Empty(t, config.Handlers)
+}
+
+func TestInspectFindsUpstreams(t *testing.T) {
+	const before, after = "a.test {\nhandle /other {\nreverse_proxy other:1\n}\nhandle /hook {\n", "\n}\nhandle {\nreverse_proxy other:2\n}\n}"
+	secret := "elevenlabs_webhook {\nsecret {env.TEST_SECRET}\n%\n}\n"
+	inside := func(proxy string) string { return before + strings.ReplaceAll(secret, "%", proxy) + after }
+	behind := func(rest string) string { return before + strings.ReplaceAll(secret, "%", "") + rest + after }
+	tcp := func(address string) cli.ConfigUpstream {
+		return cli.ConfigUpstream{Text: address, Network: "tcp", Address: address}
+	}
+	tests := []struct {
+		name, text string
+		want       []cli.ConfigUpstream
+	}{
+		{"inside", inside("reverse_proxy app:3000 [::1]:3001"), []cli.ConfigUpstream{tcp("app:3000"), tcp("[::1]:3001")}},
+		{"unix socket", inside("reverse_proxy unix//run/app.sock"), []cli.ConfigUpstream{{Text: "unix//run/app.sock", Network: "unix", Address: "/run/app.sock"}}},
+		{"placeholder", inside("reverse_proxy {http.request.header.X}:3000"), []cli.ConfigUpstream{{Text: "{http.request.header.X}:3000"}}},
+		{"dynamic", inside("reverse_proxy {\ndynamic a app 3000\n}"), []cli.ConfigUpstream{{Text: "dynamic upstreams"}}},
+		{"behind it", behind("@audio elevenlabs_event post_call_audio\nreverse_proxy @audio audio:3001\nreverse_proxy app:3000"), []cli.ConfigUpstream{tcp("audio:3001"), tcp("app:3000")}},
+		{"deeper behind it", behind("route {\nhandle {\nreverse_proxy app:3000\n}\n}"), []cli.ConfigUpstream{tcp("app:3000")}},
+		{"none", behind("respond 200"), nil},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			config := inspectText(t, test.text)
+			require.NoError(t, config.Problem)
+			require.Len(t, config.Handlers, 1)
+			assert.Equal(t, test.want, config.Handlers[0].Upstreams)
+		})
+	}
+}
+
+func TestInspectTellsTheHandlersOptions(t *testing.T) {
+	config := inspectText(t, "a.test {\nelevenlabs_webhook {\nsecret wsec_literal old\nsecret {env.NOT_SET}\ntolerance 1h\nallow_http\nreport_only\n}\n}")
+	require.Error(t, config.Problem)
+	assert.NotContains(t, config.Problem.Error(), "wsec_literal")
+	require.Len(t, config.Handlers, 1, "also where Caddy does not load the configuration")
+	h := config.Handlers[0]
+	assert.Equal(t, cli.ConfigSecret{Text: "wsec_literal", Literal: true, Name: "old", Value: "wsec_literal"}, h.Secrets[0])
+	assert.Equal(t, "{env.NOT_SET}", h.Secrets[1].Text)
+	require.Error(t, h.Secrets[1].Problem)
+	assert.Equal(t, time.Hour, h.Past)
+	assert.Equal(t, 5*time.Minute, h.Future)
+	assert.True(t, h.AllowHTTP && h.ReportOnly)
+}
+
+func TestInspectSaysWhyAConfigurationDoesNotLoad(t *testing.T) {
+	for says, text := range map[string]string{
+		`unrecognized subdirective "nonsense"`: "a.test {\nelevenlabs_webhook {\nnonsense\n}\n}",
+		"at least one is required":             "a.test {\nelevenlabs_webhook {\nallow_http\n}\n}",
+		"/nonexistent":                         "a.test {\ntls /nonexistent /nonexistent\nelevenlabs_webhook $\n}",
+	} {
+		assert.ErrorContains(t, inspectText(t, text).Problem, says)
+	}
+	assert.Error(t, inspect("/nonexistent/Caddyfile", "").Problem)
+
+	file := filepath.Join(t.TempDir(), "caddy.json")
+	require.NoError(t, os.WriteFile(file, []byte(`{"apps":{"http":{"servers":{"s":{"nonsense":1}}}}}`), 0o600))
+	assert.ErrorContains(t, inspect(file, "").Problem, "nonsense")
+	require.NoError(t, os.WriteFile(file, []byte(`{"apps":{"http":{"servers":{"s":1}}}}`), 0o600))
+	assert.Error(t, inspect(file, "").Problem)
+	require.NoError(t, os.WriteFile(file, []byte(`{"apps":{"http":{"servers":{"s":{"listen":[":443"],"routes":[{"match":[{"host":["a.test"],"path":["/hook"]}],"handle":[{"handler":"elevenlabs_webhook","secrets":[{"value":"{env.TEST_SECRET}"}]}]}]}}}}}`), 0o600))
+	config := inspect(file, "")
+	require.NoError(t, config.Problem)
+	require.Len(t, config.Handlers, 1)
+}
+
+// Run by another user than the server's, doctor must not leave files that the
+// server then cannot write.
+func TestInspectWritesNothing(t *testing.T) {
+	folder := t.TempDir()
+	t.Setenv("XDG_DATA_HOME", folder)
+	t.Setenv("XDG_CONFIG_HOME", folder)
+	t.Setenv("TMPDIR", folder)
+	logs := filepath.Join(folder, "logs")
+	config := inspectText(t, "localhost {\nlog {\noutput file "+logs+"/access.log\n}\nelevenlabs_webhook $\n}")
+	require.NoError(t, config.Problem)
+	entries, err := os.ReadDir(folder)
+	require.NoError(t, err)
+	for _, entry := range entries {
+		assert.True(t, strings.HasPrefix(entry.Name(), "TestInspect"), entry.Name()) // the test's own folder
+	}
+	assert.NoDirExists(t, logs)
+}

@@ -1,0 +1,536 @@
+package cli
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"io"
+	"log"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	doctorHost   = "hooks.example.com"
+	doctorURL    = "https://hooks.example.com/webhooks/elevenlabs"
+	doctorSecret = "wsec_00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+)
+
+// patient is what doctor looks at: all of it well, until a test spoils it.
+type patient struct {
+	t        *testing.T
+	config   Config
+	handler  http.Handler
+	names    []string // of the certificate
+	from, to time.Time
+	trusted  bool
+	args     []string
+	now      time.Time
+	api      http.RoundTripper
+}
+
+func newPatient(t *testing.T) *patient {
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", "")
+	require.NoError(t, os.Unsetenv("ELEVENLABS_WEBHOOK_SECRET"))
+	t.Setenv("ELEVENLABS_API_KEY", "")
+	require.NoError(t, os.Unsetenv("ELEVENLABS_API_KEY"))
+
+	upstream, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = upstream.Close() })
+	now := time.Now().Truncate(time.Second)
+	return &patient{
+		t: t,
+		config: Config{Handlers: []ConfigHandler{{
+			Listen: []uint{443}, Hosts: []string{doctorHost}, Paths: []string{"/webhooks/elevenlabs"},
+			Secrets:   []ConfigSecret{{Text: "{env.SECRET}", Value: doctorSecret}},
+			Upstreams: []ConfigUpstream{{Text: "localhost:3000", Network: "tcp", Address: upstream.Addr().String()}},
+			Past:      30 * time.Minute, Future: 5 * time.Minute,
+		}}},
+		handler: protected(doctorSecret, now, answering(200)),
+		names:   []string{doctorHost},
+		from:    now.Add(-24 * time.Hour), to: now.Add(89 * 24 * time.Hour),
+		trusted: true,
+		now:     now,
+	}
+}
+
+func (p *patient) first() *ConfigHandler { return &p.config.Handlers[0] }
+
+// protected is elevenlabs_webhook in small, at a time.
+func protected(secret string, now time.Time, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			w.WriteHeader(http.StatusInternalServerError)
+			return
+		}
+		if _, set := w.Header()["Date"]; !set {
+			w.Header().Set("Date", now.UTC().Format(http.TimeFormat))
+		}
+		d := capture{lines: r.Header.Values("ElevenLabs-Signature"), body: body, declared: -1}
+		status := map[string]int{reasonMissing: 400, reasonMalformed: 400, reasonMismatch: 401, reasonStale: 403, reasonFuture: 403}
+		if v := judge(d, []byte(secret), defaultWindow, now); v.Reason != pass {
+			w.Header().Set(headerRejection, v.Reason)
+			w.WriteHeader(status[v.Reason])
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// run serves the patient over TLS, and runs doctor on it.
+func (p *patient) run(args ...string) outcome {
+	p.t.Helper()
+	folder := p.t.TempDir()
+	authority, key := certificate(p.t, nil, nil, p.now.Add(-time.Hour*48), p.now.Add(time.Hour*24*365))
+	leaf, leafKey := certificate(p.t, authority, key, p.from, p.to, p.names...)
+	server := httptest.NewUnstartedServer(p.handler)
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{leaf.Raw}, PrivateKey: leafKey}}}
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	defer server.Close()
+
+	if p.trusted {
+		ca := filepath.Join(folder, "ca.pem")
+		require.NoError(p.t, os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: authority.Raw}), 0o600))
+		args = append(args, "--ca", ca)
+	}
+	file := filepath.Join(folder, "Caddyfile")
+	require.NoError(p.t, os.WriteFile(file, nil, 0o600))
+	host := Host{
+		api: p.api,
+		Now: func() time.Time { return p.now },
+		Inspect: func(_, _ string) Config {
+			p.config.File = "Caddyfile"
+			return p.config
+		},
+	}
+	address := server.Listener.Addr().String()
+	args = append([]string{"doctor", "--config", file, "--resolve", doctorHost + ":" + address}, append(p.args, args...)...)
+	got := run(host, "", args...)
+	got.stdout = strings.ReplaceAll(got.stdout, address, "127.0.0.1:443")
+	return got
+}
+
+// certificate makes one, signed by a parent or by itself.
+func certificate(t *testing.T, parent *x509.Certificate, parentKey *ecdsa.PrivateKey, from, to time.Time, names ...string) (*x509.Certificate, *ecdsa.PrivateKey) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{Organization: []string{"Test CA"}},
+		NotBefore: from, NotAfter: to, DNSNames: names, IsCA: parent == nil, BasicConstraintsValid: true,
+	}
+	if parent == nil {
+		parent, parentKey = template, key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, parentKey)
+	require.NoError(t, err)
+	made, err := x509.ParseCertificate(der)
+	require.NoError(t, err)
+	return made, key
+}
+
+// line finds the line of a check.
+func (o outcome) line(check string) string {
+	var lines []string
+	in := false
+	for line := range strings.Lines(o.stdout) {
+		words := strings.Fields(line)
+		if in = len(words) > 1 && words[1] == check || in && strings.HasPrefix(line, "      "); in {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "")
+}
+
+func TestDoctorFindsNothingWrongWhereAllIsWell(t *testing.T) {
+	p := newPatient(t)
+	got := p.run()
+	assert.Equal(t, 0, got.code, got.err)
+	assert.Empty(t, got.stderr)
+	assert.NotContains(t, got.stdout, "Remedy", got.stdout)
+}
+
+// Each check has a row that makes it fail; in the test above all of them pass.
+func TestDoctorFindsWhatIsWrong(t *testing.T) {
+	answer := func(status int, header ...string) func(*patient) {
+		return func(p *patient) { p.handler = answering(status, header...) }
+	}
+	tests := []struct {
+		name, check string
+		status      status
+		says        string
+		spoil       func(*patient)
+	}{
+		{"a configuration that does not load", "config", statusFail, "Caddyfile does not load: no wsec_… here", func(p *patient) {
+			p.config.Problem = errors.New("no " + doctorSecret + "\nhere")
+		}},
+		{"no handler", "handler", statusFail, "there is no elevenlabs_webhook in Caddyfile", func(p *patient) {
+			p.config.Handlers, p.args = nil, []string{"--url", doctorURL}
+		}},
+		{"no handler, since it does not load", "handler", statusSkip, "does not load", func(p *patient) {
+			p.config.Handlers, p.config.Problem, p.args = nil, errors.New("broken"), []string{"--url", doctorURL}
+		}},
+		{"the handler of another path", "handler", statusFail, "no elevenlabs_webhook in Caddyfile is for https://hooks.example.com/webhook", func(p *patient) {
+			p.args = []string{"--url", "https://hooks.example.com/webhook"}
+		}},
+		{"the handler of another host", "handler", statusFail, "no elevenlabs_webhook", func(p *patient) {
+			p.first().Hosts, p.args = []string{"*.example.net"}, []string{"--url", doctorURL}
+		}},
+		{"report_only", "handler", statusWarn, "report_only", func(p *patient) { p.first().ReportOnly = true }},
+		{"allow_http", "handler", statusWarn, "allow_http", func(p *patient) { p.first().AllowHTTP = true }},
+
+		{"a literal secret", "secret", statusWarn, "secret 1 \"main\" is written out in the configuration", func(p *patient) {
+			p.first().Secrets[0] = ConfigSecret{Text: doctorSecret, Literal: true, Name: "main", Value: doctorSecret}
+		}},
+		{"a secret that is not there", "secret", statusFail, "secret 1 ({env.SECRET}) cannot be had: not set", func(p *patient) {
+			p.first().Secrets[0] = ConfigSecret{Text: "{env.SECRET}", Problem: errors.New("not set")}
+		}},
+		{"a second secret that is wrong", "secret", statusFail, "secret 2 (", func(p *patient) {
+			p.first().Secrets = append(p.first().Secrets, ConfigSecret{Text: "{env.OLD}", Value: "'" + doctorSecret + "'"})
+		}},
+		{"another secret than the configuration's", "secret", statusFail, "the secret in the environment variable OTHER is none of the configuration's", func(p *patient) {
+			p.t.Setenv("OTHER", doctorSecret+"0")
+			p.args = []string{"--secret-env", "OTHER"}
+		}},
+
+		{"an upstream that does not listen", "upstream", statusFail, "localhost:3000 does not listen: ", func(p *patient) {
+			p.first().Upstreams[0].Address = closedPort(p.t)
+		}},
+		{"a socket that is not there", "upstream", statusFail, "unix//run/app.sock does not listen: ", func(p *patient) {
+			p.first().Upstreams[0] = ConfigUpstream{Text: "unix//run/app.sock", Network: "unix", Address: filepath.Join(p.t.TempDir(), "none")}
+		}},
+		{"an upstream that is not known", "upstream", statusSkip, "{x}:1 is known only when a request comes", func(p *patient) {
+			p.first().Upstreams[0] = ConfigUpstream{Text: "{x}:1"}
+		}},
+		{"no upstream", "upstream", statusWarn, "no reverse_proxy", func(p *patient) { p.first().Upstreams = nil }},
+
+		{"plain HTTP", "url", statusFail, "http://hooks.example.com/webhooks/elevenlabs does not begin with https://", func(p *patient) {
+			p.first().Plain, p.first().Listen = true, []uint{80}
+		}},
+
+		{"a certificate for another name", "certificate", statusFail, "valid for other.example.com, not hooks.example.com", func(p *patient) {
+			p.names = []string{"other.example.com"}
+		}},
+		{"a certificate that has expired", "certificate", statusFail, "has expired", func(p *patient) {
+			p.from, p.to = p.now.Add(-48*time.Hour), p.now.Add(-time.Hour)
+		}},
+		{"an authority that is not known", "certificate", statusFail, "unknown authority", func(p *patient) { p.trusted = false }},
+		{"a certificate that is not renewed", "certificate", statusWarn, "its renewal is overdue", func(p *patient) {
+			p.from, p.to = p.now.Add(-80*24*time.Hour), p.now.Add(10*24*time.Hour)
+		}},
+		{"a certificate that nobody looked at", "certificate", statusWarn, "by --insecure", func(p *patient) {
+			p.trusted, p.args = false, []string{"--insecure"}
+		}},
+
+		{"a redirect", "endpoint", statusFail, "redirects to https://www.example.com/ (308 Permanent Redirect)", answer(308, "Location", "https://www.example.com/")},
+		{"another path", "endpoint", statusFail, "404 Not Found, but not by elevenlabs_webhook", answer(404)},
+		{"an application without verification", "endpoint", statusFail, "a request without a signature is accepted: 200 OK", answer(200)},
+		{"report_only at work", "endpoint", statusWarn, "let through, by report_only", func(p *patient) {
+			p.handler, p.first().ReportOnly = answering(200), true
+		}},
+		{"another reason", "endpoint", statusFail, "refused by another reason: 403 Forbidden, source_not_allowed\n      Remedy: source_ips", answer(403, headerRejection, "source_not_allowed")},
+		{"a failure in front", "endpoint", statusFail, "502 Bad Gateway", answer(502)},
+
+		{"the server's clock ahead", "clock", statusFail, "the server's clock is 31m0s ahead of the one here, more than the tolerance", func(p *patient) { p.handler = clocked(p.now.Add(31*time.Minute), p.handler) }},
+		{"the server's clock behind", "clock", statusFail, "the server's clock is 6m0s behind", func(p *patient) { p.handler = clocked(p.now.Add(-6*time.Minute), p.handler) }},
+		{"clocks a little apart", "clock", statusWarn, "the server's clock is 1m1s ahead", func(p *patient) { p.handler = clocked(p.now.Add(61*time.Second), p.handler) }},
+		{"clocks apart, within a wider tolerance", "clock", statusWarn, "31m0s ahead", func(p *patient) {
+			p.handler, p.first().Past = clocked(p.now.Add(31*time.Minute), p.handler), time.Hour
+		}},
+		{"a server without a clock", "clock", statusSkip, "no Date", func(p *patient) {
+			inner := p.handler
+			p.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header()["Date"] = nil
+				inner.ServeHTTP(w, r)
+			})
+		}},
+
+		{"a forgery accepted", "forged", statusFail, "is not refused as such: 200 OK", answer(200)},
+		{"a forgery let through by report_only", "forged", statusWarn, "by report_only", func(p *patient) {
+			p.handler, p.first().ReportOnly = answering(200), true
+		}},
+		{"a forgery refused by something else", "forged", statusFail, "403 Forbidden, source_not_allowed", answer(403, headerRejection, "source_not_allowed")},
+
+		{"another secret at the server", "signed", statusFail, "401 Unauthorized, signature_mismatch\n      Remedy: The server has another secret", func(p *patient) {
+			p.handler = protected("wsec_another", p.now, answering(200))
+		}},
+		{"an application that is down", "signed", statusFail, "502 Bad Gateway\n      Remedy: The application does not listen", func(p *patient) {
+			p.handler = protected(doctorSecret, p.now, answering(502))
+		}},
+		{"an application that is slow", "signed", statusFail, "504 Gateway Timeout\n      Remedy: The application takes too long", func(p *patient) {
+			p.handler = protected(doctorSecret, p.now, answering(504))
+		}},
+		{"an application that refuses", "signed", statusFail, "422 Unprocessable Entity\n      Remedy: The application answers so", func(p *patient) {
+			p.handler = protected(doctorSecret, p.now, answering(422))
+		}},
+		{"no secret", "signed", statusSkip, "no secret", func(p *patient) {
+			p.first().Secrets[0] = ConfigSecret{Text: "{env.SECRET}", Problem: errors.New("not set")}
+		}},
+		{"--no-send", "signed", statusSkip, "--no-send", func(p *patient) { p.args = []string{"--no-send"} }},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			p := newPatient(t)
+			test.spoil(p)
+			got := p.run()
+			lines := got.line(test.check)
+			assert.Regexp(t, `(?m)^`+string(test.status)+`\s`, lines, got.stdout)
+			assert.Contains(t, lines, test.says)
+			if test.status == statusFail {
+				assert.Equal(t, 2, got.code)
+			}
+			if test.status == statusFail || test.status == statusWarn {
+				assert.Contains(t, lines, "      Remedy: ")
+			}
+			assert.NotContains(t, got.stdout+got.stderr, doctorSecret[len(secretPrefix):], "the secret is not printed")
+		})
+	}
+}
+
+func clocked(now time.Time, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Date", now.UTC().Format(http.TimeFormat))
+		next.ServeHTTP(w, r)
+	})
+}
+
+// closedPort is an address at which nothing listens.
+func closedPort(t *testing.T) string {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, listener.Close())
+	return listener.Addr().String()
+}
+
+func TestDoctorSendsTheSignedEventOnceAndNoneIfItIsTold(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		want int
+	}{{nil, 1}, {[]string{"--no-send"}, 0}} {
+		p := newPatient(t)
+		events := 0
+		p.handler = protected(doctorSecret, p.now, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { events++ }))
+		p.args = test.args
+		got := p.run()
+		assert.Equal(t, 0, got.code, got.stdout)
+		assert.Equal(t, test.want, events)
+	}
+}
+
+func TestDoctorSaysWhyItGetsNoAnswer(t *testing.T) {
+	p := newPatient(t)
+	p.args = []string{"--resolve", doctorHost + ":" + closedPort(t)}
+	got := p.run()
+	assert.Contains(t, got.line("connection"), "FAIL")
+	assert.Contains(t, got.line("connection"), "connection refused")
+	for _, check := range []string{"certificate", "endpoint", "clock", "forged", "signed"} {
+		assert.Contains(t, got.line(check), "skip", got.stdout)
+	}
+	assert.Equal(t, 2, got.code)
+}
+
+func TestDoctorConnectsByIPv4AsElevenLabsDoes(t *testing.T) {
+	newPatient(t)
+	t.Chdir(t.TempDir())
+	got := run(Host{Now: time.Now}, "", "doctor", "--url", "https://[::1]:9/")
+	assert.Contains(t, got.line("connection"), "no suitable address", got.stdout)
+	assert.Equal(t, 2, got.code)
+}
+
+func TestDoctorLooksAtAddresses(t *testing.T) {
+	for target, want := range map[string]finding{
+		"https://203.0.113.7/":            {Status: statusOK, Detail: "203.0.113.7 is 203.0.113.7"},
+		"https://[2001:db8::1]/":          {Status: statusFail, Detail: "2001:db8::1 has no IPv4 address, from which alone ElevenLabs sends (it has 2001:db8::1)"},
+		"https://10.1.2.3/":               {Status: statusWarn, Detail: "10.1.2.3 is 10.1.2.3 here, which is not a public address"},
+		"https://127.0.0.1:8443/webhooks": {Status: statusWarn, Detail: "127.0.0.1 is 127.0.0.1 here, which is not a public address"},
+		"https://no..name/":               {Status: statusFail, Detail: "no..name does not resolve: lookup no..name: no such host"},
+	} {
+		parsed, err := url.Parse(target)
+		require.NoError(t, err)
+		got := (&doctor{url: parsed}).checkDNS(t.Context())
+		require.Len(t, got, 1)
+		assert.Equal(t, want.Status, got[0].Status, target)
+		assert.Equal(t, want.Detail, got[0].Detail)
+	}
+	p := newPatient(t)
+	assert.Contains(t, p.run().line("dns"), "skip  dns          left out by --resolve")
+}
+
+func TestDoctorExaminesSecrets(t *testing.T) {
+	for secret, want := range map[string]finding{
+		doctorSecret:                     {Status: statusOK, Detail: "has the right form"},
+		" \n":                            {Status: statusFail, Detail: "blank"},
+		`"` + doctorSecret + `"`:         {Status: statusFail, Detail: "quotes round it"},
+		"'" + doctorSecret + "'\n":       {Status: statusFail, Detail: "quotes round it"},
+		"{env.SECRET}":                   {Status: statusFail, Detail: "placeholder"},
+		"${SECRET}":                      {Status: statusFail, Detail: "placeholder"},
+		"wsec_0011 " + doctorSecret[9:]:  {Status: statusFail, Detail: "blanks or line ends in it"},
+		"wsec_0011\n" + doctorSecret[9:]: {Status: statusFail, Detail: "blanks or line ends in it"},
+		"\ufeff" + doctorSecret:          {Status: statusFail, Detail: "not plain ASCII"},
+		"whsec_" + doctorSecret[5:]:      {Status: statusFail, Detail: "another service's"},
+		doctorSecret[5:]:                 {Status: statusWarn, Detail: "does not begin with wsec_"},
+		"wsec_demo":                      {Status: statusWarn, Detail: "has but 9 characters"},
+		doctorSecret + "\n":              {Status: statusWarn, Detail: "blanks or line ends round it"},
+	} {
+		got := examine("it", secret)
+		require.Len(t, got, 1)
+		assert.Equal(t, want.Status, got[0].Status, "%q", secret)
+		assert.Contains(t, got[0].Detail, want.Detail, "%q", secret)
+	}
+}
+
+func TestDoctorFindsTheURLInTheConfiguration(t *testing.T) {
+	tests := []struct {
+		name    string
+		handler ConfigHandler
+		want    string
+	}{
+		{"usual", ConfigHandler{Hosts: []string{"a.test"}, Paths: []string{"/hook"}, Listen: []uint{443}}, "https://a.test/hook"},
+		{"another port", ConfigHandler{Hosts: []string{"a.test"}, Paths: []string{"/hook"}, Listen: []uint{8443}}, "https://a.test:8443/hook"},
+		{"several ports", ConfigHandler{Hosts: []string{"a.test"}, Paths: []string{"/hook"}, Listen: []uint{80, 8443, 443}}, "https://a.test/hook"},
+		{"plain HTTP", ConfigHandler{Hosts: []string{"a.test"}, Paths: []string{"/hook"}, Listen: []uint{8080}, Plain: true}, "http://a.test:8080/hook"},
+		{"an IPv6 address", ConfigHandler{Hosts: []string{"::1"}, Paths: []string{"/hook"}, Listen: []uint{443}}, "https://[::1]/hook"},
+		{"no host", ConfigHandler{Paths: []string{"/hook"}, Listen: []uint{443}}, ""},
+		{"two hosts", ConfigHandler{Hosts: []string{"a.test", "b.test"}, Paths: []string{"/hook"}, Listen: []uint{443}}, ""},
+		{"a wildcard host", ConfigHandler{Hosts: []string{"*.test"}, Paths: []string{"/hook"}, Listen: []uint{443}}, ""},
+		{"no path", ConfigHandler{Hosts: []string{"a.test"}, Listen: []uint{443}}, ""},
+		{"a wildcard path", ConfigHandler{Hosts: []string{"a.test"}, Paths: []string{"/hook/*"}, Listen: []uint{443}}, ""},
+		{"a placeholder", ConfigHandler{Hosts: []string{"{env.HOST}"}, Paths: []string{"/hook"}, Listen: []uint{443}}, ""},
+		{"a unix socket", ConfigHandler{Hosts: []string{"a.test"}, Paths: []string{"/hook"}}, ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got, ok := test.handler.url()
+			assert.Equal(t, test.want, got)
+			assert.Equal(t, test.want != "", ok)
+		})
+	}
+}
+
+func TestDoctorAsksForTheURLWhereThereAreSeveral(t *testing.T) {
+	p := newPatient(t)
+	second := p.config.Handlers[0]
+	second.Paths = []string{"/other"}
+	p.config.Handlers = append(p.config.Handlers, second)
+	file := filepath.Join(t.TempDir(), "Caddyfile")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	host := Host{Now: time.Now, Inspect: func(_, _ string) Config { return p.config }}
+
+	got := run(host, "", "doctor", "--config", file)
+	assert.Equal(t, 2, got.code)
+	assert.Contains(t, got.line("url"), "FAIL")
+	assert.Contains(t, got.line("url"), "--url")
+	for _, check := range []string{"dns", "connection", "certificate", "endpoint", "clock", "forged", "signed"} {
+		assert.Contains(t, got.line(check), "skip", got.stdout)
+	}
+	assert.Equal(t, 2, strings.Count(got.line("handler"), "\n"), "both are looked at")
+}
+
+func TestDoctorWithoutAConfigurationHasTheURLAndTheVariable(t *testing.T) {
+	p := newPatient(t)
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", testSecret)
+	target, trust := server(t, protected(testSecret, p.now, answering(200)))
+	t.Chdir(t.TempDir())
+	host := Host{Now: func() time.Time { return p.now }}
+	got := run(host, "", append([]string{"doctor", "--url", target}, trust...)...)
+	assert.Equal(t, 0, got.code, got.stdout)
+	for check, want := range map[string]string{
+		"config": "skip", "handler": "skip", "upstream": "skip", "secret": "warn", "dns": "warn", "endpoint": "ok", "forged": "ok", "signed": "ok",
+	} {
+		assert.True(t, strings.HasPrefix(got.line(check), want), got.stdout)
+	}
+}
+
+func TestDoctorTakesTheCaddyfileThatIsHere(t *testing.T) {
+	newPatient(t)
+	t.Chdir(t.TempDir())
+	require.NoError(t, os.WriteFile("Caddyfile", nil, 0o600))
+	inspected := ""
+	host := Host{Now: time.Now, Inspect: func(file, _ string) Config {
+		inspected = file
+		return Config{File: file}
+	}}
+	run(host, "", "doctor")
+	assert.Equal(t, "Caddyfile", inspected)
+}
+
+func TestDoctorSaysHowItIsUsed(t *testing.T) {
+	newPatient(t)
+	t.Chdir(t.TempDir())
+	require.NoError(t, os.WriteFile("x.json", nil, 0o600))
+	for _, test := range []struct {
+		name string
+		args []string
+		says string
+	}{
+		{"nothing to look at", nil, "there is no Caddyfile here"},
+		{"no such file", []string{"--config", "none"}, "reading --config"},
+		{"no URL", []string{"--url", "hooks.example.com"}, "is not a URL"},
+		{"no such CA", []string{"--url", doctorURL, "--ca", "none"}, "reading --ca"},
+		{"another host to resolve", []string{"--url", doctorURL, "--resolve", "x:127.0.0.1"}, "--resolve is to be hooks.example.com:"},
+		{"a host to resolve without a URL", []string{"--config", "x.json", "--resolve", "x:127.0.0.1"}, "--resolve needs a URL"},
+		{"no such secret", []string{"--url", doctorURL, "--secret-file", "none"}, "reading --secret-file"},
+		{"no such variable", []string{"--url", doctorURL, "--secret-env", "NONE"}, "NONE is not set"},
+		{"both from standard input", []string{"--url", doctorURL, "--secret-file", "-", "--api-key-file", "-"}, "only one thing"},
+		{"no time at all", []string{"--url", doctorURL, "--timeout", "0s"}, "--timeout"},
+		{"an argument", []string{doctorURL}, "unknown command"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := run(Host{Now: time.Now, Inspect: func(string, string) Config { return Config{} }}, "", append([]string{"doctor"}, test.args...)...)
+			require.Error(t, got.err)
+			assert.ErrorContains(t, got.err, test.says)
+			assert.Equal(t, 1, got.code)
+			assert.Empty(t, got.stdout)
+		})
+	}
+}
+
+func TestDoctorPrints(t *testing.T) {
+	for name, spoil := range map[string]func(*patient){
+		"well": func(*patient) {},
+		"ill": func(p *patient) {
+			p.first().Upstreams[0] = ConfigUpstream{Text: "unix//run/app.sock", Network: "unix", Address: "/nonexistent/app.sock"}
+			p.first().Secrets = append(p.first().Secrets, ConfigSecret{Text: "{env.OLD_SECRET}", Name: "old", Value: `"` + doctorSecret + `"`})
+			p.handler = clocked(p.now.Add(2*time.Minute), protected("wsec_another", p.now, answering(200)))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPatient(t)
+			p.now = time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC) // not the real time, so that only the given clock counts
+			p.from, p.to = p.now.Add(-24*time.Hour), p.now.Add(89*24*time.Hour)
+			p.handler = protected(doctorSecret, p.now, answering(200))
+			spoil(p)
+			golden(t, "doctor/"+name+".txt", p.run().stdout)
+
+			got := p.run("--json").stdout
+			for line := range strings.Lines(got) {
+				var f finding
+				decoder := json.NewDecoder(strings.NewReader(line))
+				decoder.DisallowUnknownFields()
+				require.NoError(t, decoder.Decode(&f))
+				assert.Contains(t, []status{"ok", "fail", "warn", "skip"}, f.Status)
+			}
+			golden(t, "doctor/"+name+".json", got)
+		})
+	}
+}

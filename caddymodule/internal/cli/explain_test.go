@@ -1,0 +1,327 @@
+package cli
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf16"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/text/encoding/charmap"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
+)
+
+const (
+	explainedSecret = "wsec_0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c4b5a69788796a5b4c3d2e1f0"
+	explainedBody   = `{"type":"post_call_transcription","event_timestamp":1795421650,"data":{"conversation_id":"conv_1","agent_id":"agent_1","cost":0.10,"summary":"Café <b>&</b> Tee 😀 a/b"}}`
+)
+
+var explainedAt = time.Unix(1795421654, 0)
+
+func hmacOf(secret, message string) []byte {
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte(message))
+	return mac.Sum(nil)
+}
+
+func headerOf(secret, body string) string {
+	return signature.Sign([]byte(secret), explainedAt, []byte(body))
+}
+
+func captured(body string, lines ...string) capture {
+	return capture{method: "POST", lines: lines, body: []byte(body), declared: -1}
+}
+
+// explainTests has a case for each thing that may go wrong.
+var explainTests = []struct {
+	name     string
+	change   string
+	sentence string // a part that tells this case from others of the change
+	secret   string
+	capture  capture
+}{
+	{
+		"the right header under the recipe's name", "header_name", "X-ElevenLabs-Signature", explainedSecret,
+		capture{declared: -1, body: []byte(explainedBody), recipe: []string{headerOf(explainedSecret, explainedBody)}},
+	},
+	{
+		"milliseconds, signed so", "timestamp_milliseconds", "in milliseconds.", explainedSecret,
+		captured(explainedBody, "t=1795421654321,v0="+hex.EncodeToString(hmacOf(explainedSecret, "1795421654321."+explainedBody))),
+	},
+	{
+		"milliseconds in the header alone", "timestamp_milliseconds", "in seconds in what was signed", explainedSecret,
+		captured(explainedBody, strings.Replace(headerOf(explainedSecret, explainedBody), ",", "321,", 1)),
+	},
+	{
+		"v1 of a copied recipe", "scheme_v1", "under v1", explainedSecret,
+		captured(explainedBody, strings.Replace(headerOf(explainedSecret, explainedBody), "v0", "v1", 1)),
+	},
+	{
+		"base64", "signature_base64", "base64", explainedSecret,
+		captured(explainedBody, "t=1795421654,v0="+base64.StdEncoding.EncodeToString(hmacOf(explainedSecret, "1795421654."+explainedBody))),
+	},
+	{
+		"base64 for URLs, under v1", "signature_base64", "base64", explainedSecret,
+		captured(explainedBody, "t=1795421654,v1="+base64.RawURLEncoding.EncodeToString(hmacOf(explainedSecret, "1795421654."+explainedBody))),
+	},
+	{
+		"no timestamp, hex, in the recipe's header", "body_only", "Only the body", explainedSecret,
+		capture{declared: -1, body: []byte(explainedBody), recipe: []string{hex.EncodeToString(hmacOf(explainedSecret, explainedBody))}},
+	},
+	{
+		"no timestamp, base64, in the recipe's header", "body_only", "Only the body", explainedSecret,
+		capture{declared: -1, body: []byte(explainedBody), recipe: []string{base64.StdEncoding.EncodeToString(hmacOf(explainedSecret, explainedBody))}},
+	},
+	{
+		"no timestamp, sha256=", "body_only", "Only the body", explainedSecret,
+		captured(explainedBody, "sha256="+hex.EncodeToString(hmacOf(explainedSecret, explainedBody))),
+	},
+	{
+		"a timestamp that is not signed", "body_only", "Only the body", explainedSecret,
+		captured(explainedBody, "t=1795421654,v0="+hex.EncodeToString(hmacOf(explainedSecret, explainedBody))),
+	},
+	{
+		"blanks round the names, quotes round the values", "header_form", `there is no "t"`, explainedSecret,
+		captured(explainedBody, strings.NewReplacer("t=", `T = "`, ",v0=", `" ; V0="`).Replace(headerOf(explainedSecret, explainedBody))+`"`),
+	},
+	{
+		"the header twice", "header_form", "sent 2 times", explainedSecret,
+		captured(explainedBody, headerOf(explainedSecret, explainedBody), headerOf(explainedSecret, explainedBody)),
+	},
+	{
+		"Content-Length too small", "content_length", "Content-Length", explainedSecret,
+		capture{declared: 10, body: []byte(explainedBody), lines: []string{headerOf(explainedSecret, explainedBody)}},
+	},
+	{
+		"Content-Length too large", "content_length", "Content-Length", explainedSecret,
+		capture{declared: 1000, incomplete: "it is short", body: []byte(explainedBody), lines: []string{headerOf(explainedSecret, explainedBody)}},
+	},
+
+	{"a line end after the secret", "secret_blanks", "given", explainedSecret + "\r\n", captured(explainedBody, headerOf(explainedSecret, explainedBody))},
+	{"a blank before the secret", "secret_blanks", "given", " " + explainedSecret, captured(explainedBody, headerOf(explainedSecret, explainedBody))},
+	{"a line end within the secret", "secret_blanks", "given", explainedSecret[:20] + "\n  " + explainedSecret[20:], captured(explainedBody, headerOf(explainedSecret, explainedBody))},
+	{"quotes round the secret", "secret_quotes", "given", `"` + explainedSecret + `"` + "\n", captured(explainedBody, headerOf(explainedSecret, explainedBody))},
+	{"the secret without wsec_", "secret_prefix_missing", "given", explainedSecret[5:], captured(explainedBody, headerOf(explainedSecret, explainedBody))},
+	{"the secret with whsec_", "secret_prefix_missing", "given", "whsec_" + explainedSecret[5:], captured(explainedBody, headerOf(explainedSecret, explainedBody))},
+	{"a byte order mark before the secret", "secret_encoding", "given", "\ufeff" + explainedSecret + "\n", captured(explainedBody, headerOf(explainedSecret, explainedBody))},
+	{"the secret in UTF-16", "secret_encoding", "given", inUTF16(binary.LittleEndian, "\ufeff"+explainedSecret+"\r\n"), captured(explainedBody, headerOf(explainedSecret, explainedBody))},
+	{"the sender has no wsec_", "sender_prefix_dropped", "signed with", explainedSecret, captured(explainedBody, headerOf(explainedSecret[5:], explainedBody))},
+	{"the sender has a line end after the secret", "sender_secret_blanks", "signed with", explainedSecret, captured(explainedBody, headerOf(explainedSecret+"\n", explainedBody))},
+	{"the sender has a blank before the secret", "sender_secret_blanks", "signed with", explainedSecret, captured(explainedBody, headerOf(" "+explainedSecret, explainedBody))},
+	{"the sender has quotes round the secret", "sender_secret_quotes", "signed with", explainedSecret, captured(explainedBody, headerOf("'"+explainedSecret+"'", explainedBody))},
+
+	{"LF added", "line_end_added", "added", explainedSecret, captured(explainedBody+"\n", headerOf(explainedSecret, explainedBody))},
+	{"a second LF added", "line_end_added", "added", explainedSecret, captured(explainedBody+"\n\n", headerOf(explainedSecret, explainedBody+"\n"))},
+	{"CRLF added", "line_end_added", "added", explainedSecret, captured(explainedBody+"\r\n", headerOf(explainedSecret, explainedBody))},
+	{"several added", "line_end_added", "added", explainedSecret, captured(explainedBody+" \n\n\n", headerOf(explainedSecret, explainedBody))},
+	{"LF lost", "line_end_lost", "lost", explainedSecret, captured(explainedBody, headerOf(explainedSecret, explainedBody+"\n"))},
+	{"CRLF lost", "line_end_lost", "lost", explainedSecret, captured(explainedBody, headerOf(explainedSecret, explainedBody+"\r\n"))},
+	{"CRLF turned to LF", "line_ends_changed", "has CRLF", explainedSecret, captured("{\n\"a\":1,\n \"b\":2}", headerOf(explainedSecret, "{\r\n\"a\":1,\r\n \"b\":2}"))},
+	{"LF turned to CRLF", "line_ends_changed", "has LF", explainedSecret, captured("{\r\n\"a\":1,\r\n \"b\":2}", headerOf(explainedSecret, "{\n\"a\":1,\n \"b\":2}"))},
+	{"a byte order mark lost", "bom_lost", "lost", explainedSecret, captured(explainedBody, headerOf(explainedSecret, "\ufeff"+explainedBody))},
+	{"a byte order mark added", "bom_added", "added", explainedSecret, captured("\ufeff"+explainedBody, headerOf(explainedSecret, explainedBody))},
+
+	{"spaced by Python", "body_reserialised", "without blanks (as JSON.stringify writes it).", explainedSecret, captured(spaced, headerOf(explainedSecret, explainedBody))},
+	{"compacted", "body_reserialised", "after each comma and colon (as Python's json.dumps writes it).", explainedSecret, captured(explainedBody, headerOf(explainedSecret, spaced))},
+	{"indented by 2", "body_reserialised", "indented by 2", explainedSecret, captured(`{"a":[1.0,{}],"b":[]}`, headerOf(explainedSecret, "{\n  \"a\": [\n    1.0,\n    {}\n  ],\n  \"b\": []\n}"))},
+	{"indented by 4", "body_reserialised", "indented by 4", explainedSecret, captured(`{"a":1E5}`, headerOf(explainedSecret, "{\n    \"a\": 1E5\n}"))},
+	{"escapes written out", "body_reserialised", `beyond ASCII as \u escapes (Python).`, explainedSecret, captured(explainedBody, headerOf(explainedSecret, ascii))},
+	{"spaced and escaped, as json.dumps does", "body_reserialised", "without blanks (as JSON.stringify writes it), characters beyond ASCII written out", explainedSecret, captured(spacedASCII, headerOf(explainedSecret, explainedBody))},
+	{"by PHP's json_encode", "body_reserialised", "characters beyond ASCII written out", explainedSecret, captured(strings.ReplaceAll(ascii, "/", `\/`), headerOf(explainedSecret, explainedBody))},
+	{"from PHP's json_encode", "body_reserialised", "PHP's json_encode", explainedSecret, captured(explainedBody, headerOf(explainedSecret, strings.ReplaceAll(ascii, "/", `\/`)))},
+	{"from PHP's, slashes alone", "body_reserialised", `slashes as \/ (PHP)`, explainedSecret, captured(explainedBody, headerOf(explainedSecret, strings.ReplaceAll(explainedBody, "/", `\/`)))},
+	{"from Go's json.Marshal", "body_reserialised", "Go's json.Marshal", explainedSecret, captured(explainedBody, headerOf(explainedSecret, htmlEscaped))},
+	{"sorted on the way, in an order that is known", "body_reserialised", "type, event_timestamp and data in that order", explainedSecret, captured(`{"data":{"a":1,"type":"y"},"event_timestamp":1,"type":"x"}`, headerOf(explainedSecret, `{"type":"x","event_timestamp":1,"data":{"a":1,"type":"y"}}`))},
+	{"sorted by the sender", "body_reserialised", "with the names sorted", explainedSecret, captured(`{"b":1,"a b":{"d":1,"c":2},"a":[{"z":1,"y":2}]}`, headerOf(explainedSecret, `{"a":[{"y":2,"z":1}],"a b":{"c":2,"d":1},"b":1}`))},
+
+	{"turned to Latin-1", "character_set", "from UTF-8 to Latin-1", explainedSecret, captured(recodedBody(charmap.ISO8859_1.NewEncoder().String, "Café"), headerOf(explainedSecret, `{"a":"Café"}`))},
+	{"turned to Windows-1252", "character_set", "from UTF-8 to Windows-1252", explainedSecret, captured(recodedBody(charmap.Windows1252.NewEncoder().String, "5 € Café"), headerOf(explainedSecret, `{"a":"5 € Café"}`))},
+	{"read as Latin-1", "character_set", "read as Latin-1", explainedSecret, captured(recodedBody(charmap.ISO8859_1.NewDecoder().String, "Café"), headerOf(explainedSecret, `{"a":"Café"}`))},
+	{"read as Windows-1252", "character_set", "read as Windows-1252", explainedSecret, captured(recodedBody(charmap.Windows1252.NewDecoder().String, "5 € Café"), headerOf(explainedSecret, `{"a":"5 € Café"}`))},
+	{"UTF-16 with a mark", "character_set", "UTF-16", explainedSecret, captured(inUTF16(binary.LittleEndian, "\ufeff"+explainedBody+"\r\n"), headerOf(explainedSecret, explainedBody))},
+	{"UTF-16, big end first, without", "character_set", "UTF-16", explainedSecret, captured(inUTF16(binary.BigEndian, explainedBody), headerOf(explainedSecret, explainedBody))},
+
+	{"another secret", "nothing_fits", "another secret", "wsec_another", captured(explainedBody, headerOf(explainedSecret, explainedBody))},
+	{"another body", "nothing_fits", "changed in some other way", explainedSecret, captured(strings.Replace(explainedBody, "0.10", "0.1", 1), headerOf(explainedSecret, explainedBody))},
+	{"two changes at once", "nothing_fits", "No single change", explainedSecret[5:], captured(explainedBody+"\n", headerOf(explainedSecret, explainedBody))},
+	{"no header", "no_signature", "no signature", explainedSecret, captured(explainedBody)},
+	{"an empty body", "body_empty", "empty", explainedSecret, captured("", headerOf(explainedSecret, explainedBody))},
+	{"bytes lost", "characters_lost", "cannot be recovered", explainedSecret, captured(strings.ReplaceAll(explainedBody, "é", "\ufffd"), headerOf(explainedSecret, explainedBody))},
+	{"sorted on the way", "order_lost", "alphabetical order", explainedSecret, captured(`{"data":{"a":1,"b":2},"type":"x"}`, headerOf(explainedSecret, `{"type":"x","data":{"b":2,"a":1}}`))},
+	{"not a POST", "method", "The method is GET", explainedSecret, capture{method: "GET", declared: -1, lines: []string{headerOf(explainedSecret, "")}}},
+}
+
+const (
+	spaced      = `{"type": "post_call_transcription", "event_timestamp": 1795421650, "data": {"conversation_id": "conv_1", "agent_id": "agent_1", "cost": 0.10, "summary": "Café <b>&</b> Tee 😀 a/b"}}`
+	spacedASCII = `{"type": "post_call_transcription", "event_timestamp": 1795421650, "data": {"conversation_id": "conv_1", "agent_id": "agent_1", "cost": 0.10, "summary": "Caf\u00e9 <b>&</b> Tee \ud83d\ude00 a/b"}}`
+	ascii       = `{"type":"post_call_transcription","event_timestamp":1795421650,"data":{"conversation_id":"conv_1","agent_id":"agent_1","cost":0.10,"summary":"Caf\u00e9 <b>&</b> Tee \ud83d\ude00 a/b"}}`
+	htmlEscaped = `{"type":"post_call_transcription","event_timestamp":1795421650,"data":{"conversation_id":"conv_1","agent_id":"agent_1","cost":0.10,"summary":"Café \u003cb\u003e\u0026\u003c/b\u003e Tee 😀 a/b"}}`
+)
+
+func recodedBody(recode func(string) (string, error), text string) string {
+	recoded, err := recode(text)
+	if err != nil {
+		panic(err)
+	}
+	return `{"a":"` + recoded + `"}`
+}
+
+func inUTF16(order binary.AppendByteOrder, text string) string {
+	var out []byte
+	for _, unit := range utf16.Encode([]rune(text)) {
+		out = order.AppendUint16(out, unit)
+	}
+	return string(out)
+}
+
+func TestExplainNamesTheOneChange(t *testing.T) {
+	for _, test := range explainTests {
+		t.Run(test.name, func(t *testing.T) {
+			require.NotEqual(t, pass, judge(test.capture, []byte(test.secret), defaultWindow, explainedAt).Reason)
+
+			e := explainCapture(test.capture, []byte(test.secret), defaultWindow, explainedAt, func() {})
+			assert.Equal(t, test.change, e.Change)
+			assert.Contains(t, e.Sentence, test.sentence)
+			assert.Regexp(t, `^[A-Z].*\.$`, e.Sentence)
+			assert.Regexp(t, `^[A-Z].*\.$`, e.Remedy)
+		})
+	}
+}
+
+func TestEveryChangeHasACase(t *testing.T) {
+	missing := map[string]bool{}
+	for _, c := range changes {
+		missing[c.name] = true
+	}
+	for _, test := range explainTests {
+		delete(missing, test.change)
+	}
+	assert.Empty(t, slices.Collect(maps.Keys(missing)))
+}
+
+// What is explained must not help whoever has the capture to forge one.
+func TestExplainTellsNeitherSecretNorSignature(t *testing.T) {
+	for _, test := range explainTests {
+		out, err := json.Marshal(explainCapture(test.capture, []byte(test.secret), defaultWindow, explainedAt, func() {}))
+		require.NoError(t, err)
+		assert.NotContains(t, string(out), explainedSecret[5:], test.name)
+		assert.NotRegexp(t, `[0-9a-fA-F]{20}`, string(out), test.name)
+	}
+}
+
+func TestExplainSaysWhatWouldComeAfterTheChange(t *testing.T) {
+	d := captured(explainedBody+"\n", headerOf(explainedSecret, explainedBody))
+
+	e := explainCapture(d, []byte(explainedSecret), defaultWindow, explainedAt.Add(time.Minute), func() {})
+	require.NotNil(t, e.Then)
+	assert.Equal(t, pass, e.Then.Reason)
+
+	e = explainCapture(d, []byte(explainedSecret), defaultWindow, explainedAt.Add(time.Hour), func() {})
+	assert.Equal(t, "line_end_added", e.Change)
+	require.NotNil(t, e.Then)
+	assert.Equal(t, reasonStale, e.Then.Reason)
+}
+
+func TestExplainTellsALateDeliveryFromAWrongClock(t *testing.T) {
+	timeless := `{"type":"x"}`
+	tests := []struct {
+		name     string
+		body     string
+		date     time.Time
+		clock    time.Duration // how far ahead of the time of signing
+		change   string
+		sentence []string
+	}{
+		{"late, and nothing tells the time", timeless, time.Time{}, 3 * time.Hour, "late", []string{"made 3h0m0s ago", "2h30m0s more than the tolerance"}},
+		{"late by days", timeless, time.Time{}, 75 * time.Hour, "late", []string{"made 3 days 3h0m0s ago"}},
+		{"late, and the event's time agrees with the signature", explainedBody, time.Time{}, 3 * time.Hour, "late", []string{"The body's event_timestamp agrees", "2026-11-23T11:14:14Z) is ahead"}},
+		{"late, and the Date agrees with the signature", timeless, explainedAt.Add(time.Second), 3 * time.Hour, "late", []string{"The request's Date header agrees", "is ahead"}},
+		{"sent late", explainedBody, explainedAt.Add(40 * time.Minute), 40 * time.Minute, "sent_late", []string{"sent 40m0s after it was signed"}},
+		{"from the future, and nothing tells the time", timeless, time.Time{}, -10 * time.Minute, "clock_behind", []string{"made 10m0s ahead", "5m0s more than the tolerance"}},
+		{"from the future, and the event's time agrees", explainedBody, time.Time{}, -10 * time.Minute, "clock_behind", []string{"The body's event_timestamp agrees", "this machine's clock (2026-11-23T08:04:14Z) that looks wrong"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			d := captured(test.body, headerOf(explainedSecret, test.body))
+			d.date = test.date
+			e := explainCapture(d, []byte(explainedSecret), defaultWindow, explainedAt.Add(test.clock), func() {})
+			assert.Equal(t, test.change, e.Change)
+			for _, part := range test.sentence {
+				assert.Contains(t, e.Sentence, part)
+			}
+			assert.Contains(t, e.Remedy, "--at 1795421654")
+		})
+	}
+}
+
+func TestJSONFormsAgreeWithEncodingJSON(t *testing.T) {
+	inputs := []string{
+		explainedBody, spacedASCII, ` [1, -0.0, 1e-05, true , null, "", {}, [ ] , {"a":{"b":[[]]}}] `, `"x"`, `12345678901234567890`,
+		`{"b":"\u0000\u001f\b\f\n\r\t\"\\\/\u2028<>&` + "\x7f" + `","a":[{"y":1,"x":2}]}`,
+	}
+	compact := func(out []byte, err error) string { require.NoError(t, err); return string(out) }
+	for _, input := range inputs {
+		value, ok := parseJSON([]byte(input))
+		require.True(t, ok, input)
+		for _, form := range jsonForms {
+			out := form.append(nil, value, 0)
+			assert.JSONEq(t, input, string(out), form.name)
+		}
+		var buffer bytes.Buffer
+		require.NoError(t, json.Compact(&buffer, []byte(input)))
+		assert.Equal(t, buffer.String(), string(jsonForms[0].append(nil, value, 0)))
+		buffer.Reset()
+		require.NoError(t, json.Indent(&buffer, bytes.TrimSpace([]byte(input)), "", "  "))
+		indented := jsonForm{jsonLayout: jsonLayout{",", ": ", "  "}, jsonStrings: jsonStrings{kept: true}}
+		assert.Equal(t, buffer.String(), string(indented.append(nil, value, 0)))
+
+		decoder := json.NewDecoder(strings.NewReader(input))
+		decoder.UseNumber()
+		var decoded any
+		require.NoError(t, decoder.Decode(&decoded))
+		marshalled := jsonForm{jsonLayout: jsonLayout{",", ":", ""}, jsonStrings: jsonStrings{html: true}, jsonOrder: sortedOrder}
+		assert.Equal(t, compact(json.Marshal(decoded)), string(marshalled.append(nil, value, 0)))
+	}
+}
+
+func TestJSONStringsKeepWhatHasNoOtherForm(t *testing.T) {
+	for input, want := range map[string]string{
+		`"\ud83d"`:             `"\ud83d"`,
+		`"\uDE00\uD83Dx"`:      `"\ude00\ud83dx"`,
+		"\"\xff\xc3\"":         "\"\xff\xc3\"",
+		`"\ufffd"`:             "\"\ufffd\"",
+		`"\ud83d\ude00\u00e9"`: `"😀é"`,
+	} {
+		value, ok := parseJSON([]byte(input))
+		require.True(t, ok)
+		assert.Equal(t, want, string(jsonForm{}.append(nil, value, 0)), input)
+	}
+}
+
+func FuzzJSONForms(f *testing.F) {
+	f.Add(explainedBody)
+	f.Add(`{"a\"":"\ud83d","a":[1,{}]}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		value, ok := parseJSON([]byte(text))
+		if !ok {
+			return
+		}
+		for _, form := range jsonForms {
+			out := form.append(nil, value, 0)
+			require.True(t, json.Valid(out), "%s: %q", form.name, out)
+			again, _ := parseJSON(out)
+			require.Equal(t, string(out), string(form.append(nil, again, 0)), form.name)
+		}
+	})
+}

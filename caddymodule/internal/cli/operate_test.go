@@ -1,0 +1,206 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
+)
+
+var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+
+// adminHost is a host whose admin endpoint is a handler.
+func adminHost(t *testing.T, admin http.HandlerFunc) Host {
+	t.Helper()
+	server := httptest.NewServer(admin)
+	t.Cleanup(server.CloseClientConnections)
+	return Host{
+		Now: func() time.Time { return noon },
+		Admin: func(_, _, _, uri string, header http.Header) (*http.Response, error) {
+			request, err := http.NewRequest(http.MethodGet, server.URL+uri, nil)
+			if err != nil {
+				return nil, err
+			}
+			request.Header = header
+			return http.DefaultClient.Do(request)
+		},
+	}
+}
+
+func showing(t *testing.T, value any) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		assert.NoError(t, json.NewEncoder(w).Encode(value))
+	}
+}
+
+func healthy() map[string]any {
+	return map[string]any{
+		"handler":         "ELEVENLABS_WEBHOOK_SECRET",
+		"results":         map[string]int{"accepted": 412, "rejected": 7, "ignored": 0, "failed": 1},
+		"failures_in_row": 0,
+		"last_success":    noon.Add(-90 * time.Second),
+		"last_delivery":   noon.Add(-90 * time.Second),
+		"last_failure":    map[string]any{"time": noon.Add(-26 * time.Hour), "reason": "backend_answer", "upstream_status": 500, "event_type": "post_call_audio"},
+		"config":          []map[string]any{{"max_size": 104857600}},
+	}
+}
+
+func TestStatusTellsHowEachWebhookFares(t *testing.T) {
+	failing := map[string]any{
+		"handler":         "staging",
+		"results":         map[string]int{"accepted": 21, "rejected": 0, "ignored": 0, "failed": 4},
+		"would_reject":    2,
+		"failures_in_row": 4,
+		"failing_since":   noon.Add(-5 * time.Minute),
+		"last_success":    noon.Add(-3 * time.Hour),
+		"last_delivery":   noon.Add(-time.Minute),
+		"last_failure":    map[string]any{"time": noon.Add(-time.Minute), "reason": "backend_unreachable", "event_type": "post_call_transcription"},
+		"config":          []map[string]any{{"report_only": true}},
+	}
+	for name, test := range map[string]struct {
+		webhooks []any
+		code     int
+	}{
+		"healthy": {[]any{healthy()}, 0},
+		"failing": {[]any{healthy(), failing}, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			host := adminHost(t, showing(t, test.webhooks))
+			outcome := run(host, "", "status")
+			assert.Equal(t, test.code, outcome.code)
+			golden(t, "status/"+name+".txt", outcome.stdout)
+			outcome = run(host, "", "status", "--json")
+			assert.Equal(t, test.code, outcome.code)
+			golden(t, "status/"+name+".jsonl", outcome.stdout)
+		})
+	}
+}
+
+func TestStatusWithoutAnAnswerIsAnErrorOfTheSetUp(t *testing.T) {
+	for name, host := range map[string]Host{
+		"connection refused": {Admin: func(string, string, string, string, http.Header) (*http.Response, error) {
+			return nil, errors.New("connection refused")
+		}},
+		"no elevenlabs_webhook handler":       adminHost(t, showing(t, []any{})),
+		"reading the admin endpoint's answer": adminHost(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") }),
+	} {
+		outcome := run(host, "", "status")
+		assert.ErrorContains(t, outcome.err, name)
+		assert.Equal(t, 1, outcome.code)
+	}
+}
+
+func someDeliveries() []deliveries.Delivery {
+	at := func(ago int64) time.Time { return time.Unix(noon.Unix()-ago, 0).UTC() }
+	return []deliveries.Delivery{ // newest first
+		{Sequence: 5, Time: at(9), Result: deliveries.Rejected, Reason: "body_too_large", ClientIP: "34.67.146.145", Size: -1},
+		{Sequence: 4, Time: at(37), Result: deliveries.Rejected, Reason: "signature_mismatch", ClientIP: "203.0.113.7", Size: 120, ReceiveSeconds: .001},
+		{Sequence: 3, Time: at(61), Result: deliveries.Failed, Reason: "backend_answer", EventType: "post_call_audio", ConversationID: "conv_3701kb2s", ClientIP: "34.67.146.145", Size: 5 << 20, UpstreamStatus: 500, ReceiveSeconds: 1.25, UpstreamSeconds: .1},
+		{Sequence: 2, Time: at(62), Result: deliveries.Accepted, EventType: "post_call_transcription", ConversationID: "conv_3701kb2s", ClientIP: "34.67.146.145", Size: 18_300, UpstreamStatus: 204, ReceiveSeconds: .003, UpstreamSeconds: .021},
+		{Sequence: 1, Time: at(3600), Result: deliveries.Accepted, WouldReject: "timestamp_stale", EventType: "speech_to_text_transcription", RequestID: "req_7b1", ClientIP: "34.59.11.47", Size: 2048, UpstreamStatus: 200, UpstreamSeconds: .012},
+	}
+}
+
+func TestTailOncePrintsTheLastDeliveriesOldestFirst(t *testing.T) {
+	var asked string
+	host := adminHost(t, func(w http.ResponseWriter, r *http.Request) {
+		asked = r.URL.RawQuery
+		showing(t, someDeliveries())(w, r)
+	})
+	outcome := run(host, "", "tail", "--once", "--lines", "4", "--result", "failed", "--type", "x")
+	require.NoError(t, outcome.err)
+	assert.Equal(t, "limit=4&result=failed&type=x", asked)
+	golden(t, "tail/once.txt", outcome.stdout)
+	outcome = run(host, "", "tail", "--once", "--json")
+	require.NoError(t, outcome.err)
+	golden(t, "tail/once.jsonl", outcome.stdout)
+}
+
+// lockstep is an output that tells of each write.
+type lockstep struct {
+	bytes.Buffer
+	written chan string
+}
+
+func (l *lockstep) Write(p []byte) (int, error) {
+	l.written <- string(p)
+	return l.Buffer.Write(p)
+}
+
+func TestTailFollowsAndGoesOnAfterAReload(t *testing.T) {
+	asked := make(chan *http.Request, 10)
+	streams := make(chan chan string, 10)
+	host := adminHost(t, func(w http.ResponseWriter, r *http.Request) {
+		asked <- r
+		for event := range <-streams {
+			fmt.Fprint(w, event)
+			assert.NoError(t, http.NewResponseController(w).Flush())
+		}
+	})
+	ctx, interrupt := context.WithCancel(t.Context())
+	defer interrupt()
+	cmd := tailCommand(host)
+	cmd.Flags().Bool("json", true, "")
+	out := &lockstep{written: make(chan string)}
+	cmd.SetOut(out)
+	cmd.SetArgs([]string{})
+	ended := make(chan error)
+	tailing := &tail{endpoint: &endpoint{host: host}, lines: 10, pause: time.Millisecond}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return tailing.run(cmd) }
+	go func() { ended <- cmd.ExecuteContext(ctx) }()
+
+	first := make(chan string)
+	streams <- first
+	r := <-asked
+	assert.Equal(t, "text/event-stream", r.Header.Get("Accept"))
+	assert.Equal(t, "limit=10", r.URL.RawQuery)
+	assert.Empty(t, r.Header.Get("Last-Event-ID"))
+	first <- "id: 7\ndata: {\"sequence\":7}\n\n"
+	assert.Equal(t, "{\"sequence\":7}\n", <-out.written)
+	close(first) // a reload
+
+	second := make(chan string)
+	streams <- second
+	r = <-asked
+	assert.Equal(t, "7", r.Header.Get("Last-Event-ID"))
+	assert.Empty(t, r.URL.RawQuery, "all that came meanwhile")
+	second <- "id: 8\ndata: {\"sequence\":8}\n\n"
+	assert.Equal(t, "{\"sequence\":8}\n", <-out.written)
+	interrupt()
+	assert.NoError(t, <-ended, "an interrupt is how it ends")
+	close(second)
+}
+
+func TestTailEndsWhenCaddyDoesNotComeBack(t *testing.T) {
+	tries := 0
+	host := Host{Now: stopped.Now, Admin: func(string, string, string, string, http.Header) (*http.Response, error) {
+		if tries++; tries > 1 {
+			return nil, errors.New("connection refused")
+		}
+		return &http.Response{Body: http.NoBody}, nil
+	}}
+	cmd := tailCommand(host)
+	tailing := &tail{endpoint: &endpoint{host: host}, lines: 10, pause: time.Millisecond}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return tailing.run(cmd) }
+	cmd.SetArgs([]string{})
+	cmd.SilenceErrors, cmd.SilenceUsage = true, true
+	assert.ErrorContains(t, cmd.Execute(), "connection refused")
+	assert.Equal(t, 1+reconnects+1, tries)
+
+	outcome := run(Host{Admin: func(string, string, string, string, http.Header) (*http.Response, error) {
+		return nil, errors.New("connection refused")
+	}}, "", "tail")
+	assert.Equal(t, 1, outcome.code, "at first it does not wait")
+	assert.Equal(t, 1, run(host, "", "tail", "--lines", "0").code)
+}

@@ -1,0 +1,113 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+)
+
+// report prints what becomes of deliveries, each as soon as it is known. It is
+// safe for concurrent use, and keeps lines whole.
+type report struct {
+	cmd     *cobra.Command
+	planned int
+	width   int // of the column of events
+
+	mu       sync.Mutex
+	bar      *progressbar.ProgressBar
+	done     int
+	problems int
+	err      error // the first that is not a delivery's
+}
+
+// newReport begins the report of so many deliveries, of so many bytes together.
+func newReport(cmd *cobra.Command, deliveries int, bytes int64, width int) *report {
+	r := &report{cmd: cmd, planned: deliveries, width: max(width, len("EVENT"))}
+	r.bar = newProgress(cmd, bytes, "sending", progressbar.OptionShowBytes(true))
+	if !wantsJSON(cmd) {
+		r.line("RESULT", "EVENT", "FORGED", "BYTES", "STATUS", "REASON", "MS", "TLS", "")
+	}
+	return r
+}
+
+// line prints a line of the table, whose columns are wide enough for every
+// reason there is, since the lines before cannot be widened.
+func (r *report) line(verdict, event, forged, bytes, status, reason, milliseconds, tls, problem string) {
+	line := fmt.Sprintf("%-6s  %-*s  %-9s  %9s  %6s  %-19s  %6s  %-7s  %s",
+		verdict, r.width, event, forged, bytes, status, reason, milliseconds, tls, problem)
+	_, err := fmt.Fprintln(r.cmd.OutOrStdout(), strings.TrimRight(line, " "))
+	r.note(err)
+}
+
+func (r *report) note(err error) {
+	if r.err == nil {
+		r.err = err
+	}
+}
+
+// fail notes an error of this side.
+func (r *report) fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.note(err)
+}
+
+// progress counts bytes that went out.
+func (r *report) progress(bytes int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_ = r.bar.Add(bytes) // what cannot be drawn, is not
+}
+
+// add prints a result.
+func (r *report) add(result result) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.done++
+	verdict := "ok"
+	if !result.OK {
+		r.problems++
+		verdict = "FAILED"
+	}
+	_ = r.bar.Clear()
+	if wantsJSON(r.cmd) {
+		r.note(printJSON(r.cmd, result))
+		return
+	}
+	status := "-"
+	if result.Status != 0 {
+		status = strconv.Itoa(result.Status)
+	}
+	r.line(verdict, result.Event, cmp.Or(result.Forged, "-"), strconv.FormatInt(result.Bytes, 10), status,
+		cmp.Or(result.Reason, "-"), strconv.FormatInt(result.Milliseconds, 10), cmp.Or(result.TLS, "-"), result.Problem)
+}
+
+// end prints the summary, if there was more than one delivery to make, and
+// returns the command's error.
+func (r *report) end(ctx context.Context) error {
+	_ = r.bar.Finish()
+	summary := fmt.Sprintf("%d deliveries, all as expected", r.done)
+	switch {
+	case ctx.Err() != nil && (r.done < r.planned || r.problems > 0):
+		summary = fmt.Sprintf("interrupted: %d of %d deliveries made, %d not as expected", r.done, r.planned, r.problems)
+	case r.problems > 0:
+		summary = fmt.Sprintf("%d of %d deliveries not as expected", r.problems, r.done)
+	}
+	if r.planned > 1 && !wantsJSON(r.cmd) {
+		_, err := fmt.Fprintf(r.cmd.OutOrStdout(), "\n%s\n", summary)
+		r.note(err)
+	}
+	switch {
+	case r.err != nil:
+		return r.err
+	case r.done < r.planned || r.problems > 0:
+		return fmt.Errorf("%w: %s", errCheckFailed, summary)
+	}
+	return nil
+}

@@ -1,0 +1,328 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
+)
+
+const testSecret = "wsec_test"
+
+var testNow = time.Unix(1795421654, 0)
+
+// stopped is a Host whose clock stands, so that deliveries take no time.
+var stopped = Host{Now: func() time.Time { return testNow }}
+
+// receiver answers as the handler does, and keeps what it got.
+type receiver struct {
+	mu       sync.Mutex
+	requests []*http.Request
+	bodies   [][]byte
+}
+
+func (h *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
+	h.mu.Lock()
+	h.requests = append(h.requests, r)
+	h.bodies = append(h.bodies, body)
+	h.mu.Unlock()
+
+	verifier, err := signature.NewVerifier([][]byte{[]byte(testSecret)}, 30*time.Minute, 5*time.Minute, stopped.Now)
+	if err != nil {
+		panic(err)
+	}
+	_, err = verifier.Verify(r.Header.Values(signature.HeaderName), body)
+	for _, refusal := range []struct {
+		err    error
+		status int
+		reason string
+	}{
+		{signature.ErrMissing, 400, "signature_missing"},
+		{signature.ErrMalformed, 400, "signature_malformed"},
+		{signature.ErrMismatch, 401, "signature_mismatch"},
+		{signature.ErrStale, 403, "timestamp_stale"},
+		{signature.ErrFuture, 403, "timestamp_future"},
+	} {
+		if errors.Is(err, refusal.err) {
+			w.Header().Set(headerRejection, refusal.reason)
+			w.WriteHeader(refusal.status)
+		}
+	}
+}
+
+// server serves over TLS, and returns its URL and the arguments by which to
+// reach it. The secret is in the environment.
+func server(t *testing.T, handler http.Handler) (target string, trust []string) {
+	t.Helper()
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", testSecret)
+	s := httptest.NewTLSServer(handler)
+	t.Cleanup(s.Close)
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	certificate := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
+	require.NoError(t, os.WriteFile(ca, certificate, 0o600))
+	return s.URL + "/webhooks/elevenlabs", []string{"--ca", ca}
+}
+
+func answering(status int, header ...string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		for i := 0; i < len(header); i += 2 {
+			w.Header().Set(header[i], header[i+1])
+		}
+		w.WriteHeader(status)
+	})
+}
+
+func TestSendPrints(t *testing.T) {
+	for name, test := range map[string]struct {
+		handler http.Handler
+		args    []string
+		code    int
+	}{
+		"one.txt":               {new(receiver), nil, 0},
+		"all.txt":               {new(receiver), []string{"--all"}, 0},
+		"count.txt":             {new(receiver), []string{"--event", "post_call_audio", "--minutes", "0.5", "--count", "3"}, 0},
+		"forge.txt":             {new(receiver), []string{"--forge", "stale", "--event", "flows_generation"}, 0},
+		"forge.json":            {new(receiver), []string{"--forge", "missing", "--file", "testdata/send/body.json", "--json"}, 0},
+		"wrong_path.txt":        {answering(404), []string{"--all"}, 2},
+		"accepts_anything.txt":  {answering(200), []string{"--all"}, 2},
+		"accepts_anything.json": {answering(200), []string{"--forge", "body", "--file", "testdata/send/body.json", "--json"}, 2},
+		"not_200.txt":           {answering(204), nil, 2},
+		"redirect.txt":          {answering(308, "Location", "https://www.example.com/"), nil, 2},
+		"redirect_forged.txt":   {answering(302, "Location", "/login"), []string{"--forge", "signature"}, 2},
+		"another_verifier.txt":  {answering(403), []string{"--forge", "body"}, 0},
+		"another_reason.txt":    {answering(403, headerRejection, "insecure_transport"), []string{"--forge", "stale"}, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			target, trust := server(t, test.handler)
+			outcome := run(stopped, "", append(append([]string{"send", target}, test.args...), trust...)...)
+			assert.Equal(t, test.code, outcome.code, outcome.err)
+			assert.Empty(t, outcome.stderr)
+			golden(t, filepath.Join("send", name), outcome.stdout)
+		})
+	}
+}
+
+func TestSendSendsAsElevenLabsDoes(t *testing.T) {
+	for eventType, length := range map[string]int64{"post_call_transcription": 1, "post_call_audio": -1} {
+		t.Run(eventType, func(t *testing.T) {
+			backend := new(receiver)
+			target, trust := server(t, backend)
+			outcome := run(stopped, "", append([]string{"send", target, "--json", "--event", eventType}, trust...)...)
+			require.NoError(t, outcome.err)
+			require.Len(t, backend.requests, 1)
+			r, body := backend.requests[0], backend.bodies[0]
+			assert.Equal(t, "POST /webhooks/elevenlabs HTTP/1.1", r.Method+" "+r.RequestURI+" "+r.Proto)
+			assert.Equal(t, "application/json", r.Header.Get("Content-Type"))
+			assert.Equal(t, "caddy-elevenlabs-send", r.Header.Get("User-Agent"))
+			if length > 0 {
+				assert.EqualValues(t, len(body), r.ContentLength)
+			} else {
+				assert.Equal(t, []string{"chunked"}, r.TransferEncoding)
+			}
+
+			var line result
+			require.NoError(t, json.Unmarshal([]byte(outcome.stdout), &line))
+			sum := sha256.Sum256(body)
+			assert.Equal(t, hex.EncodeToString(sum[:]), line.EventID)
+			assert.EqualValues(t, len(body), line.Bytes)
+		})
+	}
+}
+
+func TestSendMakesEveryEventAnew(t *testing.T) {
+	backend := new(receiver)
+	target, trust := server(t, backend)
+	outcome := run(stopped, "", append([]string{"send", target, "--count", "20", "--concurrency", "5"}, trust...)...)
+	require.NoError(t, outcome.err)
+	bodies := map[string]bool{}
+	for _, body := range backend.bodies {
+		bodies[string(body)] = true
+	}
+	assert.Len(t, bodies, 20)
+	assert.Equal(t, 1+20+2, strings.Count(outcome.stdout, "\n"))
+	assert.Contains(t, outcome.stdout, "\n20 deliveries, all as expected\n")
+}
+
+func TestSendTakesTheBodyFromAFileOrStandardInputAsItIs(t *testing.T) {
+	body := "\ufeff{ \"type\" :\r\n\"x\" }\n\xff"
+	file := filepath.Join(t.TempDir(), "body")
+	require.NoError(t, os.WriteFile(file, []byte(body), 0o600))
+	for _, source := range []string{file, "-"} {
+		backend := new(receiver)
+		target, trust := server(t, backend)
+		outcome := run(stopped, body, append([]string{"send", target, "--file", source}, trust...)...)
+		require.NoError(t, outcome.err)
+		require.Len(t, backend.bodies, 1)
+		assert.Equal(t, body, string(backend.bodies[0]))
+	}
+}
+
+func TestSendReachesAnotherAddressUnderTheSameName(t *testing.T) {
+	backend := new(receiver)
+	target, trust := server(t, backend)
+	address := strings.TrimSuffix(strings.TrimPrefix(target, "https://"), "/webhooks/elevenlabs")
+	_, port, err := net.SplitHostPort(address)
+	require.NoError(t, err)
+
+	for url, resolve := range map[string]string{
+		"https://example.com/hook":          "example.com:" + address, // httptest's certificate is for example.com
+		"https://Example.com:" + port + "/": "example.com:127.0.0.1",
+	} {
+		backend.requests = nil
+		outcome := run(stopped, "", append([]string{"send", url, "--resolve", resolve}, trust...)...)
+		require.NoError(t, outcome.err, outcome.stdout)
+		require.Len(t, backend.requests, 1)
+		assert.Equal(t, "example.com", strings.ToLower(backend.requests[0].TLS.ServerName))
+		assert.Contains(t, url, "://"+backend.requests[0].Host+"/")
+	}
+}
+
+func TestResolveTakesAddressesOfTheURLsHostOnly(t *testing.T) {
+	for argument, want := range map[string]string{
+		"example.com:192.0.2.1":          "192.0.2.1:443",
+		"example.com:192.0.2.1:8443":     "192.0.2.1:8443",
+		"example.com:2001:db8::1":        "[2001:db8::1]:443",
+		"example.com:[2001:db8::1]":      "[2001:db8::1]:443",
+		"example.com:[2001:db8::1]:8443": "[2001:db8::1]:8443",
+		"example.com":                    "",
+		"example.com:":                   "",
+		"example.com:localhost":          "",
+		"example.com:443:192.0.2.1":      "",
+		"example.org:192.0.2.1":          "",
+	} {
+		c, err := newClient("https://example.com/", nil, nil, connection{resolve: argument})
+		if want == "" {
+			assert.ErrorContains(t, err, "--resolve", argument)
+			continue
+		}
+		require.NoError(t, err)
+		address, err := resolve(argument, c.url)
+		require.NoError(t, err)
+		assert.Equal(t, want, address)
+	}
+}
+
+func TestSendTrustsNoUnknownCertificateUnlessTold(t *testing.T) {
+	target, _ := server(t, new(receiver))
+	outcome := run(stopped, "", "send", target)
+	assert.Equal(t, 2, outcome.code)
+	assert.Contains(t, outcome.stdout, "certificate signed by unknown authority; see --ca and --insecure")
+	assert.NoError(t, run(stopped, "", "send", target, "--insecure").err)
+}
+
+func TestSendReportsWhatGetsNoAnswerAndGoesOn(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	listener.Close()
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", testSecret)
+	outcome := run(stopped, "", "send", "https://"+listener.Addr().String(), "--count", "2")
+	assert.Equal(t, 2, outcome.code)
+	assert.Equal(t, 2, strings.Count(outcome.stdout, "connection refused"))
+	assert.Contains(t, outcome.stdout, "\n2 of 2 deliveries not as expected\n")
+}
+
+func TestSendHearsAnAnswerThatComesBeforeTheBodyIsRead(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = http.ReadRequest(bufio.NewReader(conn))
+			_, _ = io.WriteString(conn, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+			conn.Close() // which resets it, since there is more to read
+		}
+	}()
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", testSecret)
+	outcome := run(stopped, "", "send", "http://"+listener.Addr().String(), "--event", "post_call_audio", "--minutes", "10", "--count", "50")
+	assert.Equal(t, 50, strings.Count(outcome.stdout, "  413  "), outcome.stdout)
+}
+
+func TestSendWaitsNoLongerThanTold(t *testing.T) {
+	release := make(chan struct{})
+	target, trust := server(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
+	defer close(release)
+	outcome := run(stopped, "", append([]string{"send", target, "--timeout", "50ms"}, trust...)...)
+	assert.Equal(t, 2, outcome.code)
+	assert.Contains(t, outcome.stdout, "no answer in time; see --timeout")
+}
+
+func TestSendEndsInGoodOrderWhenInterrupted(t *testing.T) {
+	ctx, interrupt := context.WithCancel(context.Background())
+	var seen int
+	backend := new(receiver)
+	target, trust := server(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		backend.ServeHTTP(w, r)
+		if seen++; seen == 3 { // one at a time
+			interrupt()
+			<-r.Context().Done()
+			panic(http.ErrAbortHandler) // no answer
+		}
+	}))
+	root := &cobra.Command{Use: "elevenlabs", SilenceErrors: true, SilenceUsage: true}
+	AddCommands(root, stopped)
+	var stdout bytes.Buffer
+	root.SetOut(&stdout)
+	root.SetArgs(append([]string{"send", target, "--count", "1000"}, trust...))
+	err := root.ExecuteContext(ctx)
+	assert.Equal(t, 2, ExitCode(err))
+	assert.Contains(t, stdout.String(), "\ninterrupted: 3 of 1000 deliveries made, 1 not as expected\n")
+}
+
+func TestSendSaysHowItIsUsed(t *testing.T) {
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", testSecret)
+	const url = "https://example.com/"
+	for want, args := range map[string][]string{
+		"give one argument, not 0":                  {"send"},
+		"give one argument, not 2":                  {"send", url, url},
+		`"ftp://example.com" is not a URL`:          {"send", "ftp://example.com"},
+		`"example.com" is not a URL`:                {"send", "example.com"},
+		`"https:///x" is not a URL`:                 {"send", "https:///x"},
+		`there is no event "transcript"`:            {"send", url, "--event", "transcript"},
+		`there is no forgery "time"`:                {"send", url, "--forge", "time"},
+		"[all event] were all set":                  {"send", url, "--all", "--event", "post_call_audio"},
+		"[all file] were all set":                   {"send", url, "--all", "--file", "x"},
+		"[all forge] were all set":                  {"send", url, "--all", "--forge", "body"},
+		"reading the body: open no-such-file":       {"send", url, "--file", "no-such-file"},
+		"reading --ca: open no-such-file":           {"send", url, "--ca", "no-such-file"},
+		"there is no certificate in send.go":        {"send", url, "--ca", "send.go"},
+		"--count, --concurrency":                    {"send", url, "--count", "0"},
+		"--turns, --minutes":                        {"send", url, "--minutes", "NaN"},
+		"--minutes at most a day's":                 {"send", url, "--minutes", "1e300"},
+		"only one thing can come from standard inp": {"send", url, "--file", "-", "--secret-file", "-"},
+	} {
+		outcome := run(stopped, "", args...)
+		assert.ErrorContains(t, outcome.err, want)
+		assert.Equal(t, 1, outcome.code, want)
+		assert.Empty(t, outcome.stdout, want)
+	}
+}

@@ -1,0 +1,62 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
+)
+
+func signCommand(host Host) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "sign <file>",
+		Short: "Prints the signature header for a body",
+		Long: `Prints the signature header for a body, as ElevenLabs would make it.
+
+The signature covers the very bytes of the file: a line end at its end counts,
+and curl must send it with --data-binary, since -d drops line ends.`,
+		Example: `  caddy elevenlabs sign body.json
+  echo -n '{"type":"post_call_audio"}' | caddy elevenlabs sign -
+  curl -H "$(caddy elevenlabs sign body.json)" --data-binary @body.json https://hooks.example.com/webhooks/elevenlabs`,
+		Args: oneArgument,
+	}
+	secret := secretFlags(cmd)
+	at := cmd.Flags().String("at", "", "sign as of this `time`, in Unix seconds (default: now)")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if args[0] == "-" && secret.fromStdin() {
+			return errStdinTwice
+		}
+		signedAt := host.Now()
+		if *at != "" {
+			seconds, err := strconv.ParseInt(*at, 10, 64)
+			if err != nil || seconds < 0 || len(*at) > 12 {
+				return errors.New("--at is to be a time in Unix seconds, of at most 12 digits")
+			}
+			signedAt = time.Unix(seconds, 0)
+		}
+		body, err := readFile(cmd, args[0])
+		if err != nil {
+			return fmt.Errorf("reading the body: %w", err)
+		}
+		key, err := secret.read(cmd)
+		if err != nil {
+			return err
+		}
+		value := signature.Sign([]byte(key), signedAt, body)
+		if wantsJSON(cmd) {
+			return printJSON(cmd, struct {
+				Header   string `json:"header"`
+				Value    string `json:"value"`
+				SignedAt int64  `json:"signed_at"`
+				Bytes    int    `json:"bytes"`
+			}{signature.HeaderName, value, signedAt.Unix(), len(body)})
+		}
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", signature.HeaderName, value)
+		return err
+	}
+	return cmd
+}

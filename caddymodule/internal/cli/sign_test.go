@@ -1,0 +1,66 @@
+package cli
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
+)
+
+func TestSignPrints(t *testing.T) {
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", testSecret+"\n")
+	for name, args := range map[string][]string{
+		"header.txt":  {"sign", "testdata/send/body.json"},
+		"header.json": {"sign", "testdata/send/body.json", "--json"},
+		"at.txt":      {"sign", "testdata/send/body.json", "--at", "1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			outcome := run(stopped, "", args...)
+			require.NoError(t, outcome.err)
+			assert.Empty(t, outcome.stderr)
+			golden(t, filepath.Join("sign", name), outcome.stdout)
+		})
+	}
+}
+
+func TestWhatIsSignedVerifies(t *testing.T) {
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", testSecret)
+	body := "{\"a\": 1}\r\n\xff"
+	file := filepath.Join(t.TempDir(), "body")
+	require.NoError(t, os.WriteFile(file, []byte(body), 0o600))
+	verifier, err := signature.NewVerifier([][]byte{[]byte(testSecret)}, 0, 0, stopped.Now)
+	require.NoError(t, err)
+	for _, source := range []string{file, "-"} {
+		outcome := run(stopped, body, "sign", source)
+		require.NoError(t, outcome.err)
+		value, found := strings.CutPrefix(outcome.stdout, "ElevenLabs-Signature: ")
+		require.True(t, found)
+		_, err := verifier.Verify([]string{strings.TrimSuffix(value, "\n")}, []byte(body))
+		assert.NoError(t, err)
+	}
+}
+
+func TestSignSaysHowItIsUsed(t *testing.T) {
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", testSecret)
+	for want, args := range map[string][]string{
+		"give one argument, not 0":                  {"sign"},
+		"reading the body: open no-such-file":       {"sign", "no-such-file"},
+		"only one thing can come from standard inp": {"sign", "-", "--secret-file", "-"},
+		"--at is to be a time in Unix seconds":      {"sign", "-", "--at", "1.5"},
+		"--at is to be a time in Unix":              {"sign", "-", "--at", "-1"},
+		"--at is to be a time in":                   {"sign", "-", "--at", "1234567890123"},
+		"--at is to be a time":                      {"sign", "-", "--at", "2026-11-23"},
+		"ELEVENLABS_X is not set":                   {"sign", "-", "--secret-env", "ELEVENLABS_X"},
+	} {
+		outcome := run(Host{Now: time.Now}, "", args...)
+		assert.ErrorContains(t, outcome.err, want)
+		assert.Equal(t, 1, outcome.code, want)
+		assert.Empty(t, outcome.stdout, want)
+	}
+}

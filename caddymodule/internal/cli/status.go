@@ -1,0 +1,121 @@
+package cli
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
+)
+
+func statusCommand(host Host) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Shows how each webhook fares",
+		Long: `Shows how each webhook of a running Caddy fares: how many deliveries failed in a
+row as ElevenLabs counts them, the last success, and the last failure with its
+reason. With --json also the handlers' options, without secrets.
+
+Counts are from when Caddy started, and go on over reloads.
+
+The exit code is 2 if a webhook has failed three times in a row or more.`,
+		Example: `  caddy elevenlabs status
+  caddy elevenlabs status --address localhost:2020 --json`,
+		Args: cobra.NoArgs,
+	}
+	e := endpointFlags(cmd, host)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return showStatus(cmd, e) }
+	return cmd
+}
+
+// webhookStatus is what the endpoint tells of a webhook.
+type webhookStatus struct {
+	Handler string `json:"handler"`
+	deliveries.Status
+	Config []struct {
+		ReportOnly bool `json:"report_only"`
+	} `json:"config"`
+}
+
+func showStatus(cmd *cobra.Command, e *endpoint) error {
+	body, err := e.get(cmd.Context(), "/elevenlabs/status", http.Header{})
+	if err != nil {
+		return err
+	}
+	defer body.Close()
+	var all []json.RawMessage
+	if err := json.NewDecoder(body).Decode(&all); err != nil {
+		return fmt.Errorf("reading the admin endpoint's answer: %w", err)
+	}
+	if len(all) == 0 {
+		return errors.New("this Caddy has no elevenlabs_webhook handler in its configuration")
+	}
+	var failing []string
+	for i, text := range all {
+		var s webhookStatus
+		if err := json.Unmarshal(text, &s); err != nil {
+			return fmt.Errorf("reading the admin endpoint's answer: %w", err)
+		}
+		if s.FailuresInRow >= deliveries.FirstAlarm {
+			failing = append(failing, s.Handler)
+		}
+		switch {
+		case wantsJSON(cmd):
+			err = printJSON(cmd, text)
+		case i > 0:
+			_, err = fmt.Fprintln(cmd.OutOrStdout())
+			fallthrough
+		default:
+			err = errors.Join(err, s.print(cmd, e.host.Now()))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if len(failing) > 0 {
+		return fmt.Errorf("%w: deliveries fail: %s", errCheckFailed, strings.Join(failing, "; "))
+	}
+	return nil
+}
+
+func (s webhookStatus) print(cmd *cobra.Command, now time.Time) error {
+	ago := func(t time.Time) string {
+		if t.IsZero() {
+			return "none since Caddy started"
+		}
+		return humanize.RelTime(t, now, "ago", "ahead of this clock")
+	}
+	inRow := "0"
+	if s.FailuresInRow > 0 {
+		inRow = fmt.Sprintf("%d, the first %s (after %d, ElevenLabs may disable the webhook)", s.FailuresInRow, ago(s.FailingSince), deliveries.DisabledAfter)
+	}
+	failure := ago(time.Time{})
+	if f := s.LastFailure; f != nil {
+		failure = fmt.Sprintf("%s: %s", ago(f.Time), f.Reason)
+		if f.UpstreamStatus != 0 {
+			failure += fmt.Sprintf(" %d", f.UpstreamStatus)
+		}
+		failure += ", " + cmp.Or(f.EventType, "of unknown type")
+	}
+	table := newTable(cmd.OutOrStdout())
+	fmt.Fprintf(table, "%s\n", s.Handler)
+	fmt.Fprintf(table, "  failures in a row\t%s\n", inRow)
+	fmt.Fprintf(table, "  last success\t%s\n", ago(s.LastSuccess))
+	fmt.Fprintf(table, "  last genuine event\t%s\n", ago(s.LastDelivery))
+	fmt.Fprintf(table, "  last failure\t%s\n", failure)
+	fmt.Fprintf(table, "  results\t%d accepted, %d rejected, %d ignored, %d failed\n", s.Results.Accepted, s.Results.Rejected, s.Results.Ignored, s.Results.Failed)
+	for _, config := range s.Config {
+		if config.ReportOnly {
+			fmt.Fprintf(table, "  report_only\ton: %d let through that would have been refused\n", s.WouldReject)
+			break
+		}
+	}
+	return table.Flush()
+}

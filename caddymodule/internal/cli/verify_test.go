@@ -1,0 +1,208 @@
+package cli
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// verifyHost is a Host whose clock stands twelve seconds after the signing.
+var verifyHost = Host{Now: func() time.Time { return explainedAt.Add(12 * time.Second) }}
+
+func request(head, body string) string {
+	return "POST /webhooks/elevenlabs HTTP/1.1\r\nHost: hooks.example.com\r\n" + head + "\r\n" + body
+}
+
+func signedHead(body string) string {
+	return "elevenlabs-signature: " + headerOf(explainedSecret, body) + "\r\n"
+}
+
+func length(n int) string { return "Content-Length: " + strconv.Itoa(n) + "\r\n" }
+
+func chunked(pieces ...string) string {
+	var out strings.Builder
+	for _, piece := range pieces {
+		out.WriteString(strconv.FormatInt(int64(len(piece)), 16) + ";x=1\r\n" + piece + "\r\n")
+	}
+	return out.String() + "0\r\n\r\n"
+}
+
+func TestVerifyOfACapturedRequest(t *testing.T) {
+	const body = explainedBody
+	tests := []struct {
+		name, request string
+		reason        string
+		says          string
+	}{
+		{"CRLF", request(signedHead(body)+length(len(body)), body), pass, "signed with the secret in the environment variable ELEVENLABS_WEBHOOK_SECRET, at 2026-11-23T08:14:14Z, 12s ago"},
+		{"LF", strings.ReplaceAll(request(signedHead(body)+length(len(body)), body), "\r\n", "\n"), pass, "signed"},
+		{"HTTP/2, as dumps write it, without a length", strings.Replace(request(signedHead(body), body), "HTTP/1.1", "HTTP/2", 1), pass, "signed"},
+		{"empty lines before", "\r\n\n" + request(signedHead(body), body), pass, "signed"},
+		{"body with line ends", request(signedHead("{\r\n}\n"), "{\r\n}\n"), pass, "signed"},
+		{"chunked", request(signedHead(body)+"Transfer-Encoding: chunked\r\n", chunked(body[:10], body[10:])), pass, "signed"},
+		{"chunked, but joined already", request(signedHead(body)+"Transfer-Encoding: chunked\r\n", body), pass, "joined already"},
+		{"chunked, broken off", request(signedHead(body)+"Transfer-Encoding: chunked\r\n", chunked(body)[:40]), reasonIncomplete, "broken off or malformed after 32 bytes"},
+		{"chunked, its last chunk missing", request(signedHead(body)+"Transfer-Encoding: chunked\r\n", strings.TrimSuffix(chunked(body), "0\r\n\r\n")), reasonIncomplete, "broken off"},
+		{"longer than Content-Length", request(signedHead(body)+length(len(body)), body+"\r\n"), pass, "a server does not read the last 2"},
+		{"shorter than Content-Length", request(signedHead(body)+length(len(body)), body[:len(body)-3]), reasonIncomplete, "3 missing"},
+		{"not a POST", strings.Replace(request(signedHead(body), body), "POST", "PUT", 1), reasonMethod, "the method is PUT"},
+		{"no signature", request("", body), reasonMissing, "missing"},
+		{"two signatures", request(signedHead(body)+signedHead(body), body), reasonMalformed, "sent 2 times"},
+		{"another body", request(signedHead(body), body+"x"), reasonMismatch, "did not make this signature"},
+	}
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", explainedSecret)
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got := run(verifyHost, test.request, "verify")
+			assert.True(t, strings.HasPrefix(got.stdout, test.reason+": "), got.stdout)
+			assert.Contains(t, got.stdout, test.says)
+			if test.reason == pass {
+				assert.Equal(t, 0, got.code)
+			} else {
+				assert.Equal(t, 2, got.code)
+			}
+			assert.Empty(t, got.stderr)
+		})
+	}
+}
+
+func TestVerifyOfABodyAndItsHeader(t *testing.T) {
+	t.Setenv("MY_SECRET", explainedSecret+"\n")
+	folder := t.TempDir()
+	file := func(name, content string) string {
+		path := filepath.Join(folder, name)
+		require.NoError(t, os.WriteFile(path, []byte(content), 0o600))
+		return path
+	}
+	body, secret := file("body", explainedBody), file("secret", explainedSecret)
+	value := headerOf(explainedSecret, explainedBody)
+	header := file("header", value+"\n")
+	named := file("named", "elevenlabs-signature:"+value+"\r\n")
+
+	tests := []struct {
+		name   string
+		stdin  string
+		args   []string
+		reason string
+		says   string
+	}{
+		{"by value", "", []string{"--body", body, "--header", value, "--secret-file", secret}, pass, "the secret in the file "},
+		{"with the header's name", "", []string{"--body", body, "--header", "ElevenLabs-Signature: " + value, "--secret-file", secret}, pass, ""},
+		{"by file", "", []string{"--body", body, "--header-file", header, "--secret-file", secret}, pass, ""},
+		{"by file, with the header's name", "", []string{"--body", body, "--header-file", named, "--secret-file", secret}, pass, ""},
+		{"body on standard input", explainedBody, []string{"--body", "-", "--header", value, "--secret-file", secret}, pass, ""},
+		{"header on standard input", value, []string{"--body", body, "--header-file", "-", "--secret-file", secret}, pass, ""},
+		{"secret on standard input", explainedSecret, []string{"--body", body, "--header", value, "--secret-file", "-"}, pass, "standard input"},
+		{"a line end in the variable is left out, and said", "", []string{"--body", body, "--header", value, "--secret-env", "MY_SECRET"}, pass, "note: the secret in the environment variable MY_SECRET has blanks or line ends round it"},
+		{"an empty header", "", []string{"--body", body, "--header", "", "--secret-file", secret}, reasonMissing, ""},
+		{"the recipe's header", "", []string{"--body", body, "--header", "X-ElevenLabs-Signature: " + value, "--secret-file", secret}, reasonMissing, ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got := run(verifyHost, test.stdin, append([]string{"verify"}, test.args...)...)
+			require.True(t, strings.HasPrefix(got.stdout, test.reason+": "), "%s %v", got.stdout, got.err)
+			assert.Contains(t, got.stdout, test.says)
+		})
+	}
+}
+
+func TestVerifyHasTheToleranceAndTheClockThatItIsGiven(t *testing.T) {
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", explainedSecret)
+	captured := request(signedHead(explainedBody), explainedBody)
+	tests := []struct {
+		name   string
+		args   []string
+		reason string
+	}{
+		{"now", nil, pass},
+		{"at a Unix time, the last good one", []string{"--at", "1795423454"}, pass},
+		{"at a Unix time, a second later", []string{"--at", "1795423455"}, reasonStale},
+		{"at a date", []string{"--at", "2026-11-23T08:10:00Z"}, pass},
+		{"at a date in the past", []string{"--at", "2026-11-23T10:09:00+02:00"}, reasonFuture},
+		{"narrower", []string{"--tolerance", "11s"}, reasonStale},
+		{"wider", []string{"--tolerance", "1h", "--at", "1795423455"}, pass},
+		{"wider, ahead", []string{"--tolerance", "30m 1h", "--at", "1795420000"}, pass},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got := run(verifyHost, captured, append([]string{"verify"}, test.args...)...)
+			assert.True(t, strings.HasPrefix(got.stdout, test.reason+": "), "%s %v", got.stdout, got.err)
+		})
+	}
+}
+
+func TestVerifySaysHowItIsUsed(t *testing.T) {
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", explainedSecret)
+	t.Setenv("BLANK", " \n")
+	good := request(signedHead(explainedBody), explainedBody)
+	tests := []struct {
+		name, stdin string
+		args        []string
+		says        string
+	}{
+		{"body alone", "", []string{"--body", "x"}, "--body with --header"},
+		{"header alone", "", []string{"--header", "x"}, "--body with --header"},
+		{"two headers", "", []string{"--body", "x", "--header", "x", "--header-file", "x"}, "[header header-file]"},
+		{"all from standard input", "", []string{"--body", "-", "--header-file", "-"}, "only one thing"},
+		{"request and secret", "", []string{"--secret-file", "-"}, "only one thing"},
+		{"no such body", "", []string{"--body", "/nonexistent", "--header", "x"}, "reading --body"},
+		{"no such header", good, []string{"--body", "-", "--header-file", "/nonexistent"}, "reading --header-file"},
+		{"no such secret", good, []string{"--secret-file", "/nonexistent"}, "reading --secret-file"},
+		{"no such variable", good, []string{"--secret-env", "NOT_SET"}, "NOT_SET is not set"},
+		{"a blank secret", good, []string{"--secret-env", "BLANK"}, "BLANK is blank"},
+		{"no request", "{}", nil, "not an HTTP request"},
+		{"a response", "HTTP/1.1 200 OK\r\n\r\n", nil, "not an HTTP request"},
+		{"nothing", "", nil, "not an HTTP request"},
+		{"a head without an end", "POST / HTTP/1.1\r\nA: b\r\n", nil, "ends within its headers"},
+		{"a line that is no header", "POST / HTTP/1.1\r\nx\r\n\r\n", nil, "headers cannot be read"},
+		{"no time", good, []string{"--at", "yesterday"}, "--at \"yesterday\""},
+		{"no tolerance", good, []string{"--tolerance", ""}, "one or two durations"},
+		{"tolerance of nothing", good, []string{"--tolerance", "0s"}, "one or two durations"},
+		{"three tolerances", good, []string{"--tolerance", "1s 1s 1s"}, "one or two durations"},
+		{"tolerance without a unit", good, []string{"--tolerance", "30"}, "one or two durations"},
+		{"an argument", good, []string{"wsec_x"}, "unknown command"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got := run(verifyHost, test.stdin, append([]string{"verify"}, test.args...)...)
+			require.Error(t, got.err)
+			assert.Contains(t, got.err.Error(), test.says)
+			assert.Equal(t, 1, got.code)
+			assert.Empty(t, got.stdout)
+		})
+	}
+}
+
+func TestVerifyPrints(t *testing.T) {
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", explainedSecret)
+	captures := map[string]string{
+		"pass":            request(signedHead(explainedBody)+length(len(explainedBody)), explainedBody),
+		"reserialised":    request(signedHead(explainedBody)+length(len(spacedASCII)), spacedASCII),
+		"another_length":  request(signedHead(explainedBody+"\r\n")+length(len(explainedBody)), explainedBody+"\r\n"),
+		"late":            request("Date: Mon, 23 Nov 2026 08:14:15 GMT\r\n"+signedHead(explainedBody), explainedBody),
+		"nothing_fits":    request(signedHead("other"), explainedBody),
+		"no_signature":    request("", explainedBody),
+		"body_incomplete": request(signedHead(explainedBody+"\n")+length(len(explainedBody)+1), explainedBody),
+	}
+	for name, captured := range captures {
+		t.Run(name, func(t *testing.T) {
+			host := verifyHost
+			if name == "late" {
+				host.Now = func() time.Time { return time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC) }
+			}
+			golden(t, "verify/"+name+".txt", run(host, captured, "verify", "--explain").stdout)
+
+			got := run(host, captured, "verify", "--explain", "--json").stdout
+			assert.True(t, json.Valid([]byte(got)))
+			assert.Equal(t, 1, strings.Count(got, "\n"), "one line")
+			golden(t, "verify/"+name+".json", got)
+		})
+	}
+}

@@ -1,0 +1,225 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/elevenlabs"
+)
+
+func webhooksUpdateCommand(host Host) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "update <webhook>",
+		Short: "Changes a webhook's name, retries, headers or events",
+		Long: `Changes a webhook's name, retries, headers or events of the workspace. What is not
+given stays as it is. --header and --events set all of their kind anew; --events=
+sends it none. For events after calls, see "attach".
+
+ElevenLabs can change neither the URL nor the secret of a webhook: for another
+URL, "create" a webhook and "attach" it with --replace; for another secret, see
+"rotate".
+
+Events of the workspace: ` + strings.Join(workspaceEvents, ", ") + `.
+` + webhookArgument,
+		Example: `  caddy elevenlabs webhooks update gateway --retries
+  caddy elevenlabs webhooks update gateway --retries=false --name gateway-old
+  caddy elevenlabs webhooks update gateway --header X-Env=prod --header X-Tenant=sales
+  caddy elevenlabs webhooks update gateway --events speech_to_text,flows`,
+		Args: oneArgument,
+	}
+	w := workspaceFlags(cmd, host)
+	flags := cmd.Flags()
+	name := flags.String("name", "", "the new `name`")
+	retries := flags.Bool("retries", false, "have transcripts sent again after failures, or not")
+	header := flags.StringArray("header", nil, headerUsage)
+	events := flags.StringSlice("events", nil, "send it these `events` of the workspace and no others, with commas between them")
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		var what []string
+		var change elevenlabs.WebhookUpdate
+		postCall, ofWorkspace, err := splitEvents(*events)
+		switch {
+		case err != nil:
+			return err
+		case len(postCall) > 0:
+			return errors.New("--events is to have only events of the workspace here: set those after calls by `attach --events`")
+		case flags.Changed("name") && *name == "":
+			return errors.New("--name is empty")
+		}
+		if flags.Changed("name") {
+			change.Name = *name
+			what = append(what, fmt.Sprintf("name it %q", *name))
+		}
+		if flags.Changed("retries") {
+			change.RetryEnabled = retries
+			what = append(what, "switch its retries "+map[bool]string{true: "on", false: "off"}[*retries])
+		}
+		if flags.Changed("header") {
+			if change.RequestHeaders, err = parseHeaders(*header); err != nil {
+				return err
+			}
+			what = append(what, "send it these headers: "+strings.Join(*header, ", "))
+		}
+		if flags.Changed("events") {
+			change.Events = append([]string{}, ofWorkspace...) // nil would leave them
+			what = append(what, "send it these events of the workspace: "+listed(ofWorkspace))
+		}
+		if len(what) == 0 {
+			return errors.New("what is to be changed? Give --name, --retries, --header or --events")
+		}
+		return w.change(cmd, args[0], "update", strings.Join(what, "; "), change)
+	}
+	return cmd
+}
+
+func webhooksEnableCommand(host Host) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "enable <webhook>",
+		Short: "Enables a webhook that is disabled",
+		Long: `Enables a webhook that somebody disabled, or ElevenLabs did since its deliveries
+failed. Mend the cause first: "list" shows the last failure, and
+"caddy elevenlabs doctor" looks for it.
+
+It is then looked up whether ElevenLabs took it: if it does not take back its own
+disabling, the exit code is 2.
+` + webhookArgument,
+		Example: `  caddy elevenlabs webhooks enable gateway
+  caddy elevenlabs webhooks enable https://hooks.example.com/webhooks/elevenlabs`,
+		Args: oneArgument,
+	}
+	w := workspaceFlags(cmd, host)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := w.change(cmd, args[0], "enable", "enable it", elevenlabs.WebhookUpdate{IsDisabled: false}); err != nil {
+			return err
+		}
+		webhook, err := w.open(cmd, args[0])
+		if err != nil {
+			return err
+		}
+		if webhook.IsDisabled || webhook.IsAutoDisabled {
+			return refuse(cmd, webhook.ID, "enable", []string{"ElevenLabs still has it disabled: enable it in the dashboard, at Settings, Webhooks"})
+		}
+		return nil
+	}
+	return cmd
+}
+
+func webhooksDisableCommand(host Host) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "disable <webhook>",
+		Short: "Disables a webhook: it is not called any more",
+		Long: `Disables a webhook: it is not called until it is enabled again. Events that occur
+meanwhile are lost. What points at it goes on to do so.
+` + webhookArgument,
+		Example: `  caddy elevenlabs webhooks disable gateway`,
+		Args:    oneArgument,
+	}
+	w := workspaceFlags(cmd, host)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		return w.change(cmd, args[0], "disable", "disable it", elevenlabs.WebhookUpdate{IsDisabled: true})
+	}
+	return cmd
+}
+
+// change makes one change to a webhook. ElevenLabs wants the name and whether it
+// is disabled with each: what is not to change is sent as it is.
+func (w *workspace) change(cmd *cobra.Command, argument, name, what string, change elevenlabs.WebhookUpdate) error {
+	webhook, err := w.open(cmd, argument)
+	if err != nil {
+		return err
+	}
+	if change.Name == "" {
+		change.Name = webhook.Name
+	}
+	if name == "update" {
+		change.IsDisabled = webhook.IsDisabled
+	}
+	return runSteps(cmd, webhook.ID, []step{{
+		name: name, what: label(webhook) + ": " + what,
+		run: func(ctx context.Context) error { return w.client.UpdateWebhook(ctx, webhook.ID, change) },
+	}})
+}
+
+func webhooksDeleteCommand(host Host) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "delete <webhook>",
+		Short: "Deletes a webhook that nothing uses",
+		Long: `Deletes a webhook that nothing uses, and with it its secret, for good. While
+something uses it, it is refused, with exit code 2, and says what does: detach it
+there first, or attach another webhook in its place.
+
+What uses it, ElevenLabs tells only to administrators, and not which agents: name
+those that may by --agent, to have them named here.
+
+It asks before it deletes. Without a terminal to ask at, --yes is needed.
+` + webhookArgument,
+		Example: `  caddy elevenlabs webhooks delete gateway-old
+  caddy elevenlabs webhooks delete gateway-old --agent agent_0123 --yes`,
+		Args: oneArgument,
+	}
+	w := workspaceFlags(cmd, host)
+	w.agentFlags(cmd, "also look whether the agent of this `id` uses it")
+	yes := yesFlag(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		webhook, err := w.open(cmd, args[0])
+		if err != nil {
+			return err
+		}
+		return w.delete(cmd, webhook, *yes)
+	}
+	return cmd
+}
+
+func yesFlag(cmd *cobra.Command) *bool {
+	return cmd.Flags().Bool("yes", false, "do not ask before deleting")
+}
+
+// delete deletes a webhook that nothing uses.
+func (w *workspace) delete(cmd *cobra.Command, webhook elevenlabs.Webhook, yes bool) error {
+	uses, err := w.uses(cmd)
+	if err != nil {
+		return fmt.Errorf("it is not known whether anything uses webhook %s: %w", webhook.ID, err)
+	}
+	var refused []string
+	for _, u := range uses[webhook.ID] {
+		refused = append(refused, "in use for "+u.String())
+	}
+	if len(webhook.Usage) > 0 {
+		refused = append(refused, "in use, as ElevenLabs says, by "+strings.Join(webhook.Usage, ", "))
+	}
+	if err := refuse(cmd, webhook.ID, "delete", refused); err != nil {
+		return err
+	}
+	if !yes {
+		if err := confirm(cmd, fmt.Sprintf("Delete the webhook %s for %s? Its secret goes with it.", label(webhook), webhook.URL)); err != nil {
+			return err
+		}
+	}
+	return runSteps(cmd, webhook.ID, []step{{
+		name: "delete", what: "delete the webhook " + label(webhook),
+		run: func(ctx context.Context) error { return w.client.DeleteWebhook(ctx, webhook.ID) },
+	}})
+}
+
+// confirm asks at the terminal. Anything but a yes is a no.
+func confirm(cmd *cobra.Command, question string) error {
+	file, ok := cmd.InOrStdin().(*os.File)
+	if !ok || !term.IsTerminal(int(file.Fd())) {
+		return errors.New("there is no terminal to ask at: give --yes")
+	}
+	cmd.PrintErr(question, " [y/N] ")
+	var answer string
+	if _, err := fmt.Fscanln(file, &answer); err != nil && !errors.Is(err, io.EOF) && err.Error() != "unexpected newline" {
+		return fmt.Errorf("reading the answer: %w", err)
+	}
+	if !strings.EqualFold(answer, "y") && !strings.EqualFold(answer, "yes") {
+		return errors.New("nothing was deleted")
+	}
+	return nil
+}

@@ -1,0 +1,198 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strings"
+	"unicode"
+
+	"github.com/spf13/cobra"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/elevenlabs"
+)
+
+func webhooksCreateCommand(host Host) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "create --name <name> --url <url> (--secret-out <file> | --print-secret)",
+		Short: "Creates a webhook, and keeps its secret",
+		Long: `Creates a webhook, and keeps its signing secret, which ElevenLabs shows only now:
+it goes into a new file of mode 0600, or to standard output. If the file cannot
+be created, nothing is. For {file./path} in the Caddyfile, Caddy's user must be
+able to read the file.
+
+A webhook that nothing points at is never called: --attach points the events
+after calls in the workspace at it, --agent those of an agent, --events the
+events that are named. See "attach" for more.
+
+If something fails after the webhook was created, the output says what is done
+and what is left, with the commands for it.
+
+` + eventsHelp,
+		Example: `  caddy elevenlabs webhooks create --name gateway --url https://hooks.example.com/webhooks/elevenlabs --secret-out /etc/caddy/elevenlabs-secret --attach --events transcript,audio --retries
+  caddy elevenlabs webhooks create --name stt --url https://hooks.example.com/webhooks/elevenlabs --print-secret --events speech_to_text
+  caddy elevenlabs webhooks create --name sales --url https://hooks.example.com/webhooks/elevenlabs --secret-out secret.txt --agent agent_0123 --header X-Tenant=sales`,
+		Args: cobra.NoArgs,
+	}
+	w := workspaceFlags(cmd, host)
+	c := &creation{w: w, sink: newSecretFlags(cmd)}
+	flags := cmd.Flags()
+	flags.StringVar(&c.name, "name", "", "the webhook's `name`")
+	flags.StringVar(&c.url, "url", "", "the `url` to be called, https://…")
+	flags.StringArrayVar(&c.header, "header", nil, headerUsage)
+	flags.BoolVar(&c.retries, "retries", false, "have transcripts sent again after failures")
+	var attach bool
+	flags.BoolVar(&attach, "attach", false, "attach it to the events after calls in the workspace")
+	w.agentFlags(cmd, "attach it to the events after calls of the agent of this `id`")
+	a := w.attachFlags(cmd)
+	events := flags.StringSlice("events", nil, "the `events` to be sent to it, with commas between them")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		postCall, ofWorkspace, err := splitEvents(*events)
+		if err != nil {
+			return err
+		}
+		c.events = ofWorkspace
+		slots := slotsOf(attach, w.agents)
+		if err := errors.Join(c.check(), a.check(slots, postCall)); err != nil {
+			return err
+		}
+		if err := w.connect(cmd); err != nil {
+			return err
+		}
+		if len(slots) > 0 {
+			if err := w.list(cmd); err != nil {
+				return err
+			}
+		}
+		places, err := a.plan(cmd, slots, "", postCall)
+		if err != nil {
+			return err
+		}
+		id, err := c.create(cmd)
+		if err != nil {
+			return err
+		}
+		return runSteps(cmd, id, append(c.steps(id), a.steps(places, id)...))
+	}
+	return cmd
+}
+
+const headerUsage = "send this `name=value` as a header with each delivery; may be repeated. It is not signed"
+
+// creation is a webhook that is to be created.
+type creation struct {
+	w         *workspace
+	sink      *secretSink
+	name, url string
+	header    []string
+	headers   map[string]string
+	retries   bool
+	events    []string // of the workspace
+}
+
+func (c *creation) check() error {
+	target, err := url.Parse(c.url)
+	if c.name == "" || err != nil || target.Scheme != "https" || target.Hostname() == "" {
+		return errors.New("give --name, and --url with a whole URL that begins with https://")
+	}
+	if c.headers, err = parseHeaders(c.header); err != nil {
+		return err
+	}
+	return c.sink.check()
+}
+
+// headerName is a token by RFC 9110, section 5.6.2.
+var headerName = regexp.MustCompile("^[0-9A-Za-z!#$%&'*+.^_`|~-]+$")
+
+func parseHeaders(lines []string) (map[string]string, error) {
+	var headers map[string]string
+	for _, line := range lines {
+		name, value, found := strings.Cut(line, "=")
+		if !found || !headerName.MatchString(name) || strings.ContainsFunc(value, unicode.IsControl) {
+			return nil, errors.New("--header is to be name=value, as they may stand in an HTTP header")
+		}
+		if headers == nil {
+			headers = map[string]string{}
+		}
+		headers[name] = value
+	}
+	return headers, nil
+}
+
+// create creates the webhook and stores its secret, before anything else is done.
+// An interrupt waits for both: a secret that is not stored is lost.
+func (c *creation) create(cmd *cobra.Command) (id string, err error) {
+	if cmd.Context().Err() != nil {
+		return "", errInterrupted
+	}
+	if err := c.sink.open(); err != nil {
+		return "", err
+	}
+	var secret string
+	what := fmt.Sprintf("create the webhook %q for %s", c.name, c.url)
+	err = waiting(cmd, "creating", func(ctx context.Context) (err error) {
+		id, secret, err = c.w.client.CreateWebhook(context.WithoutCancel(ctx), elevenlabs.WebhookSettings{
+			Name: c.name, URL: c.url, RequestHeaders: c.headers,
+		})
+		return err
+	})
+	if err != nil {
+		c.sink.discard()
+		if id != "" {
+			return "", c.undo(cmd, id, err)
+		}
+		return "", fmt.Errorf("%s: %w", what, err)
+	}
+	line := stepLine{Step: "create", Status: "done", Detail: what + ": " + id, WebhookID: id}
+	if c.sink.print {
+		line.Secret = secret
+	}
+	err = c.sink.write(secret)
+	if err == nil {
+		err = line.print(cmd)
+	}
+	if err != nil {
+		c.sink.discard()
+		return "", c.undo(cmd, id, err)
+	}
+	if c.sink.file != "" {
+		line = stepLine{Step: "secret", Status: "done", Detail: "write its secret to " + c.sink.file + ", which only you can read", WebhookID: id}
+		err = line.print(cmd)
+	}
+	return id, err
+}
+
+// undo deletes the webhook whose secret could not be stored.
+func (c *creation) undo(cmd *cobra.Command, id string, why error) error {
+	err := c.w.client.DeleteWebhook(context.WithoutCancel(cmd.Context()), id)
+	if err == nil {
+		return fmt.Errorf("storing the secret: %w; the new webhook %s was deleted again", why, id)
+	}
+	return fmt.Errorf("storing the secret: %w; the new webhook %s is of no use without it, but could not be deleted: %w; delete it: %s", why, id, err, commandLine("delete", id))
+}
+
+// steps make the settings that cannot be given when a webhook is created.
+func (c *creation) steps(id string) []step {
+	if !c.retries && len(c.events) == 0 {
+		return nil
+	}
+	change := elevenlabs.WebhookUpdate{Name: c.name}
+	var what []string
+	again := []string{"update", id}
+	if c.retries {
+		change.RetryEnabled = &c.retries
+		what = append(what, "switch its retries on")
+		again = append(again, "--retries")
+	}
+	if len(c.events) > 0 {
+		change.Events = c.events
+		what = append(what, "send it these events of the workspace: "+strings.Join(c.events, ", "))
+		again = append(again, "--events", strings.Join(c.events, ","))
+	}
+	return []step{{
+		name: "update", what: strings.Join(what, "; "), again: commandLine(again...),
+		run: func(ctx context.Context) error { return c.w.client.UpdateWebhook(ctx, id, change) },
+	}}
+}

@@ -1,0 +1,65 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+)
+
+// secretSink is where a new signing secret goes, which ElevenLabs tells once.
+type secretSink struct {
+	file  string
+	print bool
+
+	opened *os.File
+}
+
+// newSecretFlags adds the flags that say where the new secret goes.
+func newSecretFlags(cmd *cobra.Command) *secretSink {
+	s := new(secretSink)
+	cmd.Flags().StringVar(&s.file, "secret-out", "", "write the signing secret to this new `file`, which only you can read")
+	cmd.Flags().BoolVar(&s.print, "print-secret", false, "print the signing secret, this once")
+	cmd.MarkFlagsMutuallyExclusive("secret-out", "print-secret")
+	return s
+}
+
+// check makes sure that the secret will go somewhere.
+func (s *secretSink) check() error {
+	if s.file == "" && !s.print {
+		return errors.New("where is the signing secret to go? ElevenLabs shows it once: give --secret-out <file>, or --print-secret")
+	}
+	return nil
+}
+
+// open creates the file, before there is a secret to lose.
+func (s *secretSink) open() error {
+	if s.file == "" {
+		return nil
+	}
+	var err error
+	s.opened, err = os.OpenFile(s.file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("creating the file for the secret, so nothing was created at ElevenLabs: %w", err)
+	}
+	return nil
+}
+
+// write puts the secret into the file, without a line end, which other software
+// may take for a part of it.
+func (s *secretSink) write(secret string) error {
+	if s.opened == nil {
+		return nil
+	}
+	_, err := s.opened.WriteString(secret)
+	return errors.Join(err, s.opened.Sync(), s.opened.Close())
+}
+
+// discard removes the file, where there is no secret to put in.
+func (s *secretSink) discard() {
+	if s.opened != nil {
+		_ = s.opened.Close()
+		_ = os.Remove(s.file) // it is empty
+	}
+}

@@ -1,0 +1,369 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/elevenlabs/elevenlabstest"
+)
+
+const testURL = "https://hooks.example.com/webhooks/elevenlabs"
+
+// elevenLabs is ElevenLabs's API as the commands reach it in tests.
+type elevenLabs struct {
+	*elevenlabstest.Server
+	address string
+
+	mu      sync.Mutex
+	changes []string // those that came, with their bodies
+	faults  map[string]int
+	arrived func(change string)
+}
+
+func newElevenLabs(t *testing.T) *elevenLabs {
+	t.Helper()
+	t.Setenv("ELEVENLABS_API_KEY", elevenlabstest.Key)
+	server := elevenlabstest.New(t)
+	return &elevenLabs{Server: server, address: strings.TrimPrefix(server.URL, "http://"), faults: map[string]int{}}
+}
+
+// RoundTrip takes a request for ElevenLabs to the fake, notes it if it changes
+// something, and answers it with a fault if there is one for it.
+func (e *elevenLabs) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.URL.Scheme, r.URL.Host = "http", e.address
+	change := r.Method + " " + r.URL.Path
+	status, failing := e.faults[change]
+	if r.Method != http.MethodGet {
+		body := []byte{}
+		if r.Body != nil {
+			var err error
+			if body, err = io.ReadAll(r.Body); err != nil {
+				return nil, err
+			}
+			r.Body = io.NopCloser(bytes.NewReader(body))
+		}
+		e.mu.Lock()
+		e.changes = append(e.changes, strings.TrimSpace(change+" "+string(body)))
+		e.mu.Unlock()
+		if e.arrived != nil {
+			e.arrived(change)
+		}
+	}
+	if failing {
+		return &http.Response{
+			StatusCode: status, Header: http.Header{"Content-Type": {"application/json"}}, Request: r,
+			Body: io.NopCloser(strings.NewReader(`{"detail":{"status":"refused","message":"No."}}`)),
+		}, nil
+	}
+	return http.DefaultTransport.RoundTrip(r)
+}
+
+func (e *elevenLabs) host() Host { return Host{Now: stopped.Now, api: e} }
+
+// run runs `caddy elevenlabs webhooks`.
+func (e *elevenLabs) run(args ...string) outcome {
+	return run(e.host(), "", append([]string{"webhooks"}, args...)...)
+}
+
+// runWith runs it with a context and standard input and output of a test's own.
+func (e *elevenLabs) runWith(ctx context.Context, stdin io.Reader, stdout io.Writer, args ...string) (stderr string, err error) {
+	root := &cobra.Command{Use: "elevenlabs", SilenceErrors: true, SilenceUsage: true}
+	AddCommands(root, e.host())
+	var printed bytes.Buffer
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(&printed)
+	root.SetArgs(append([]string{"webhooks"}, args...))
+	err = root.ExecuteContext(ctx)
+	return printed.String(), err
+}
+
+// usages are what ElevenLabs says that a webhook is used by.
+func usages(names ...string) []any {
+	all := make([]any, 0, len(names))
+	for _, name := range names {
+		all = append(all, map[string]any{"usage_type": name})
+	}
+	return all
+}
+
+// attached is a webhooks object with a webhook.
+func attached(id any, events ...any) map[string]any {
+	return map[string]any{"post_call_webhook_id": id, "events": events, "transcript_format": "json", "send_audio": nil}
+}
+
+// addOne adds a webhook that nothing points at.
+func addOne(e *elevenLabs) { e.Add(map[string]any{"webhook_id": "wh_1"}) }
+
+// two adds another, which the workspace's settings and an agent's point at.
+func two(e *elevenLabs) {
+	addOne(e)
+	e.Add(map[string]any{"webhook_id": "wh_2", "name": "other", "webhook_url": "https://other.example.com/"})
+	settings := attached("wh_2", "transcript", "audio")
+	settings["exclude_transcript"] = true
+	e.SetSettings(settings)
+	e.SetAgent("agent_1", attached("wh_2", "transcript"))
+	e.SetAgent("agent_2", nil)
+}
+
+// rotating adds an old webhook that is used wherever it can be, and a new one
+// like it.
+func rotating(e *elevenLabs) {
+	e.Add(map[string]any{"webhook_id": "wh_old", "events": []any{"speech_to_text", "flows"}})
+	e.Add(map[string]any{"webhook_id": "wh_new"})
+	e.SetSettings(attached("wh_old", "transcript", "audio"))
+	e.SetAgent("agent_1", attached("wh_old", "call_initiation_failure"))
+	e.SetAgent("agent_2", attached("wh_other", "transcript"))
+}
+
+// TestWebhooksPrints holds what the commands print, as text and as JSON, and
+// what they change at ElevenLabs.
+func TestWebhooksPrints(t *testing.T) {
+	for name, test := range map[string]struct {
+		setUp func(*elevenLabs)
+		args  string
+		code  int
+	}{
+		"list": {func(e *elevenLabs) {
+			e.Add(map[string]any{
+				"webhook_id": "wh_1", "usage": usages("Speech to Text"), "events": []any{"speech_to_text"}, "retry_enabled": true,
+				"most_recent_failure_error_code": 502, "most_recent_failure_timestamp": testNow.Unix() - 8*24*60*60,
+			})
+			e.Add(map[string]any{
+				"webhook_id": "wh_2", "name": "sales", "webhook_url": "https://sales.example.com/",
+				"most_recent_failure_error_code": 401, "most_recent_failure_timestamp": testNow.Unix() - 60,
+			})
+			e.Add(map[string]any{"webhook_id": "wh_3", "name": "spare", "of_next_year": map[string]any{"a": 1}, "nothing": nil})
+			e.Add(map[string]any{"webhook_id": "wh_4", "name": "off", "is_disabled": true})
+			e.Add(map[string]any{
+				"webhook_id": "wh_5", "name": "steers\x1b[2J", "is_auto_disabled": true, "auth_type": "oauth2", "usage": usages("Dubbing"),
+				"most_recent_failure_error_code": nil, "most_recent_failure_timestamp": testNow.Unix() - 60,
+			})
+			settings := attached("wh_1", "transcript", "audio")
+			settings["exclude_transcript"], settings["send_audio"] = true, true
+			e.SetSettings(settings)
+			e.SetAgent("agent_1", attached("wh_2", "transcript"))
+			e.SetAgent("agent_2", nil)
+		}, "list --agent agent_1,agent_2", 0},
+		"list_empty": {func(*elevenLabs) {}, "list", 0},
+		"list_not_an_administrator": {func(e *elevenLabs) {
+			e.Add(map[string]any{"webhook_id": "wh_1", "usage": nil})
+		}, "list", 0},
+		"list_without_settings": {func(e *elevenLabs) {
+			addOne(e)
+			e.faults["GET /v1/convai/settings"] = 401
+		}, "list", 1},
+
+		"create_print":        {func(*elevenLabs) {}, "create --name gateway --url " + testURL + " --print-secret", 0},
+		"create":              {two, "create --name gateway --url " + testURL + " --secret-out SECRET --retries --header X-Env=prod --events speech_to_text,transcript,audio --agent agent_2 --transcript-format opentelemetry", 0},
+		"create_attached":     {func(*elevenLabs) {}, "create --name gateway --url " + testURL + " --secret-out SECRET --attach", 0},
+		"create_replacing":    {two, "create --name gateway --url " + testURL + " --secret-out SECRET --attach --agent agent_1 --replace", 0},
+		"create_taken":        {two, "create --name gateway --url " + testURL + " --secret-out SECRET --attach --agent agent_1", 2},
+		"create_left_all":     {func(e *elevenLabs) { e.faults["PATCH /v1/workspace/webhooks/wh_new_1"] = 400 }, "create --name gateway --url " + testURL + " --secret-out SECRET --retries --events flows,audio --attach --replace --transcript-format json", 1},
+		"create_left_last":    {func(e *elevenLabs) { e.faults["PATCH /v1/convai/settings"] = 403 }, "create --name gateway --url " + testURL + " --print-secret --retries --attach", 1},
+		"create_not_created":  {func(e *elevenLabs) { e.faults["POST /v1/workspace/webhooks"] = 422 }, "create --name gateway --url " + testURL + " --secret-out SECRET", 1},
+		"create_no_such_user": {func(*elevenLabs) {}, "create --name gateway --url " + testURL + " --secret-out SECRET --agent agent_0", 1},
+
+		"update":             {addOne, "update gateway --name renamed --retries --header X-Env=prod --header X-Tenant=a=b --events flows,agent_qa,flows", 0},
+		"update_off":         {func(e *elevenLabs) { e.Add(map[string]any{"webhook_id": "wh_1", "is_disabled": true}) }, "update wh_1 --retries=false --events=", 0},
+		"enable":             {func(e *elevenLabs) { e.Add(map[string]any{"webhook_id": "wh_1", "is_disabled": true}) }, "enable " + testURL, 0},
+		"enable_not_taken":   {func(e *elevenLabs) { e.Add(map[string]any{"webhook_id": "wh_1", "is_auto_disabled": true}) }, "enable wh_1", 2},
+		"disable":            {addOne, "disable wh_1", 0},
+		"delete":             {two, "delete gateway --yes", 0},
+		"delete_in_use":      {two, "delete other --agent agent_1,agent_2 --yes", 2},
+		"delete_used_events": {func(e *elevenLabs) { e.Add(map[string]any{"webhook_id": "wh_1", "events": []any{"flows"}}) }, "delete wh_1 --yes", 2},
+
+		"attach":              {addOne, "attach gateway", 0},
+		"attach_again":        {two, "attach other", 0},
+		"attach_events":       {addOne, "attach gateway --events transcript,audio,transcript --transcript-format opentelemetry", 0},
+		"attach_to_agents":    {two, "attach gateway --agent agent_1 --agent agent_2 --replace --events audio", 0},
+		"attach_to_workspace": {func(e *elevenLabs) { e.Add(map[string]any{"webhook_id": "wh_1", "events": []any{"flows"}}) }, "attach gateway --events speech_to_text", 0},
+		"attach_to_both":      {addOne, "attach gateway --events speech_to_text,audio", 0},
+		"attach_taken":        {two, "attach gateway --events speech_to_text,audio", 2},
+		"attach_replacing":    {two, "attach gateway --replace", 0},
+		"attach_unlisted":     {func(e *elevenLabs) { addOne(e); e.SetSettings(attached("wh_0")) }, "attach gateway", 2},
+
+		"detach":              {two, "detach other", 0},
+		"detach_agent":        {two, "detach other --agent agent_1", 0},
+		"detach_events":       {func(e *elevenLabs) { e.Add(map[string]any{"webhook_id": "wh_1", "events": []any{"flows"}}) }, "detach wh_1 --events flows", 0},
+		"detach_not_attached": {two, "detach gateway --agent agent_1,agent_2 --events flows", 2},
+
+		"rotate": {func(e *elevenLabs) {
+			rotating(e)
+			e.Add(map[string]any{"webhook_id": "wh_1", "name": "knows", "retry_enabled": true, "request_headers": map[string]any{"X-Env": "prod"}, "events": []any{"flows"}})
+		}, "rotate knows --secret-out SECRET", 0},
+		"rotate_agents":       {rotating, "rotate wh_old --secret-out SECRET --name gateway-2 --retries --header X-Env=prod", 0},
+		"rotate_agents_named": {rotating, "rotate wh_old --secret-out SECRET --agent agent_1,agent_2", 0},
+		"rotate_print":        {addOne, "rotate gateway --print-secret", 0},
+		"rotate_left":         {func(e *elevenLabs) { addOne(e); e.faults["PATCH /v1/workspace/webhooks/wh_new_1"] = 400 }, "rotate gateway --secret-out SECRET --retries", 1},
+		"rotate_switch":       {rotating, "rotate wh_old --switch-to wh_new --agent agent_1,agent_2", 0},
+		"rotate_switch_rest":  {rotating, "rotate wh_old --switch-to wh_new", 2},
+		"rotate_switch_left":  {func(e *elevenLabs) { rotating(e); e.faults["PATCH /v1/workspace/webhooks/wh_new"] = 400 }, "rotate wh_old --switch-to wh_new --agent agent_1", 1},
+		"rotate_switch_again": {func(e *elevenLabs) {
+			addOne(e)
+			e.Add(map[string]any{"webhook_id": "wh_2"})
+			e.SetSettings(attached("wh_2"))
+		}, "rotate wh_1 --switch-to wh_2", 0},
+		"rotate_switch_dubbing": {func(e *elevenLabs) {
+			e.Add(map[string]any{"webhook_id": "wh_1", "usage": usages("Dubbing")})
+			e.Add(map[string]any{"webhook_id": "wh_2"})
+		}, "rotate wh_1 --switch-to wh_2", 2},
+		"rotate_switch_off":    {func(e *elevenLabs) { addOne(e); e.Add(map[string]any{"webhook_id": "wh_2", "is_disabled": true}) }, "rotate wh_1 --switch-to wh_2", 2},
+		"rotate_switch_other":  {two, "rotate wh_2 --switch-to wh_1", 2},
+		"rotate_switch_itself": {two, "rotate wh_2 --switch-to wh_2", 2},
+		"rotate_finish":        {func(e *elevenLabs) { addOne(e); e.Add(map[string]any{"webhook_id": "wh_2"}) }, "rotate wh_1 --finish --yes", 0},
+		"rotate_finish_in_use": {rotating, "rotate wh_old --finish --yes --agent agent_1", 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, form := range []string{"txt", "json"} {
+				e := newElevenLabs(t)
+				test.setUp(e)
+				file := filepath.Join(t.TempDir(), "secret")
+				args := strings.Fields(strings.ReplaceAll(test.args, "SECRET", file))
+				if form == "json" {
+					args = append(args, "--json")
+				}
+				got := e.run(args...)
+				assert.Equal(t, test.code, got.code, got.err)
+				assert.Empty(t, got.stderr)
+				printed := got.stdout
+				if got.err != nil {
+					printed += "Error: " + got.err.Error() + "\n"
+				}
+				printed = strings.ReplaceAll(printed, file, "/etc/caddy/secret")
+				golden(t, filepath.Join("webhooks", name+"."+form), printed)
+				golden(t, filepath.Join("webhooks", name+".requests"), strings.Join(append(e.changes, ""), "\n"))
+				assert.NotContains(t, printed, elevenlabstest.Key)
+				if !strings.Contains(test.args, "--print-secret") {
+					assert.NotContains(t, printed, "wsec_")
+				}
+				if secret, err := os.ReadFile(file); err == nil {
+					assert.Equal(t, "wsec_new_1", string(secret))
+				} else {
+					assert.NotContains(t, printed, file)
+				}
+			}
+		})
+	}
+}
+
+// TestWrongUseIsRefusedBeforeAnythingIsAsked has the API refuse to be reached.
+func TestWrongUseIsRefusedBeforeAnythingIsAsked(t *testing.T) {
+	t.Setenv("ELEVENLABS_API_KEY", elevenlabstest.Key)
+	unreachable := Host{Now: stopped.Now, api: roundTripper(func(r *http.Request) (*http.Response, error) {
+		t.Errorf("%s %s was asked", r.Method, r.URL)
+		return nil, errors.New("not to be reached")
+	})}
+	create := "create --name gateway --url " + testURL + " --secret-out SECRET"
+	for args, want := range map[string]string{
+		"":                                       "which command? say one of attach, create, delete, detach, disable, enable, list, rotate, update",
+		"remove":                                 `there is no command "remove"`,
+		"create --name gateway --url " + testURL: "where is the signing secret to go? ElevenLabs shows it once: give --secret-out <file>, or --print-secret",
+		create + " --print-secret":               "[print-secret secret-out] were all set",
+		"create --url " + testURL + " --secret-out SECRET":            "give --name, and --url",
+		"create --name a --secret-out SECRET":                         "give --name, and --url",
+		"create --name a --url http://a/ --secret-out SECRET":         "that begins with https://",
+		"create --name a --url https:///path --secret-out SECRET":     "that begins with https://",
+		create + " --events nope":                                     `there is no event "nope" for --events`,
+		create + " --events audio":                                    "go with attaching: to the workspace, or to an --agent",
+		create + " --transcript-format json":                          "go with attaching",
+		create + " --replace":                                         "go with attaching",
+		create + " --attach --transcript-format otel":                 "--transcript-format is to be json or opentelemetry",
+		create + " --header X-Env":                                    "--header is to be name=value",
+		create + " --header X:Env=a":                                  "--header is to be name=value",
+		create + " --header X-Env=a\x00":                              "--header is to be name=value",
+		create + " --region mars":                                     "mars",
+		create + " gateway":                                           "unknown command",
+		create + " --api-key-env UNSET_HERE":                          "UNSET_HERE is not set",
+		"list gateway":                                                "unknown command",
+		"update":                                                      "give one argument, not 0",
+		"update gateway":                                              "what is to be changed?",
+		"update gateway --name=":                                      "--name is empty",
+		"update gateway --events transcript":                          "set those after calls by `attach --events`",
+		"update gateway --url https://a/":                             "unknown flag: --url",
+		"update gateway --header X":                                   "--header is to be name=value",
+		"enable":                                                      "give one argument, not 0",
+		"disable a b":                                                 "give one argument, not 2",
+		"delete":                                                      "give one argument, not 0",
+		"attach":                                                      "give one argument, not 0",
+		"attach gateway --events stt":                                 `there is no event "stt"`,
+		"attach gateway --events flows --replace":                     "go with attaching",
+		"attach gateway --transcript-format x":                        "--transcript-format is to be",
+		"detach gateway --events audio":                               "only events of the workspace here",
+		"rotate gateway":                                              "where is the signing secret to go?",
+		"rotate gateway --switch-to wh_2 --secret-out SECRET":         "[secret-out switch-to] were all set",
+		"rotate gateway --switch-to wh_2 --finish":                    "[finish switch-to] were all set",
+		"rotate gateway --print-secret --finish":                      "[finish print-secret] were all set",
+		"rotate gateway --secret-out SECRET --header X-Env":           "--header is to be name=value",
+		"rotate gateway --secret-out SECRET --print-secret":           "were all set",
+		"list --api-key sk_1":                                         "unknown flag: --api-key",
+		"list --api-key-file SECRET":                                  "no such file",
+		"list --api-key-file SECRET --api-key-env ELEVENLABS_API_KEY": "were all set",
+	} {
+		t.Run(args, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "secret")
+			got := run(unreachable, "", append([]string{"webhooks"}, strings.Fields(strings.ReplaceAll(args, "SECRET", file))...)...)
+			require.ErrorContains(t, got.err, want)
+			assert.Equal(t, 1, got.code)
+			assert.Empty(t, got.stdout)
+			assert.NoFileExists(t, file)
+		})
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func TestAWebhookIsFoundByItsIDAndByANameOrURLThatNoOtherHas(t *testing.T) {
+	e := newElevenLabs(t)
+	e.Add(map[string]any{"webhook_id": "wh_1", "name": "twin"})
+	e.Add(map[string]any{"webhook_id": "wh_2", "name": "twin", "webhook_url": "https://a.example.com/"})
+	e.Add(map[string]any{"webhook_id": "wh_3", "name": "wh_1"})
+	for argument, want := range map[string]string{
+		"wh_1":                   "wh_1", // though another has this for its name
+		"https://a.example.com/": "wh_2",
+		"wh_3":                   "wh_3",
+	} {
+		got := e.run("disable", argument)
+		require.NoError(t, got.err)
+		assert.Contains(t, got.stdout, "("+want+")")
+	}
+	for argument, want := range map[string]string{
+		"twin":  `"twin" is the name or URL of 2 webhooks: say which one by its id, of wh_1, wh_2`,
+		testURL: "of wh_1, wh_3",
+		"nope":  `there is no webhook "nope" in this workspace`,
+		"":      `there is no webhook "" in this workspace`,
+	} {
+		got := e.run("disable", argument)
+		require.ErrorContains(t, got.err, want)
+		assert.Equal(t, 1, got.code)
+	}
+	assert.Len(t, e.changes, 3)
+}
+
+func TestFailuresOfEachKindHaveAMeaning(t *testing.T) {
+	seen := map[string]bool{}
+	for code, want := range map[int]string{
+		401: "another secret", 404: "path", 413: "max_size", 204: "only 200", 302: "redirects", 418: "refused", 599: "failed",
+		0: "no answer", 200: "no answer", 999: "no answer",
+	} {
+		meaning := failureMeaning(code)
+		assert.Contains(t, meaning, want, code)
+		seen[meaning] = true
+	}
+	assert.Len(t, seen, 8)
+}
