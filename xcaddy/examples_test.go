@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -234,29 +235,110 @@ func TestExamplesWithTheSecretInAFile(t *testing.T) {
 	}
 }
 
-// The newcomer's first command, but for the ports: Caddyfile.example as it is,
-// with openssl and curl as the README has them.
-func TestCaddyfileExampleAsTheREADMETriesIt(t *testing.T) {
-	runtimeOf(t, "openssl")
-	runtimeOf(t, "curl")
+// The command of the workflow for GitHub is run, with the addresses changed.
+func TestExampleOfAPipeline(t *testing.T) {
+	runtimeOf(t, "sh")
+	workflow, err := os.ReadFile("../examples/pipeline/github-actions.yaml")
+	require.NoError(t, err)
+	command := regexp.MustCompile(`run: (.*smoke-test\.sh.*)`).FindSubmatch(workflow)
+	require.NotNil(t, command)
+	program, err := filepath.Abs(binary)
+	require.NoError(t, err)
+	b := newBackend(t)
+	s := start(t, webhook(b.address(), ""))
+
+	smokeTest := func(key, url string) (output string, code int) {
+		script := strings.NewReplacer("CADDY=./caddy", "CADDY="+program, "https://hooks.example.com/webhooks/elevenlabs", url).Replace(string(command[1]))
+		shell := exec.Command("sh", append([]string{"-c", script + ` "$@"`, "sh"}, s.trust()...)...)
+		shell.Dir = ".."
+		shell.Env = append(os.Environ(), "WAIT=3", "ELEVENLABS_WEBHOOK_SECRET="+key)
+		text, _ := shell.CombinedOutput()
+		return string(text), shell.ProcessState.ExitCode()
+	}
+	output, code := smokeTest(secret, s.url())
+	assert.Equal(t, 0, code, output)
+	assert.Contains(t, output, "\n21 deliveries, all as expected\n")
+	assert.Len(t, b.take(), 15)
+
+	output, code = smokeTest("wsec_other", s.url())
+	assert.Equal(t, 2, code, output)
+	assert.Contains(t, output, "FAILED  post_call_transcription ")
+	assert.Empty(t, b.take())
+
+	output, code = smokeTest("", s.url())
+	assert.Equal(t, 1, code, output)
+	assert.Contains(t, output, "ELEVENLABS_WEBHOOK_SECRET is blank")
+
+	output, code = smokeTest(secret, fmt.Sprintf("https://localhost:%d/", freePort(t)))
+	assert.Equal(t, 2, code, output)
+	assert.Contains(t, output, "connection refused")
+
+	late := startLate(t, s.address, 2)
+	output, code = smokeTest(secret, strings.Replace(s.url(), s.address, late, 1))
+	assert.Equal(t, 0, code, "it waits for a server that is not there at once: %s", output)
+}
+
+// startLate listens for a server, but hangs up on the first connections.
+func startLate(t *testing.T, server string, hangups int) (address string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for n := 0; ; n++ {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			if n < hangups {
+				conn.Close()
+				continue
+			}
+			go func() {
+				defer conn.Close()
+				to, err := net.Dial("tcp", server)
+				if err != nil {
+					return
+				}
+				defer to.Close()
+				go io.Copy(to, conn)
+				io.Copy(conn, to)
+			}()
+		}
+	}()
+	return fmt.Sprint("localhost:", listener.Addr().(*net.TCPAddr).Port)
+}
+
+// ports change those of Caddyfile.example to a test's, and back.
+type ports struct{ there, back *strings.Replacer }
+
+// startCaddyfileExample runs Caddyfile.example as it is, but for the ports.
+func startCaddyfileExample(t testing.TB) (*server, ports) {
+	t.Helper()
 	content, err := os.ReadFile("../Caddyfile.example")
 	require.NoError(t, err)
-	readme, err := os.ReadFile("../README.md")
-	require.NoError(t, err)
-	try := regexp.MustCompile("(?s)```sh\n(body=.*?)```").FindSubmatch(readme)
-	require.NotNil(t, try, "the README has the signed curl")
-
 	config := string(content)
 	globals := regexp.MustCompile(`(?ms)^\{\n.*?^\}\n`).FindString(config)
 	require.NotEmpty(t, globals)
 	config = strings.Replace(config, globals, "", 1)
-	demo := fmt.Sprint(freePort(t))
-	config = strings.NewReplacer("\nlocalhost:8443 {", "\nhttps://$ADDRESS {", "9080", demo).Replace(config)
+	demo := fmt.Sprint(":", freePort(t))
 	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", "wsec_demo")
-	s := start(t, config)
+	s := start(t, strings.NewReplacer("\nlocalhost:8443 {", "\nhttps://$ADDRESS {", ":9080", demo).Replace(config))
+	site := strings.TrimPrefix(s.address, "localhost")
+	return s, ports{strings.NewReplacer(":8443", site, ":9080", demo), strings.NewReplacer(site, ":8443", demo, ":9080")}
+}
 
-	script := strings.ReplaceAll(string(try[1]), "localhost:8443", s.address)
-	output, err := exec.Command("sh", "-c", script).CombinedOutput()
+// The newcomer's first command, with openssl and curl as the README has them.
+func TestCaddyfileExampleAsTheREADMETriesIt(t *testing.T) {
+	runtimeOf(t, "openssl")
+	runtimeOf(t, "curl")
+	content, err := os.ReadFile(readme)
+	require.NoError(t, err)
+	try := regexp.MustCompile("(?s)```sh\n(body=.*?)```").FindSubmatch(content)
+	require.NotNil(t, try, "the README has the signed curl")
+	s, ports := startCaddyfileExample(t)
+
+	output, err := exec.Command("sh", "-c", ports.there.Replace(string(try[1]))).CombinedOutput()
 	require.NoError(t, err, "%s", output)
 	assert.Contains(t, string(output), "200")
 	assert.Contains(t, string(output), "X-ElevenLabs-Event-Type:      post_call_transcription")

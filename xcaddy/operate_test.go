@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -67,6 +69,7 @@ func TestTheOperatorSeesEveryDeliverysFateAlsoOverReloads(t *testing.T) {
 	s.reload(config)
 	deliver(500)
 	require.Equal(t, 403, send(t, client, s.signed(body, secret, time.Now().Add(-time.Hour))).status)
+	assert.Equal(t, 2, elevenlabs(t, "", "status", "--address", s.admin).code, "four failures in a row")
 	require.Equal(t, 401, send(t, client, s.signed(body, "wsec_other", time.Now())).status)
 	require.Equal(t, 200, send(t, client, s.event([]byte(`{"type":"post_call_audio","data":{"conversation_id":"conv_9"}}`))).status)
 	status.Store(204)
@@ -113,6 +116,13 @@ func TestTheOperatorSeesEveryDeliverysFateAlsoOverReloads(t *testing.T) {
 	assert.Len(t, shown(t, s, "/elevenlabs/deliveries?result=failed&limit=2"), 2)
 	assert.Equal(t, "conv_9", shown(t, s, "/elevenlabs/deliveries?type=post_call_audio")[0]["conversation_id"])
 
+	o := elevenlabs(t, "", "status", "--address", s.admin)
+	assert.Zero(t, o.code)
+	assert.Regexp(t, `(?s)^end-to-end\n  failures in a row   0\n.*2 accepted, 2 rejected, 1 ignored, 3 failed\n$`, o.stdout)
+	o = elevenlabs(t, "", "tail", "--once", "--result", "failed", "--config", s.file)
+	assert.Zero(t, o.code)
+	assert.Regexp(t, `^(?:\S+ \S+  failed    backend_answer       post_call_transcription .* 500 .* conversation=conv_1  from=\S+\n){3}$`, o.stdout)
+
 	assert.Contains(t, s.log.String(), "webhook deliveries fail")
 	assert.Contains(t, s.log.String(), `"failures_in_row":3`)
 	for _, event := range []string{"failing", "rejected"} {
@@ -146,6 +156,29 @@ func TestAStreamOfDeliveriesOutlivesTheAdminEndpointsReadTimeoutAndEndsAtAReload
 	}
 	s.reload(webhook(address, "events post_call_audio"))
 	assert.False(t, lines.Scan(), "the stream ends with its configuration")
+}
+
+func TestTailFollowsOverAReloadUntilItIsInterrupted(t *testing.T) {
+	address, _ := moody(t)
+	s := start(t, webhook(address, ""))
+	tail := exec.Command(binary, "elevenlabs", "tail", "--json", "--address", s.admin)
+	output, err := tail.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, tail.Start())
+	lines := bufio.NewScanner(output)
+	for i, name := range []string{"", "events post_call_transcription"} {
+		if i > 0 {
+			s.reload(webhook(address, name))
+		}
+		require.Equal(t, 200, send(t, s.client("HTTP/1.1"), s.event([]byte(transcript))).status)
+		require.True(t, lines.Scan())
+		var d struct{ Result, Handler string }
+		require.NoError(t, json.Unmarshal(lines.Bytes(), &d))
+		assert.Equal(t, "accepted end-to-end", d.Result+" "+d.Handler)
+	}
+	require.NoError(t, tail.Process.Signal(os.Interrupt))
+	assert.False(t, lines.Scan(), "each is printed once")
+	assert.NoError(t, tail.Wait(), "an interrupt is how it ends")
 }
 
 func TestTheAccessLogAndTheTraceSayWhatBecameOfAnEvent(t *testing.T) {

@@ -46,6 +46,7 @@ var raceDetector bool
 var dataDir string
 
 func TestMain(m *testing.M) {
+	os.Unsetenv("ELEVENLABS_API_KEY") // the developer's own is not for tests
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "xcaddy-test-")
 		if err != nil {
