@@ -43,6 +43,12 @@ func init() {
 // Any 2xx of the backend becomes a 200, since ElevenLabs counts nothing else as
 // success; every other answer passes unchanged.
 //
+// What becomes of each request is told in metrics with the prefix
+// `caddy_elevenlabs_webhook_`, in the object `elevenlabs` of the access log, on
+// the admin endpoint (`/elevenlabs/status` and `/elevenlabs/deliveries`), and, when
+// deliveries fail in a row, in the log and by Caddy's events
+// `elevenlabs_webhook_failing` and `elevenlabs_webhook_recovered`.
+//
 // With `reverse_proxy` set, the handler hands verified events to that proxy, and
 // there is no other way to it. Without, it is a middleware, and what follows in
 // the same route runs only for verified events.

@@ -96,6 +96,9 @@ func (s webhookStatus) print(cmd *cobra.Command, now time.Time) error {
 	if s.FailuresInRow > 0 {
 		inRow = fmt.Sprintf("%d, the first %s (after %d, ElevenLabs may disable the webhook)", s.FailuresInRow, ago(s.FailingSince), deliveries.DisabledAfter)
 	}
+	if s.FailuresInRow >= deliveries.FirstAlarm {
+		inRow = paint(cmd.OutOrStdout(), resultColors[deliveries.Failed], inRow)
+	}
 	failure := ago(time.Time{})
 	if f := s.LastFailure; f != nil {
 		failure = fmt.Sprintf("%s: %s", ago(f.Time), f.Reason)

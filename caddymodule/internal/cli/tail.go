@@ -170,11 +170,7 @@ func printDelivery(cmd *cobra.Command, zone *time.Location, text json.RawMessage
 	if err := json.Unmarshal(text, &d); err != nil {
 		return fmt.Errorf("reading the admin endpoint's answer: %w", err)
 	}
-	result := fmt.Sprintf("%-8s", d.Result)
-	if painted := resultColors[d.Result]; painted != nil && colorful(cmd.OutOrStdout()) {
-		painted.EnableColor()
-		result = painted.Sprint(result)
-	}
+	result := paint(cmd.OutOrStdout(), resultColors[d.Result], fmt.Sprintf("%-8s", d.Result))
 	size, status := "-", "-"
 	if d.Size >= 0 {
 		size = humanize.IBytes(uint64(d.Size))
@@ -200,9 +196,13 @@ func printDelivery(cmd *cobra.Command, zone *time.Location, text json.RawMessage
 	return err
 }
 
-// colorful is whether colours are wanted: on a terminal, but not with NO_COLOR
-// (https://no-color.org).
-func colorful(out io.Writer) bool {
+// paint colours a text on a terminal, but not with NO_COLOR
+// (https://no-color.org). No colour is none.
+func paint(out io.Writer, c *color.Color, text string) string {
 	file, ok := out.(*os.File)
-	return ok && term.IsTerminal(int(file.Fd())) && os.Getenv("NO_COLOR") == ""
+	if !ok || !term.IsTerminal(int(file.Fd())) || os.Getenv("NO_COLOR") != "" || c == nil {
+		return text
+	}
+	c.EnableColor()
+	return c.Sprint(text)
 }
