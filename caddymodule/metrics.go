@@ -109,11 +109,17 @@ func newHandlerMetrics(name string) handlerMetrics {
 		clockOffset: clockOffset.With(of),
 		inFlight:    inFlight.With(of),
 	}
-	// what may never occur is there as 0, so that its first occurrence is a rise
-	for _, typ := range envelope.Types() {
+	// what may occur is there as 0, so that its first occurrence is a rise
+	for _, typ := range append(knownTypes, typeOther) {
 		m.deliveries.WithLabelValues(string(deliveries.Accepted), "", typ)
+		m.deliveries.WithLabelValues(string(deliveries.Rejected), timestampStale.code, typ)
+		m.deliveries.WithLabelValues(string(deliveries.Rejected), timestampFuture.code, typ)
 	}
-	m.deliveries.WithLabelValues(string(deliveries.Rejected), signatureMismatch.code, typeNone)
+	for _, reason := range reasons {
+		if reason != timestampStale && reason != timestampFuture { // which only what is genuine can be
+			m.deliveries.WithLabelValues(string(deliveries.Rejected), reason.code, typeNone)
+		}
+	}
 	return m
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -62,6 +63,18 @@ func TestEachMetricIsInTheREADME(t *testing.T) {
 	assert.Len(t, found, 12)
 	for name := range found {
 		assert.True(t, bytes.Contains(readme, []byte("| `"+name+"`")), "%s is missing in the table of metrics", name)
+	}
+}
+
+func TestEachReasonOfARefusalIsThereBeforeItOccurs(t *testing.T) {
+	provision(t, &Handler{})
+	series := strings.Join(scrape(t, newRegistry(t))["deliveries_total"], "\n")
+	source, err := os.ReadFile("rejection.go")
+	require.NoError(t, err)
+	codes := regexp.MustCompile(`&reason\{"(\w+)"`).FindAllSubmatch(source, -1)
+	require.Len(t, codes, len(reasons))
+	for _, code := range codes {
+		assert.Contains(t, series, "reason="+string(code[1])+" result=rejected")
 	}
 }
 

@@ -46,6 +46,12 @@ var (
 	spoolFailed        = &reason{"spool_failed", http.StatusServiceUnavailable, "the body could not be stored in spool_dir", false}
 )
 
+// reasons are all rows.
+var reasons = []*reason{
+	methodNotAllowed, insecureTransport, earlyData, sourceNotAllowed, signatureMissing, signatureMalformed, signatureMismatch,
+	timestampStale, timestampFuture, bodyTooLarge, bodyIncomplete, bodyTimeout, overloaded, spoolFailed,
+}
+
 // retryAfter is the Retry-After of what is our fault and may pass at once.
 const retryAfter = 5 * time.Second
 
