@@ -2,7 +2,10 @@ package caddymodule
 
 import (
 	"context"
+	"encoding/json"
+	"net"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -150,4 +153,73 @@ func TestEventsThatNobodyTakesCostNothing(t *testing.T) {
 	require.NoError(t, err)
 	require.NotNil(t, n)
 	assert.Zero(t, testing.AllocsPerRun(100, func() { n.notify(eventRejected, deliveries.Delivery{}) }))
+}
+
+func init() { caddy.RegisterModule(hook{}) }
+
+// hook is a handler of events, as users configure one.
+type hook struct{}
+
+var hooked = make(chan caddy.Event, 16)
+
+func (hook) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "events.handlers.elevenlabs_test_hook", New: func() caddy.Module { return new(hook) }}
+}
+
+func (hook) Handle(_ context.Context, e caddy.Event) error {
+	hooked <- e
+	return nil
+}
+
+func TestCaddysEventsAppRunsAHook(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	address := listener.Addr().String()
+	require.NoError(t, listener.Close())
+	config, err := json.Marshal(map[string]any{
+		"admin":   map[string]any{"disabled": true},
+		"logging": map[string]any{"logs": map[string]any{"default": map[string]any{"level": "ERROR"}}},
+		"apps": map[string]any{
+			"events": map[string]any{"subscriptions": []any{map[string]any{
+				"events":   []string{eventFailing, eventRecovered, eventRejected},
+				"handlers": []any{map[string]any{"handler": "elevenlabs_test_hook"}},
+			}}},
+			"http": map[string]any{"servers": map[string]any{"s": map[string]any{
+				"listen":          []string{address},
+				"automatic_https": map[string]any{"disable": true},
+				"routes": []any{map[string]any{"handle": []any{
+					map[string]any{"handler": "elevenlabs_webhook", "allow_http": true, "secrets": []any{map[string]any{"value": "{env.TEST_SECRET}", "name": "hooked"}}},
+					map[string]any{"handler": "static_response", "status_code": "{http.request.header.Test-Status}"},
+				}}},
+			}}},
+		},
+	})
+	require.NoError(t, err)
+	require.NoError(t, caddy.Load(config, true))
+	t.Cleanup(func() { require.NoError(t, caddy.Stop()) })
+
+	deliver := func(key, status string) {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+address, strings.NewReader(transcript))
+		require.NoError(t, err)
+		sign(request, key, time.Now(), transcript)
+		request.Header.Set("Test-Status", status)
+		response, err := http.DefaultClient.Do(request)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+	}
+	deliver("wsec_other", "")
+	for range 3 {
+		deliver(testSecret, "500")
+	}
+	deliver(testSecret, "200")
+	s := subscriber{hooked}
+	for _, want := range []struct{ name, reason string }{
+		{eventRejected, "signature_mismatch"}, {eventFailing, "backend_answer"}, {eventRecovered, ""},
+	} {
+		e := s.next(t)
+		assert.Equal(t, want.name, e.Name())
+		assert.Equal(t, want.reason, e.Data["reason"])
+		assert.Equal(t, "hooked", e.Data["handler"])
+		assert.Equal(t, caddy.ModuleID("http.handlers.elevenlabs_webhook"), e.Origin().CaddyModule().ID)
+	}
 }
