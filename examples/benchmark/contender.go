@@ -32,9 +32,11 @@ type contender struct {
 
 func (c *contender) pid() int { return c.command.Process.Pid }
 
+func (c *contender) verifies() bool { return c.name != "plain" && c.name != "headers" }
+
 func (c *contender) url(w work) string {
 	path := "/webhooks/elevenlabs"
-	if c.name == "plain" && w.key == "" {
+	if !c.verifies() && w.key == "" {
 		path = "/refused" // the ceiling of a refusal is one that looks at nothing
 	}
 	return "https://" + c.address + path
@@ -68,8 +70,10 @@ func newArena(upstream string) *arena {
 func (a *arena) contenders() []*contender {
 	caddy := filepath.Join(a.dir, "caddy")
 	run("", "go", "build", "-o", caddy, "github.com/caddy-elevenlabs/caddy-elevenlabs/xcaddy")
+	const refuse = "\trespond /refused 400\n"
 	started := []*contender{
-		a.caddy("plain", caddy, "\trespond /refused 400\n\treverse_proxy "+a.upstream+"\n"),
+		a.caddy("plain", caddy, refuse+"\treverse_proxy "+a.upstream+"\n"),
+		a.caddy("headers", caddy, refuse+"\treverse_proxy "+a.upstream+" {\n"+moduleHeaders()+"\t}\n"),
 		a.caddy("module", caddy, "\televenlabs_webhook {\n\t\tsecret {env.WEBHOOK_SECRET}\n\t\tspool_limit 2GiB\n\t\treverse_proxy "+a.upstream+"\n\t}\n"),
 		a.start("readall", os.Args[0], []string{"readall"}),
 	}
@@ -80,6 +84,21 @@ func (a *arena) contenders() []*contender {
 		started = append(started, node)
 	}
 	return started
+}
+
+// moduleHeaders are options of reverse_proxy to add the headers that the module
+// adds to an event, or as long ones.
+func moduleHeaders() string {
+	id := strings.Repeat("0", 64)
+	var directives strings.Builder
+	for _, header := range []string{
+		"X-ElevenLabs-Verified true", "X-ElevenLabs-Event-Type post_call_transcription", "X-ElevenLabs-Event-Id " + id,
+		"X-ElevenLabs-Event-Timestamp 1739537297", "X-ElevenLabs-Signed-At 1739537297",
+		"X-ElevenLabs-Conversation-Id conv_01jz", "X-ElevenLabs-Agent-Id agent_01jz", "Idempotency-Key " + id,
+	} {
+		directives.WriteString("\t\theader_up " + header + "\n")
+	}
+	return directives.String()
 }
 
 func (a *arena) caddy(name, binary, handlers string) *contender {

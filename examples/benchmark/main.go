@@ -1,8 +1,9 @@
 // Command benchmark measures what verification costs. It starts everything
-// itself on loopback, over TLS: Caddy with reverse_proxy alone, Caddy with
-// elevenlabs_webhook, nginx with njs, an Express application with the official
-// SDK, and the handler that most people would write; sends each the same signed
-// events, in turn; and prints the medians. See README.md.
+// itself on loopback, over TLS: Caddy with reverse_proxy alone, the same with
+// headers added, Caddy with elevenlabs_webhook, nginx with njs, an Express
+// application with the official SDK, and the handler that most people would
+// write; sends each the same signed events, in turn; and prints the medians. See
+// README.md.
 package main
 
 import (
