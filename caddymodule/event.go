@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"context"
 	"net/http"
 	"strings"
 
@@ -66,28 +67,34 @@ var identity = []struct {
 }
 
 // newEvent clears the request of headers that only this handler may set, and
-// installs the placeholders: all of them known, and empty for now.
+// installs the placeholders: all of them known, and empty for now. On the way of
+// a request that passes several handlers, each has an event of its own, and the
+// last one's is told.
 func newEvent(r *http.Request) *event {
 	clearHeaders(r.Header)
-	if e := eventOf(r); e != nil { // a second handler on the request's way
-		*e = event{outcome: outcome{size: -1}}
-		return e
-	}
+	ctx := r.Context()
+	first := eventOf(ctx) == nil
 	e := &event{outcome: outcome{size: -1}}
-	caddyhttp.SetVar(r.Context(), eventVar, e)
-	if repl, ok := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok {
-		repl.Map(e.placeholder)
+	caddyhttp.SetVar(ctx, eventVar, e)
+	if repl, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok && first {
+		repl.Map(func(key string) (any, bool) {
+			name, ours := strings.CutPrefix(key, placeholderPrefix)
+			if e := eventOf(ctx); ours && e != nil {
+				return e.placeholder(name)
+			}
+			return nil, false
+		})
 	}
-	if extra, ok := r.Context().Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
+	if extra, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 		extra.Set(zap.Object("elevenlabs", e))
 	}
 	return e
 }
 
-// eventOf returns what the handler knows of a request, or nil if the request
-// did not pass it.
-func eventOf(r *http.Request) *event {
-	e, _ := caddyhttp.GetVar(r.Context(), eventVar).(*event)
+// eventOf returns what the handler knows of a request by its context, or nil if
+// the request did not pass it.
+func eventOf(ctx context.Context) *event {
+	e, _ := caddyhttp.GetVar(ctx, eventVar).(*event)
 	return e
 }
 
@@ -133,11 +140,7 @@ func (e *event) setHeaders(header http.Header) {
 }
 
 // placeholder answers for every {http.elevenlabs.*} placeholder.
-func (e *event) placeholder(key string) (any, bool) {
-	name, ok := strings.CutPrefix(key, placeholderPrefix)
-	if !ok {
-		return nil, false
-	}
+func (e *event) placeholder(name string) (any, bool) {
 	for _, row := range identity {
 		if row.placeholder == name {
 			return row.value(e), true

@@ -68,6 +68,10 @@ func TestPlaceholdersAreEmptyUntilVerifiedAndUnknownOnesUnknown(t *testing.T) {
 	}
 	_, known := repl.Get("http.elevenlabs.typo")
 	assert.False(t, known)
+
+	caddyhttp.SetVar(r.Context(), eventVar, "true") // as a config could with vars
+	_, known = repl.Get("http.elevenlabs.verified")
+	assert.False(t, known)
 }
 
 func TestSignedBodiesThatCannotBeReadAreForwardedWithoutTheHeaders(t *testing.T) {

@@ -21,6 +21,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/spool"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
 )
@@ -118,7 +119,7 @@ func serveWith(t testing.TB, h *Handler, r *http.Request, next caddyhttp.Handler
 		res.upstream, res.length = r.Header.Clone(), r.ContentLength
 		return next.ServeHTTP(w, r)
 	}))
-	res.event = eventOf(r)
+	res.event = eventOf(r.Context())
 	return res
 }
 
@@ -220,4 +221,38 @@ func TestASecondHandlerOnTheWayVerifiesAnew(t *testing.T) {
 	require.NoError(t, res.err)
 	assert.Equal(t, []string{"second"}, seen.Values("X-ElevenLabs-Secret-Name"))
 	assert.Equal(t, "second", res.placeholder(t, "secret_name"))
+}
+
+// A handler's own account of a request must not be that of another one further
+// on, which has other secrets and other retries.
+func TestHandlersInARowKeepTheirAccountsApart(t *testing.T) {
+	once, never := 1, 0
+	first, _ := provision(t, &Handler{Retries: Retries{Count: &once}, Secrets: []Secret{
+		{Value: "{env.TEST_SECRET}", Name: "first"},
+	}})
+	second, _ := provision(t, &Handler{Retries: Retries{Count: &never}, Secrets: []Secret{
+		{Value: "{env.TEST_OLD_SECRET}", Name: "old"}, {Value: "{env.TEST_SECRET}", Name: "second"},
+	}})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	calls := 0
+	res := serveWith(t, first, newRequest(transcript).WithContext(ctx), caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+		body, err := r.GetBody()
+		assert.NoError(t, err)
+		r.Body = body
+		return second.ServeHTTP(w, r, caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error {
+			calls++
+			return caddyhttp.Error(http.StatusBadGateway, errors.New("connection refused"))
+		}))
+	}))
+	assert.Equal(t, http.StatusBadGateway, res.status())
+	assert.Equal(t, 2, calls, "the first handler's retries are used up")
+	last := deliveryLog.Last(deliveries.Filter{Limit: 3})
+	for i, want := range []struct {
+		name     string
+		attempts int
+	}{{"second", 1}, {"second", 1}, {"first", 2}} {
+		assert.Equal(t, want.name, last[i].SecretName)
+		assert.Equal(t, want.attempts, last[i].Attempts)
+	}
 }

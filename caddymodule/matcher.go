@@ -61,7 +61,7 @@ func (m *MatchEvent) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 // MatchWithError reports whether the request is a verified event of one of the
 // types. The error is always nil.
 func (m MatchEvent) MatchWithError(r *http.Request) (bool, error) {
-	e := eventOf(r)
+	e := eventOf(r.Context())
 	return e != nil && e.verified && (len(m) == 0 || slices.Contains(m, e.envelope.Type)), nil
 }
 

@@ -95,7 +95,7 @@ func (h *Handler) attempt(client context.Context, w *answerWriter, r *http.Reque
 	if h.proxy == nil {
 		request, header = r.Clone(r.Context()), w.Header().Clone()
 	}
-	pause := time.Duration(h.Retries.Pause)
+	getBody, pause := r.GetBody, time.Duration(h.Retries.Pause)
 	for {
 		repl.Delete(statusCodePlaceholder)
 		*attempts++
@@ -121,7 +121,8 @@ func (h *Handler) attempt(client context.Context, w *answerWriter, r *http.Reque
 			clear(w.Header())
 			maps.Copy(w.Header(), header.Clone())
 		}
-		r.Body, _ = r.GetBody()
+		r.GetBody = getBody // another handler of ours further on sets its own
+		r.Body, _ = getBody()
 	}
 }
 
