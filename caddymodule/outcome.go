@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"net/netip"
@@ -22,7 +21,7 @@ const (
 	failedUnreachable = "backend_unreachable" // no connection brought an answer
 	failedTimeout     = "backend_timeout"
 	failedIncomplete  = "answer_incomplete" // the backend's answer broke off
-	failedClientLeft  = "client_left"       // before the answer: to ElevenLabs, it has failed
+	failedClientLeft  = "client_left"       // before it had the status: to ElevenLabs, it has failed
 	failedNoHandler   = "no_handler"
 	failedHandler     = "handler_error" // of another handler of the configuration
 
@@ -42,14 +41,14 @@ type outcome struct {
 
 // failure says why a backend has not taken what it was handed, or nothing if it
 // has.
-func failure(client context.Context, answer *answerWriter, returned bool, err error) string {
+func failure(answer *answerWriter, returned bool, err error) string {
 	handlerErr, _ := errors.AsType[caddyhttp.HandlerError](err)
 	switch {
 	case errors.Is(err, errNoHandler):
 		return failedNoHandler
-	case client.Err() != nil:
+	case answer.left() && !answer.told:
 		return failedClientLeft
-	case !returned:
+	case !answer.left() && !returned: // else it was the client that broke off
 		return failedIncomplete
 	case handlerErr.StatusCode == http.StatusGatewayTimeout:
 		return failedTimeout

@@ -47,6 +47,11 @@ func TestEachOutcomeIsToldByTheSameWords(t *testing.T) {
 	}
 	forge := func(r *http.Request) { sign(r, "wsec_other", signedAt, transcript) }
 	elsewhere := func(r *http.Request) { r.RemoteAddr = "203.0.113.7:4711" }
+	canLeave := func(r *http.Request) {
+		ctx, leave := context.WithCancel(r.Context())
+		*r = *r.WithContext(context.WithValue(ctx, leaveKey{}, leave))
+	}
+	leave := func(r *http.Request) { r.Context().Value(leaveKey{}).(context.CancelFunc)() }
 	for name, test := range map[string]struct {
 		handler Handler
 		change  func(*http.Request)
@@ -68,13 +73,19 @@ func TestEachOutcomeIsToldByTheSameWords(t *testing.T) {
 			caddyhttp.SetVar(r.Context(), "unhandled", true)
 			return nil
 		}, result: "failed", reason: "no_handler", typ: "post_call_transcription", class: "none", proven: true, counts: true},
-		"client left": {change: func(r *http.Request) {
-			ctx, leave := context.WithCancel(r.Context())
-			*r = *r.WithContext(context.WithValue(ctx, leaveKey{}, leave))
-		}, next: func(w http.ResponseWriter, r *http.Request) error {
-			r.Context().Value(leaveKey{}).(context.CancelFunc)()
+		"client left": {change: canLeave, next: func(w http.ResponseWriter, r *http.Request) error {
+			leave(r)
 			return answers(200)(w, r)
 		}, result: "failed", reason: "client_left", typ: "post_call_transcription", class: "2xx", proven: true, counts: true},
+		"client left while it had nothing yet": {change: canLeave, next: func(w http.ResponseWriter, r *http.Request) error {
+			defer leave(r)
+			return answers(200)(w, r) // not flushed
+		}, result: "failed", reason: "client_left", typ: "post_call_transcription", class: "2xx", proven: true, counts: true},
+		"client left once it had the status": {change: canLeave, next: func(w http.ResponseWriter, r *http.Request) error {
+			defer leave(r)
+			w.WriteHeader(200)
+			return http.NewResponseController(w).Flush()
+		}, result: "accepted", typ: "post_call_transcription", class: "2xx", proven: true, counts: true},
 		"of a type to come": {change: func(r *http.Request) {
 			const body = `{"type":"of_next_year"}`
 			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
@@ -174,6 +185,23 @@ func TestABackendThatBreaksOffItsAnswerHasFailed(t *testing.T) {
 	assert.Equal(t, []string{"failed", "answer_incomplete"}, []string{string(d.Result), d.Reason})
 	assert.Equal(t, 1, h.webhook.status.Status().FailuresInRow)
 	assert.Equal(t, 1, logs.FilterMessage("the backend's answer broke off").Len())
+}
+
+func TestAClientThatBreaksOffTheAnswerHasHadItsStatus(t *testing.T) {
+	for status, want := range map[int][]string{200: {"accepted", ""}, 500: {"failed", "backend_answer"}} {
+		h, _ := provision(t, &Handler{})
+		ctx, leave := context.WithCancel(t.Context())
+		assert.PanicsWithValue(t, http.ErrAbortHandler, func() {
+			serveWith(t, h, newRequest(transcript).WithContext(ctx), caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+				w.WriteHeader(status)
+				assert.NoError(t, http.NewResponseController(w).Flush())
+				leave()
+				panic(http.ErrAbortHandler) // as reverse_proxy does when it cannot write
+			}))
+		})
+		d := lastDelivery(t)
+		assert.Equal(t, want, []string{string(d.Result), d.Reason})
+	}
 }
 
 func TestDurationsAndSizesAreMeasured(t *testing.T) {

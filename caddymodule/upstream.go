@@ -44,11 +44,11 @@ func (h *Handler) deliver(w http.ResponseWriter, r *http.Request, next caddyhttp
 		ctx, end = outlive(client, grace)
 		*r = *r.WithContext(ctx) // in place: Caddy's placeholders hold the pointer
 	}
-	answer := &answerWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, ctx: ctx}
+	answer := &answerWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, client: client}
 	start, returned := time.Now(), false
 	defer func() { // also if what follows panics
 		e.outcome.upstream = time.Since(start)
-		h.conclude(client, e, answer, returned, err)
+		h.conclude(e, answer, returned, err)
 	}()
 
 	err = h.attempt(client, answer, r, next, &e.outcome.attempts)
@@ -159,13 +159,13 @@ func setBody(r *http.Request, body *spool.Body) {
 // conclude finds out what became of an event, and says so if it was not
 // accepted, or not in time: ElevenLabs keeps no log of it, and may not send it
 // again.
-func (h *Handler) conclude(client context.Context, e *event, answer *answerWriter, returned bool, err error) {
+func (h *Handler) conclude(e *event, answer *answerWriter, returned bool, err error) {
 	if answer.lost {
 		err = errNoHandler
 	}
 	o := &e.outcome
 	o.upstreamStatus = answer.status
-	o.reason = failure(client, answer, returned, err)
+	o.reason = failure(answer, returned, err)
 	if o.reason == "" {
 		o.result = deliveries.Accepted
 		return
@@ -198,13 +198,15 @@ func (h *Handler) conclude(client context.Context, e *event, answer *answerWrite
 // nothing else.
 type answerWriter struct {
 	*caddyhttp.ResponseWriterWrapper
-	ctx    context.Context
+	client context.Context
 	status int  // the final status of what follows; 0 while there is none
+	told   bool // the client was sent it, though the answer may go on
+	broken bool // the client took no more of the answer
 	lost   bool // nothing took the event, and a handler between was about to say 200
 }
 
 // unhandled reports whether Caddy's chain of handlers came to its end.
-func (w *answerWriter) unhandled() bool { return caddyhttp.GetVar(w.ctx, "unhandled") == true }
+func (w *answerWriter) unhandled() bool { return caddyhttp.GetVar(w.client, "unhandled") == true }
 
 func (w *answerWriter) WriteHeader(status int) {
 	if status >= http.StatusOK && w.status == 0 {
@@ -224,14 +226,31 @@ func (w *answerWriter) Write(p []byte) (int, error) {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
-	return w.ResponseWriterWrapper.Write(p)
+	n, err := w.ResponseWriterWrapper.Write(p)
+	if err != nil {
+		w.broken = true // over HTTP/2 and 3 before the context ends
+	}
+	return n, err
 }
+
+// left is whether the client has.
+func (w *answerWriter) left() bool { return w.broken || w.client.Err() != nil }
 
 func (w *answerWriter) ReadFrom(r io.Reader) (int64, error) {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
 	return w.ResponseWriterWrapper.ReadFrom(r)
+}
+
+// FlushError is how a ResponseController flushes.
+func (w *answerWriter) FlushError() error {
+	here := !w.left() // asked before: it may leave as soon as it has the status
+	err := http.NewResponseController(w.ResponseWriter).Flush()
+	if err == nil && w.status != 0 && here {
+		w.told = true
+	}
+	return err
 }
 
 func isSuccess(status int) bool { return status >= 200 && status <= 299 }

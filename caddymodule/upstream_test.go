@@ -64,7 +64,7 @@ func (s *statuses) WriteHeader(status int) { s.written = append(s.written, statu
 
 func TestInformationalAnswersAreNotFinal(t *testing.T) {
 	client := new(statuses)
-	w := &answerWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: client}, ctx: context.Background()}
+	w := &answerWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: client}, client: context.Background()}
 	w.WriteHeader(http.StatusEarlyHints)
 	assert.Zero(t, w.status)
 	w.WriteHeader(http.StatusAccepted)
