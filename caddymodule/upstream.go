@@ -39,8 +39,9 @@ func (h *Handler) deliver(w http.ResponseWriter, r *http.Request, next caddyhttp
 	setBody(r, body)
 
 	client := r.Context()
-	ctx, end := client, func() {}
+	end := func() {}
 	if e.verified {
+		var ctx context.Context
 		ctx, end = outlive(client, grace)
 		*r = *r.WithContext(ctx) // in place: Caddy's placeholders hold the pointer
 	}
