@@ -28,6 +28,7 @@ type contender struct {
 	name    string
 	address string
 	command *exec.Cmd
+	admin   string // address of Caddy's admin endpoint, which has profiles; empty if it is no Caddy
 }
 
 func (c *contender) pid() int { return c.command.Process.Pid }
@@ -103,10 +104,12 @@ func moduleHeaders() string {
 
 func (a *arena) caddy(name, binary, handlers string) *contender {
 	file := filepath.Join(a.dir, name+".Caddyfile")
-	port := freePort()
-	config := fmt.Sprintf("{\n\tadmin off\n\tpersist_config off\n\tauto_https off\n\tlog {\n\t\tlevel ERROR\n\t}\n}\nhttps://127.0.0.1:%d {\n\ttls %s %s\n%s}\n", port, a.certificate, a.key, handlers)
+	port, admin := freePort(), fmt.Sprintf("127.0.0.1:%d", freePort())
+	config := fmt.Sprintf("{\n\tadmin %s\n\tpersist_config off\n\tauto_https off\n\tlog {\n\t\tlevel ERROR\n\t}\n}\nhttps://127.0.0.1:%d {\n\ttls %s %s\n%s}\n", admin, port, a.certificate, a.key, handlers)
 	check(os.WriteFile(file, []byte(config), 0o600))
-	return a.startAt(name, port, binary, []string{"run", "--adapter", "caddyfile", "--config", file})
+	c := a.startAt(name, port, binary, []string{"run", "--adapter", "caddyfile", "--config", file})
+	c.admin = admin
+	return c
 }
 
 func (a *arena) nginx() *contender {

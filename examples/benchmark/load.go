@@ -25,13 +25,14 @@ type result struct {
 }
 
 // measure sends one kind of request to one contender for a time, and at least
-// once from each sender.
-func measure(c *contender, w work, idle float64, duration time.Duration) result {
+// once from each sender. Profiles of it go to a folder, if that is not empty.
+func measure(c *contender, w work, idle float64, duration time.Duration, profiles string) result {
 	client := newClient(w.concurrency)
 	defer client.CloseIdleConnections()
 	w.sign()
 	send(client, c, w) // warm up
 	resetPeak(c.pid())
+	profiled := profile(c, w, profiles, duration)
 	cpuBefore, began := cpu(c.pid()), time.Now()
 	times := make([][]time.Duration, w.concurrency)
 	var senders sync.WaitGroup
@@ -47,6 +48,7 @@ func measure(c *contender, w work, idle float64, duration time.Duration) result 
 	all := slices.Concat(times...)
 	slices.Sort(all)
 	peak := memory(c.pid(), "VmHWM")
+	profiled()
 	return result{
 		Work: w.name, Contender: c.name,
 		PerSecond: float64(len(all)) / elapsed.Seconds(),

@@ -30,6 +30,7 @@ func main() {
 	duration := flag.Duration("duration", 2*time.Second, "how long to measure each in a round")
 	only := flag.String("only", "", "measure only work whose name contains this")
 	asJSON := flag.Bool("json", false, "print one JSON object a row")
+	profiles := flag.String("profile", "", "write a CPU profile of each Caddy under each work into this folder")
 	flag.Parse()
 
 	upstream, err := net.Listen("tcp", "127.0.0.1:0")
@@ -62,7 +63,7 @@ func main() {
 		for _, w := range selected {
 			for _, c := range contenders {
 				fmt.Fprintf(os.Stderr, "\r\033[Kround %d of %d: %s, %s", round+1, *rounds, w.name, c.name)
-				measured[w.name+c.name] = append(measured[w.name+c.name], measure(c, w, idle[c.name], *duration))
+				measured[w.name+c.name] = append(measured[w.name+c.name], measure(c, w, idle[c.name], *duration, *profiles))
 			}
 		}
 	}
