@@ -244,17 +244,23 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	defer h.webhook.metrics.inFlight.Dec()
 	defer h.record(r, e, time.Now())
 
+	// It bounds also what the server reads of a body that was refused, before it
+	// sends the answer. Not every ResponseWriter can; those of Caddy's server do.
+	controller := http.NewResponseController(w)
+	_ = controller.SetReadDeadline(time.Now().Add(time.Duration(h.ReadTimeout)))
+
 	// what can be said before anything of the body is read
 	header, refused := h.checkHead(r)
 	if refused != nil && !h.passes(refused) {
 		return h.reject(w, r, e, refused)
 	}
 
-	body, err := h.receive(w, r, header, e)
+	body, err := h.receive(r, header, e)
 	if err != nil {
 		return h.reject(w, r, e, &rejection{reason: bodyReason(err), cause: err})
 	}
 	defer body.Close()
+	_ = controller.SetReadDeadline(time.Time{})
 
 	if refused == nil {
 		refused = h.verify(e)
@@ -314,12 +320,8 @@ type seen struct {
 var scanners = sync.Pool{New: func() any { return new(envelope.Scanner) }}
 
 // receive takes in the body, once, and hashes and reads it as it passes.
-func (h *Handler) receive(w http.ResponseWriter, r *http.Request, header signature.Header, e *event) (*spool.Body, error) {
+func (h *Handler) receive(r *http.Request, header signature.Header, e *event) (*spool.Body, error) {
 	start := time.Now()
-	// not every ResponseWriter can set a deadline; those of Caddy's server do
-	controller := http.NewResponseController(w)
-	_ = controller.SetReadDeadline(time.Now().Add(time.Duration(h.ReadTimeout)))
-
 	check := h.verifier.Begin(header)
 	defer check.Discard()
 	digest := sha256.New()
@@ -338,14 +340,12 @@ func (h *Handler) receive(w http.ResponseWriter, r *http.Request, header signatu
 	received := time.Now()
 	e.outcome.receive = received.Sub(start)
 	if err != nil {
-		// the deadline stays: it bounds what the server still reads to drain the body
 		return nil, err
 	}
 	if r.ContentLength >= 0 && r.ContentLength != body.Size() {
 		body.Close()
 		return nil, io.ErrUnexpectedEOF
 	}
-	_ = controller.SetReadDeadline(time.Time{})
 	e.id = hex.EncodeToString(digest.Sum(nil))
 	match, err := check.Result()
 	e.outcome.size = body.Size()

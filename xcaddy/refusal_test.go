@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -223,6 +224,47 @@ func TestTrickledBodiesAreCutAtReadTimeout(t *testing.T) {
 		}
 		client.CloseIdleConnections()
 	})
+}
+
+// The server reads on before it sends an answer: so a client that is refused for
+// its head can hold a connection no longer than one that is not.
+func TestWhoIsRefusedForTheHeadCannotHoldTheConnectionWithTheBody(t *testing.T) {
+	b := newBackend(t)
+	s := start(t, webhook(b.address(), "read_timeout 500ms\nmax_size 1KiB"))
+	for _, test := range []struct {
+		name, header, reason string
+	}{
+		{"without a signature", "Content-Length: 100", "signature_missing"},
+		{"with half a signature", "Content-Length: 100\r\n" + signature.HeaderName + ": t=1", "signature_malformed"},
+		{"too large", "Content-Length: 10000", "body_too_large"},
+		{"without a signature, in chunks", "Transfer-Encoding: chunked", "signature_missing"},
+		{"without a signature, expecting 100", "Content-Length: 100\r\nExpect: 100-continue", "signature_missing"},
+	} {
+		for _, body := range []string{"silent", "dripping"} {
+			t.Run(test.name+", "+body, func(t *testing.T) {
+				began, stop := time.Now(), make(chan struct{})
+				var dripping sync.WaitGroup
+				got := s.raw(t, func(w io.Writer) {
+					fmt.Fprintf(w, "POST /webhooks/elevenlabs HTTP/1.1\r\nHost: %s\r\n%s\r\n\r\n", s.address, test.header)
+					if body == "silent" {
+						return
+					}
+					dripping.Go(func() {
+						for drops := io.Reader(trickle{stop}); ; {
+							if _, err := io.CopyN(w, drops, 1); err != nil {
+								return
+							}
+						}
+					})
+				})
+				close(stop)
+				dripping.Wait()
+				assert.Equal(t, test.reason, got.header.Get("X-ElevenLabs-Rejection"))
+				assert.Less(t, time.Since(began), 5*time.Second)
+			})
+		}
+	}
+	assert.Empty(t, b.take())
 }
 
 // No spelling of the path leads to the backend without verification.
