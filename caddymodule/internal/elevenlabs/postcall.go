@@ -21,6 +21,9 @@ type PostCall struct {
 	ExcludeTranscript *bool
 	// Extra has all other keys, which go back as they came.
 	Extra map[string]json.RawMessage
+
+	// beside has what an agent's settings stand next to, which goes back likewise.
+	beside map[string]json.RawMessage
 }
 
 // UnmarshalJSON reads the object, and null as one without a webhook.
@@ -68,8 +71,27 @@ type webhooksObject struct {
 
 type agentObject struct {
 	PlatformSettings struct {
-		WorkspaceOverrides webhooksObject `json:"workspace_overrides"`
+		WorkspaceOverrides overrides `json:"workspace_overrides"`
 	} `json:"platform_settings"`
+}
+
+// overrides are what an agent has in place of the workspace's settings.
+type overrides struct{ webhooks PostCall }
+
+func (o *overrides) UnmarshalJSON(data []byte) error {
+	var webhooks PostCall
+	beside, err := takeKeys(data, map[string]any{"webhooks": &webhooks})
+	webhooks.beside = beside
+	o.webhooks = webhooks
+	return err
+}
+
+func (o overrides) MarshalJSON() ([]byte, error) {
+	object := map[string]any{"webhooks": o.webhooks}
+	for key, value := range o.webhooks.beside {
+		object[key] = value
+	}
+	return json.Marshal(object)
 }
 
 // PostCall returns the workspace's settings for events after calls.
@@ -112,14 +134,14 @@ func (c *Client) AgentPostCall(ctx context.Context, agent string) (PostCall, err
 	if err == nil && answer.ID == "" {
 		err = fmt.Errorf("%s: %w: it has no agent_id", name, errAnswer)
 	}
-	return answer.PlatformSettings.WorkspaceOverrides.Webhooks, err
+	return answer.PlatformSettings.WorkspaceOverrides.webhooks, err
 }
 
 // UpdateAgentPostCall writes an agent's own settings for events after calls, and
-// nothing else of the agent.
+// nothing else of the agent. What stands beside them goes along as it was read.
 func (c *Client) UpdateAgentPostCall(ctx context.Context, agent string, settings PostCall) error {
 	var body agentObject
-	body.PlatformSettings.WorkspaceOverrides.Webhooks = settings
+	body.PlatformSettings.WorkspaceOverrides.webhooks = settings
 	return c.do(ctx, operation{
 		name: "changing agent " + agent, permission: "convai_write",
 		method: http.MethodPatch, path: agentsPath + url.PathEscape(agent), body: body,

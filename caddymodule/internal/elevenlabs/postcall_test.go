@@ -3,6 +3,8 @@ package elevenlabs
 import (
 	"context"
 	"encoding/json"
+	"io"
+	"net/http"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -48,6 +50,7 @@ func TestSettingsGoBackAsTheyCameButForWhatIsChanged(t *testing.T) {
 			server.Add(map[string]any{"webhook_id": "wh_1"})
 			server.SetSettings(test.before)
 			server.SetAgent("agent_1", test.before)
+			beside := server.BesideAgent("agent_1")
 			c := newClient(t, server)
 			ctx := t.Context()
 
@@ -62,6 +65,7 @@ func TestSettingsGoBackAsTheyCameButForWhatIsChanged(t *testing.T) {
 			test.change(&settings)
 			require.NoError(t, c.UpdateAgentPostCall(ctx, "agent_1", settings))
 			assert.Equal(t, test.after, server.Agent("agent_1"))
+			assert.Equal(t, beside, server.BesideAgent("agent_1"))
 		})
 	}
 }
@@ -73,6 +77,22 @@ func TestOnlyTheWebhooksObjectIsSent(t *testing.T) {
 	for path, write := range map[string]func(context.Context, *Client) error{`{"webhooks":`: writeSettings, `{"platform_settings":{"workspace_overrides":{"webhooks":`: writeAgent} {
 		require.NoError(t, write(t.Context(), c))
 		assert.Regexp(t, `^\Q`+path+`{"post_call_webhook_id":null}\E}+$`, string(server.Requests()[0].Body))
+	}
+}
+
+func TestAnAgentWithoutOverridesGetsThoseOfWebhooksAlone(t *testing.T) {
+	for _, platform := range []string{`{}`, `{"workspace_overrides":null}`, `{"workspace_overrides":{}}`, `{"workspace_overrides":{"webhooks":null}}`} {
+		server := elevenlabstest.New(t)
+		server.SetAgent("agent_1", nil)
+		c := newClient(t, server)
+		server.Fault(func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = io.WriteString(w, `{"agent_id":"agent_1","platform_settings":`+platform+`}`)
+		})
+		settings, err := c.AgentPostCall(t.Context(), "agent_1")
+		require.NoError(t, err)
+		assert.Empty(t, settings.WebhookID)
+		require.NoError(t, c.UpdateAgentPostCall(t.Context(), "agent_1", settings))
+		assert.JSONEq(t, `{"platform_settings":{"workspace_overrides":{"webhooks":{"post_call_webhook_id":null}}}}`, string(server.Requests()[1].Body))
 	}
 }
 

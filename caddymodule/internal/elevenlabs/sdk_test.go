@@ -144,6 +144,7 @@ func TestRequestsAreThoseOfTheOfficialSDK(t *testing.T) {
 		"one header more":      {http.MethodDelete, func(r *http.Request) { r.Header.Set("Authorization", "Bearer") }},
 		"one member more":      {http.MethodPost, replace(`"settings":{`, `"settings":{"request_headers":null,`)},
 		"one event less":       {http.MethodPatch, replace(`"flows",`, ``)},
+		"what is beside, lost": {http.MethodPatch, replace(`"conversation_initiation_client_data_webhook":{"request_headers":{"X-Tenant":"sales"},"url":"https://crm.example.com/caller"},`, ``)},
 		"another value":        {http.MethodPatch, replace(`"opentelemetry"`, `"json"`)},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -119,6 +119,9 @@ var updateBody = object(map[string]member{
 	"events":          {listOf(oneOf("voice_library_removal_notice", "speech_to_text", "agent_qa", "flows")), false},
 })
 
+// callStartBody is the webhook for calls that begin, which an agent has of its own.
+var callStartBody = object(map[string]member{"url": {text, true}, "request_headers": {headers, true}})
+
 // webhooksBody is the webhooks object of settings, which may also have what is
 // there already.
 func webhooksBody(now map[string]any) check {

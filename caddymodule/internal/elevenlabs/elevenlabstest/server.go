@@ -41,7 +41,7 @@ type Server struct {
 	webhooks []map[string]any
 	told     map[any]map[string]any    // what webhooks were added with, by id
 	settings map[string]any            // "webhooks" of the workspace
-	agents   map[string]map[string]any // the same of agents
+	agents   map[string]map[string]any // "workspace_overrides" of agents
 	lacks    string
 	faults   []http.HandlerFunc
 	requests []Request
@@ -203,18 +203,41 @@ func (s *Server) SetSettings(settings map[string]any) {
 	s.settings = settings
 }
 
-// SetAgent adds an agent with its webhooks object, nil if it has none.
+// callStart is what stands beside an agent's webhooks object: what is asked for
+// the data of a call that begins.
+const callStart = "conversation_initiation_client_data_webhook"
+
+// SetAgent adds an agent with its webhooks object, nil if it has none, and with
+// something beside it.
 func (s *Server) SetAgent(id string, webhooks map[string]any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.agents[id] = webhooks
+	var shown any // null, not an empty object, if it has none
+	if webhooks != nil {
+		shown = webhooks
+	}
+	s.agents[id] = map[string]any{"webhooks": shown, callStart: map[string]any{
+		"url": "https://crm.example.com/caller", "request_headers": map[string]any{"X-Tenant": "sales"},
+	}}
 }
 
 // Agent returns an agent's webhooks object.
 func (s *Server) Agent(id string) map[string]any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return maps.Clone(s.agents[id])
+	return maps.Clone(webhooksOf(s.agents[id]))
+}
+
+// BesideAgent returns what stands beside it, nil if that was lost.
+func (s *Server) BesideAgent(id string) any {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.agents[id][callStart]
+}
+
+func webhooksOf(overrides map[string]any) map[string]any {
+	webhooks, _ := overrides["webhooks"].(map[string]any)
+	return webhooks
 }
 
 // untold are settings that the documented list does not have.
@@ -265,7 +288,7 @@ func (s *Server) usage(webhook map[string]any) any {
 		}
 	}
 	for _, agent := range s.agents {
-		if agent["post_call_webhook_id"] == webhook["webhook_id"] {
+		if webhooksOf(agent)["post_call_webhook_id"] == webhook["webhook_id"] {
 			use("ConvAI Agent Settings")
 		}
 	}
@@ -353,17 +376,13 @@ func (s *Server) patchSettings(r *http.Request) answer {
 }
 
 func (s *Server) getAgent(r *http.Request) answer {
-	webhooks, found := s.agents[r.PathValue("id")]
+	overrides, found := s.agents[r.PathValue("id")]
 	if !found {
 		return notFound("agent")
 	}
-	var shown any // null, not an empty object, if it has none
-	if webhooks != nil {
-		shown = webhooks
-	}
 	return success(map[string]any{
 		"agent_id": r.PathValue("id"), "name": "Receptionist", "conversation_config": map[string]any{}, "metadata": map[string]any{"created_at_unix_secs": 1, "updated_at_unix_secs": 1},
-		"platform_settings": map[string]any{"workspace_overrides": map[string]any{"webhooks": shown}},
+		"platform_settings": map[string]any{"workspace_overrides": overrides},
 	})
 }
 
@@ -372,17 +391,17 @@ func (s *Server) patchAgent(r *http.Request) answer {
 	if !found {
 		return notFound("agent")
 	}
-	overrides := object(map[string]member{"webhooks": {webhooksBody(agent), true}})
+	overrides := object(map[string]member{"webhooks": {webhooksBody(webhooksOf(agent)), true}, callStart: {nullable(callStartBody), false}})
 	platform := object(map[string]member{"workspace_overrides": {overrides, true}})
 	body, problems := read(r, object(map[string]member{"platform_settings": {platform, true}}))
 	if problems != nil {
 		return invalid(problems)
 	}
-	webhooks := body["platform_settings"].(map[string]any)["workspace_overrides"].(map[string]any)["webhooks"].(map[string]any)
-	if !s.exists(webhooks) {
+	changed := body["platform_settings"].(map[string]any)["workspace_overrides"].(map[string]any)
+	if !s.exists(webhooksOf(changed)) {
 		return notFound("webhook")
 	}
-	s.agents[r.PathValue("id")] = webhooks
+	s.agents[r.PathValue("id")] = changed // as with the settings
 	return s.getAgent(r)
 }
 

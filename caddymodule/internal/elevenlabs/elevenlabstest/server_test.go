@@ -100,6 +100,10 @@ func TestWhatElevenLabsWouldRefuseIsRefused(t *testing.T) {
 		{agent, `{"platform_settings":{"workspace_overrides":{"webhooks":{"post_call_webhook_id":"free"}}}}`, 200, `"post_call_webhook_id":"free"`},
 		{agent, `{"platform_settings":{"workspace_overrides":{"webhooks":{"post_call_webhook_id":"none"}}}}`, 404, "webhook_not_found"},
 		{agent, `{"platform_settings":{"workspace_overrides":{"webhooks":{"of_next_year":1}}}}`, 422, "Extra inputs"},
+		{agent, `{"platform_settings":{"workspace_overrides":{"webhooks":{},"conversation_initiation_client_data_webhook":{"url":"https://a.example/","request_headers":{}}}}}`, 200, `"conversation_initiation_client_data_webhook":{"request_headers":{},"url":"https://a.example/"}`},
+		{agent, `{"platform_settings":{"workspace_overrides":{"webhooks":{},"conversation_initiation_client_data_webhook":{}}}}`, 422, "Field required"},
+		{agent, `{"platform_settings":{"workspace_overrides":{"webhooks":{},"of_next_year":1}}}`, 422, "Extra inputs"},
+		{agent, `{"platform_settings":{"workspace_overrides":{"webhooks":{}}}}`, 200, `"workspace_overrides":{"webhooks":{}}`}, // what is not sent is lost
 		{agent, `{"platform_settings":{"webhooks":{}}}`, 422, "Extra inputs"},
 		{"PATCH /v1/convai/agents/none", `{}`, 404, "agent_not_found"},
 		{"GET /v1/convai/agents/b", ``, 200, `"webhooks":null`},

@@ -26,10 +26,13 @@ await conversationalAi.settings.update({
   webhooks: { postCallWebhookId: id, events: ["transcript", "audio"], transcriptFormat: "opentelemetry", excludeTranscript: true, sendAudio: false },
 });
 for (const agent of ["agent_1", "an agent/é"]) {
-  await conversationalAi.agents.get(agent);
+  const { platformSettings } = await conversationalAi.agents.get(agent);
   await conversationalAi.agents.update(agent, {
     platformSettings: {
-      workspaceOverrides: { webhooks: { postCallWebhookId: id, events: ["call_initiation_failure"], transcriptFormat: "json", excludeTranscript: false } },
+      workspaceOverrides: {
+        ...platformSettings.workspaceOverrides,
+        webhooks: { postCallWebhookId: id, events: ["call_initiation_failure"], transcriptFormat: "json", excludeTranscript: false },
+      },
     },
   });
 }
