@@ -175,6 +175,18 @@ func (a *attacher) steps(places []place, id string) []step {
 	return steps
 }
 
+// unknownEvents says of which webhooks the events of the workspace are not known.
+// To set those of such a webhook would take from it what it has.
+func unknownEvents(webhooks ...elevenlabs.Webhook) []string {
+	var unknown []string
+	for _, webhook := range webhooks {
+		if webhook.Events == nil {
+			unknown = append(unknown, fmt.Sprintf("it is not known which events of the workspace go to %s: ElevenLabs tells that to administrators only, so use an API key of one", label(webhook)))
+		}
+	}
+	return unknown
+}
+
 // eventsStep sets which events of the workspace go to a webhook.
 func (w *workspace) eventsStep(webhook elevenlabs.Webhook, events []string, again ...string) step {
 	events = append([]string{}, events...) // nil would leave them
@@ -224,6 +236,11 @@ webhooks can have the same.
 		webhook, err := w.open(cmd, args[0])
 		if err != nil {
 			return err
+		}
+		if len(ofWorkspace) > 0 {
+			if err := refuse(cmd, webhook.ID, "attach", unknownEvents(webhook)); err != nil {
+				return err
+			}
 		}
 		places, err := a.plan(cmd, slots, webhook.ID, postCall)
 		if err != nil {
@@ -278,10 +295,11 @@ With --events, these events of the workspace are no longer sent to it: ` + strin
 func (w *workspace) detach(cmd *cobra.Command, webhook elevenlabs.Webhook, slots []slot, events []string) error {
 	var steps []step
 	var refused []string
-	if missing := without(events, webhook.Events); len(missing) > 0 {
-		refused = append(refused, "these events are not sent to it: "+strings.Join(missing, ", "))
-	}
 	if len(events) > 0 {
+		refused = unknownEvents(webhook)
+		if missing := without(events, webhook.Events); refused == nil && len(missing) > 0 {
+			refused = append(refused, "these events are not sent to it: "+strings.Join(missing, ", "))
+		}
 		steps = append(steps, w.eventsStep(webhook, without(webhook.Events, events), "detach", webhook.ID, "--events", strings.Join(events, ",")))
 	}
 	for _, s := range slots {

@@ -116,8 +116,8 @@ type webhookReport struct {
 	Name        string       `json:"name"`
 	ID          string       `json:"webhook_id"`
 	URL         string       `json:"url"`
-	Events      []string     `json:"events"`
-	Usages      []string     `json:"usages"` // null if ElevenLabs does not tell
+	Events      []string     `json:"events"` // null if ElevenLabs does not tell
+	Usages      []string     `json:"usages"` // likewise
 	CreatedAt   time.Time    `json:"created_at"`
 	Auth        string       `json:"auth_type"`
 	UsedBy      []use        `json:"used_by"`
@@ -232,18 +232,14 @@ func (r webhookReport) print(cmd *cobra.Command) error {
 	if r.LastFailure != nil {
 		failure = r.LastFailure.String()
 	}
-	usages := "not told: the API key's owner is to be an administrator"
-	if r.Usages != nil {
-		usages = listed(r.Usages)
-	}
 	rows := [][2]string{
 		{"status", status},
 		{"last failure", failure},
 		{"name", r.Name},
 		{"id", r.ID},
 		{"url", r.URL},
-		{"events", listed(r.Events)},
-		{"usages", usages},
+		{"events", told(r.Events)},
+		{"usages", told(r.Usages)},
 		{"created", r.CreatedAt.Format(time.RFC3339)},
 		{"auth", r.Auth},
 	}
@@ -261,6 +257,14 @@ func (r webhookReport) print(cmd *cobra.Command) error {
 		fmt.Fprintf(table, "%s\t%s\n", row[0], printable(row[1]))
 	}
 	return table.Flush()
+}
+
+// told lists what ElevenLabs may not tell.
+func told(values []string) string {
+	if values == nil {
+		return "not told: the API key's owner is to be an administrator"
+	}
+	return listed(values)
 }
 
 func listed(values []string) string {

@@ -228,6 +228,8 @@ func (r *rotation) change(cmd *cobra.Command, argument string) error {
 		refused = append(refused, fmt.Sprintf("%s has another URL, %s", label(to), to.URL))
 	case to.IsDisabled || to.IsAutoDisabled:
 		refused = append(refused, label(to)+" is disabled: enable it first")
+	default:
+		refused = unknownEvents(old, to)
 	}
 	if err := refuse(cmd, to.ID, "switch", refused); err != nil {
 		return err
@@ -283,6 +285,13 @@ func (r *rotation) lookForRest(cmd *cobra.Command, old string, again []string) e
 	if err != nil {
 		return err
 	}
+	if unknown := unknownEvents(webhook); unknown != nil {
+		line := stepLine{Step: "switch", Status: "left", WebhookID: old, Detail: unknown[0]}
+		if err := line.print(cmd); err != nil {
+			return err
+		}
+		return fmt.Errorf("%w: %s", errCheckFailed, unknown[0])
+	}
 	for _, usage := range webhook.Usage {
 		line := stepLine{Step: "switch", Status: "left", WebhookID: old, Detail: label(webhook) + " is still in use by " + usage + ": change it in the dashboard"}
 		if usage == agentUsage {
@@ -307,6 +316,9 @@ func (r *rotation) lookForRest(cmd *cobra.Command, old string, again []string) e
 func (r *rotation) end(cmd *cobra.Command, argument string, yes bool) error {
 	old, err := r.w.open(cmd, argument)
 	if err != nil {
+		return err
+	}
+	if err := refuse(cmd, old.ID, "delete", unknownEvents(old)); err != nil {
 		return err
 	}
 	if !slices.ContainsFunc(r.w.webhooks, func(webhook elevenlabs.Webhook) bool {

@@ -105,6 +105,20 @@ func TestASwitchThatBrokeOffIsFinishedByGivingItAgain(t *testing.T) {
 	}
 }
 
+func TestASwitchDoesNotSayThatNothingIsLeftIfThatIsNotKnown(t *testing.T) {
+	e := newElevenLabs(t)
+	rotating(e)
+	e.arrived = func(change string) {
+		if change == "PATCH /v1/workspace/webhooks/wh_old" { // the last
+			forMember(e)
+		}
+	}
+	got := e.run("rotate", "wh_old", "--switch-to", "wh_new", "--agent", "agent_1")
+	require.ErrorContains(t, got.err, `it is not known which events of the workspace go to "gateway" (wh_old)`)
+	assert.Equal(t, 2, got.code)
+	assert.NotContains(t, got.stdout, "nothing uses")
+}
+
 func TestOnlyWebhooksThatSignAreRotated(t *testing.T) {
 	e := newElevenLabs(t)
 	e.Add(map[string]any{"webhook_id": "wh_1", "auth_type": "oauth2"})

@@ -44,7 +44,7 @@ func newElevenLabs(t *testing.T) *elevenLabs {
 func (e *elevenLabs) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.URL.Scheme, r.URL.Host = "http", e.address
-	change := r.Method + " " + r.URL.Path
+	change := r.Method + " " + r.URL.RequestURI()
 	status, failing := e.faults[change]
 	if r.Method != http.MethodGet {
 		body := []byte{}
@@ -129,6 +129,9 @@ func rotating(e *elevenLabs) {
 	e.SetAgent("agent_2", attached("wh_other", "transcript"))
 }
 
+// forMember makes the key that of somebody who is no administrator.
+func forMember(e *elevenLabs) { e.faults["GET /v1/workspace/webhooks?include_usages=true"] = 403 }
+
 // TestWebhooksPrints holds what the commands print, as text and as JSON, and
 // what they change at ElevenLabs.
 func TestWebhooksPrints(t *testing.T) {
@@ -162,6 +165,7 @@ func TestWebhooksPrints(t *testing.T) {
 		"list_not_an_administrator": {func(e *elevenLabs) {
 			e.Add(map[string]any{"webhook_id": "wh_1", "usage": nil})
 		}, "list", 0},
+		"list_member": {func(e *elevenLabs) { rotating(e); forMember(e) }, "list", 0},
 		"list_without_settings": {func(e *elevenLabs) {
 			addOne(e)
 			e.faults["GET /v1/convai/settings"] = 401
@@ -196,10 +200,14 @@ func TestWebhooksPrints(t *testing.T) {
 		"attach_replacing":    {two, "attach gateway --replace", 0},
 		"attach_unlisted":     {func(e *elevenLabs) { addOne(e); e.SetSettings(attached("wh_0")) }, "attach gateway", 2},
 
-		"detach":              {two, "detach other", 0},
-		"detach_agent":        {two, "detach other --agent agent_1", 0},
-		"detach_events":       {func(e *elevenLabs) { e.Add(map[string]any{"webhook_id": "wh_1", "events": []any{"flows"}}) }, "detach wh_1 --events flows", 0},
-		"detach_not_attached": {two, "detach gateway --agent agent_1,agent_2 --events flows", 2},
+		"attach_events_unknown": {func(e *elevenLabs) { rotating(e); forMember(e) }, "attach wh_old --events agent_qa", 2},
+		"attach_member":         {func(e *elevenLabs) { addOne(e); forMember(e) }, "attach gateway", 0},
+
+		"detach":                {two, "detach other", 0},
+		"detach_agent":          {two, "detach other --agent agent_1", 0},
+		"detach_events":         {func(e *elevenLabs) { e.Add(map[string]any{"webhook_id": "wh_1", "events": []any{"flows"}}) }, "detach wh_1 --events flows", 0},
+		"detach_events_unknown": {func(e *elevenLabs) { rotating(e); forMember(e) }, "detach wh_old --events flows", 2},
+		"detach_not_attached":   {two, "detach gateway --agent agent_1,agent_2 --events flows", 2},
 
 		"rotate": {func(e *elevenLabs) {
 			rotating(e)
@@ -221,11 +229,13 @@ func TestWebhooksPrints(t *testing.T) {
 			e.Add(map[string]any{"webhook_id": "wh_1", "usage": usages("Dubbing")})
 			e.Add(map[string]any{"webhook_id": "wh_2"})
 		}, "rotate wh_1 --switch-to wh_2", 2},
-		"rotate_switch_off":    {func(e *elevenLabs) { addOne(e); e.Add(map[string]any{"webhook_id": "wh_2", "is_disabled": true}) }, "rotate wh_1 --switch-to wh_2", 2},
-		"rotate_switch_other":  {two, "rotate wh_2 --switch-to wh_1", 2},
-		"rotate_switch_itself": {two, "rotate wh_2 --switch-to wh_2", 2},
-		"rotate_finish":        {func(e *elevenLabs) { addOne(e); e.Add(map[string]any{"webhook_id": "wh_2"}) }, "rotate wh_1 --finish --yes", 0},
-		"rotate_finish_in_use": {rotating, "rotate wh_old --finish --yes --agent agent_1", 2},
+		"rotate_switch_unknown": {func(e *elevenLabs) { rotating(e); forMember(e) }, "rotate wh_old --switch-to wh_new", 2},
+		"rotate_switch_off":     {func(e *elevenLabs) { addOne(e); e.Add(map[string]any{"webhook_id": "wh_2", "is_disabled": true}) }, "rotate wh_1 --switch-to wh_2", 2},
+		"rotate_switch_other":   {two, "rotate wh_2 --switch-to wh_1", 2},
+		"rotate_switch_itself":  {two, "rotate wh_2 --switch-to wh_2", 2},
+		"rotate_finish":         {func(e *elevenLabs) { addOne(e); e.Add(map[string]any{"webhook_id": "wh_2"}) }, "rotate wh_1 --finish --yes", 0},
+		"rotate_finish_unknown": {func(e *elevenLabs) { addOne(e); e.Add(map[string]any{"webhook_id": "wh_2"}); forMember(e) }, "rotate wh_1 --finish --yes", 2},
+		"rotate_finish_in_use":  {rotating, "rotate wh_old --finish --yes --agent agent_1", 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, form := range []string{"txt", "json"} {

@@ -23,7 +23,8 @@ type Webhook struct {
 	// Usage has what is configured to call the webhook, such as "ConvAI Settings".
 	// It is nil if ElevenLabs does not tell: it tells only administrators.
 	Usage []string
-	// Events has the events of the workspace that the webhook gets.
+	// Events has the events of the workspace that the webhook gets. It is nil if
+	// ElevenLabs does not tell, which need not mean that there are none.
 	Events []string
 	// LastFailureCode is the last status but 200 that the URL answered; nil if none.
 	LastFailureCode *int
