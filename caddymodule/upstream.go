@@ -203,6 +203,7 @@ type answerWriter struct {
 	status int  // the final status of what follows; 0 while there is none
 	told   bool // the client was sent it, though the answer may go on
 	broken bool // the client took no more of the answer
+	length int  // of the answer so far
 	lost   bool // nothing took the event, and a handler between was about to say 200
 }
 
@@ -227,6 +228,9 @@ func (w *answerWriter) Write(p []byte) (int, error) {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
+	if w.length += len(p); w.length > longAnswer && !w.told {
+		_ = w.FlushError() // the head, so that it is known whether the client has had the status
+	}
 	n, err := w.ResponseWriterWrapper.Write(p)
 	if err != nil {
 		w.broken = true // over HTTP/2 and 3 before the context ends
@@ -234,8 +238,9 @@ func (w *answerWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// left is whether the client has.
-func (w *answerWriter) left() bool { return w.broken || w.client.Err() != nil }
+// longAnswer is what a server holds back by itself of an answer. What is not
+// longer goes out with its end.
+const longAnswer = 2 << 10
 
 func (w *answerWriter) ReadFrom(r io.Reader) (int64, error) {
 	if w.status == 0 {
@@ -253,5 +258,8 @@ func (w *answerWriter) FlushError() error {
 	}
 	return err
 }
+
+// left is whether the client has.
+func (w *answerWriter) left() bool { return w.broken || w.client.Err() != nil }
 
 func isSuccess(status int) bool { return status >= 200 && status <= 299 }

@@ -234,30 +234,49 @@ func TestEventsAreDeliveredThoughTheClientLeaves(t *testing.T) {
 // Some clients read no more of an answer than its status.
 func TestAClientThatLeavesOnceItHasTheStatusHasHadItsAnswer(t *testing.T) {
 	released := make(chan struct{})
-	talkative := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		for r.Context().Err() == nil { // until Caddy breaks off, which has no one left to tell
-			if _, err := io.WriteString(w, "ok, and "); err != nil {
-				break
+	for name, test := range map[string]struct {
+		status  int
+		streams bool
+		want    []any
+	}{
+		"a stream":       {200, true, []any{"accepted", nil}},
+		"a long answer":  {200, false, []any{"accepted", nil}},
+		"a long refusal": {500, false, []any{"failed", "backend_answer"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			talkative := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				if !test.streams {
+					w.Header().Set("Content-Length", "100000000")
+				}
+				w.WriteHeader(test.status)
+				for r.Context().Err() == nil { // until Caddy breaks off, which has no one left to tell
+					if _, err := io.WriteString(w, strings.Repeat("ok, and ", 1000)); err != nil {
+						break
+					}
+					if test.streams {
+						_ = http.NewResponseController(w).Flush()
+					}
+				}
+				released <- struct{}{}
+			}))
+			defer talkative.Close()
+			s := start(t, webhook(talkative.Listener.Addr().String(), ""))
+			for i, proto := range protocols {
+				client := s.client(proto)
+				response, err := client.Do(s.event([]byte(transcript)))
+				require.NoError(t, err)
+				assert.Equal(t, test.status, response.StatusCode)
+				require.NoError(t, response.Body.Close())
+				client.CloseIdleConnections()
+				<-released
+				s.eventually("the account of it", func() bool { return len(shown(t, s, "/elevenlabs/deliveries")) == i+1 })
+				d := shown(t, s, "/elevenlabs/deliveries")[0]
+				assert.Equal(t, test.want, []any{d["result"], d["reason"]}, proto)
 			}
-			_ = http.NewResponseController(w).Flush()
-		}
-		released <- struct{}{}
-	}))
-	defer talkative.Close()
-	s := start(t, webhook(talkative.Listener.Addr().String(), ""))
-	for i, proto := range protocols {
-		client := s.client(proto)
-		response, err := client.Do(s.event([]byte(transcript)))
-		require.NoError(t, err)
-		assert.Equal(t, 200, response.StatusCode)
-		require.NoError(t, response.Body.Close())
-		client.CloseIdleConnections()
-		<-released
-		s.eventually("the account of it", func() bool { return len(shown(t, s, "/elevenlabs/deliveries")) == i+1 })
-		assert.Equal(t, "accepted", shown(t, s, "/elevenlabs/deliveries")[0]["result"], proto)
+			assert.NotContains(t, s.log.String(), "client left before the backend answered")
+		})
 	}
-	assert.NotContains(t, s.log.String(), "client left before the backend answered")
 }
 
 // While the rest of the body is still on its way to it.
