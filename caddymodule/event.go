@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/envelope"
 )
 
@@ -149,16 +150,24 @@ func (e *event) placeholder(name string) (any, bool) {
 	return nil, false
 }
 
-// MarshalLogObject puts what is known of the event into the access log.
+// MarshalLogObject puts what is known of the event into the access log; also of
+// one that is genuine, but too old.
 func (e *event) MarshalLogObject(enc zapcore.ObjectEncoder) error {
+	told := *e
+	if seen := &e.outcome.seen; seen.genuine() {
+		told.envelope, told.signedAt, told.secretName = seen.envelope, seen.signedAt, seen.secretName
+	}
 	for _, row := range identity {
-		value := row.value(e)
+		value := row.value(&told)
 		if value == "" {
 			continue
 		}
 		key := row.placeholder
 		if row.header == headerRejection {
-			key = "reason"
+			key = "would_reject"
+			if e.outcome.result == deliveries.Rejected {
+				key = "reason"
+			}
 		}
 		enc.AddString(key, value)
 	}

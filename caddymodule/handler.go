@@ -310,11 +310,12 @@ func (h *Handler) checkHead(r *http.Request) (signature.Header, *rejection) {
 
 // seen is what was learnt of a body as it passed.
 type seen struct {
-	id       string
-	envelope envelope.Fields
-	signedAt string
-	match    signature.Match
-	err      error // of the signature
+	id         string
+	envelope   envelope.Fields
+	signedAt   string
+	match      signature.Match
+	secretName string // if one matched
+	err        error  // of the signature
 }
 
 var scanners = sync.Pool{New: func() any { return new(envelope.Scanner) }}
@@ -350,7 +351,7 @@ func (h *Handler) receive(r *http.Request, header signature.Header, e *event) (*
 	match, err := check.Result()
 	e.outcome.size = body.Size()
 	e.outcome.verify = time.Since(received)
-	e.outcome.seen = seen{e.id, scanner.Fields(), header.Timestamp(), match, err}
+	e.outcome.seen = seen{e.id, scanner.Fields(), header.Timestamp(), match, h.Secrets[match.Secret].Name, err}
 	return body, nil
 }
 
@@ -364,7 +365,7 @@ func (h *Handler) verify(e *event) *rejection {
 	e.verified = true
 	e.envelope = seen.envelope
 	e.signedAt = seen.signedAt
-	e.secretName = h.Secrets[seen.match.Secret].Name
+	e.secretName = seen.secretName
 	return nil
 }
 
