@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"strconv"
 	"time"
@@ -146,12 +147,20 @@ func (h *Handler) logRefusal(r *http.Request, rej *rejection, prefix string) {
 	if rej.age != 0 {
 		fields = append(fields,
 			zap.Duration("signature_age", rej.age),
-			zap.String("hint", "if this is not a repeat or a replay, compare this machine's clock with the time"))
+			zap.String("hint", clockHint(rej.age)))
 	}
 	if rej.cause != nil {
 		fields = append(fields, zap.Error(rej.cause))
 	}
 	entry.Write(fields...)
+}
+
+// clockHint names the likely cause of a genuine signature's age.
+func clockHint(age time.Duration) string {
+	if age < 0 {
+		return fmt.Sprintf("this machine's clock is likely %s behind: set it right", -age.Round(time.Second))
+	}
+	return fmt.Sprintf("if this is not a repeat or a replay, this machine's clock is likely %s ahead: set it right", age.Round(time.Second))
 }
 
 // sampled lets through the first ten entries of each message in a minute, and

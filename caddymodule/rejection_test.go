@@ -244,6 +244,21 @@ func TestAFloodOfForgeriesDoesNotFloodTheLog(t *testing.T) {
 	serve(t, h, r)
 	stale := logs.FilterField(zap.String("reason", "timestamp_stale")).All()
 	require.Len(t, stale, 1, "another reason is still logged")
-	assert.Equal(t, time.Hour, stale[0].ContextMap()["signature_age"])
-	assert.Contains(t, stale[0].ContextMap()["hint"], "clock")
+}
+
+func TestAClockThatIsWrongByAnHourIsNamedAsTheLikelyCause(t *testing.T) {
+	for reason, test := range map[string]struct {
+		wrong time.Duration
+		hint  string
+	}{
+		"timestamp_stale":  {time.Hour, "if this is not a repeat or a replay, this machine's clock is likely 1h0m0s ahead: set it right"},
+		"timestamp_future": {-time.Hour, "this machine's clock is likely 1h0m0s behind: set it right"},
+	} {
+		h, logs := provision(t, &Handler{now: func() time.Time { return signedAt.Add(test.wrong) }})
+		requireRejected(t, serve(t, h, newRequest(transcript)), reason, 403)
+		refused := logs.FilterField(zap.String("reason", reason)).All()
+		require.Len(t, refused, 1)
+		assert.Equal(t, test.wrong, refused[0].ContextMap()["signature_age"])
+		assert.Equal(t, test.hint, refused[0].ContextMap()["hint"])
+	}
 }
