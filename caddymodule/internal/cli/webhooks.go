@@ -64,7 +64,7 @@ func workspaceFlags(cmd *cobra.Command, host Host) *workspace {
 
 // agentFlags adds the flag that names agents.
 func (w *workspace) agentFlags(cmd *cobra.Command, usage string) {
-	cmd.Flags().StringSliceVar(&w.agents, "agent", nil, usage)
+	cmd.Flags().Var(words{values: &w.agents}, "agent", usage)
 }
 
 // connect makes the client. No request is sent yet.
@@ -104,7 +104,7 @@ func (w *workspace) find(argument string) (elevenlabs.Webhook, error) {
 		if webhook.ID == argument {
 			return webhook, nil
 		}
-		if webhook.Name == argument || webhook.URL == argument {
+		if argument != "" && (webhook.Name == argument || webhook.URL == argument) {
 			found = append(found, webhook)
 			ids = append(ids, webhook.ID)
 		}

@@ -223,9 +223,10 @@ webhooks can have the same.
 	w := workspaceFlags(cmd, host)
 	w.agentFlags(cmd, "attach it to the agent of this `id`, instead of the workspace")
 	a := w.attachFlags(cmd)
-	events := cmd.Flags().StringSlice("events", nil, "the `events`, with commas between them")
+	var events []string
+	cmd.Flags().Var(words{values: &events}, "events", "the `events`, with commas between them")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		postCall, ofWorkspace, err := splitEvents(*events)
+		postCall, ofWorkspace, err := splitEvents(events)
 		if err != nil {
 			return err
 		}
@@ -274,9 +275,10 @@ With --events, these events of the workspace are no longer sent to it: ` + strin
 	}
 	w := workspaceFlags(cmd, host)
 	w.agentFlags(cmd, "detach it from the agent of this `id`, instead of the workspace")
-	events := cmd.Flags().StringSlice("events", nil, "the `events` of the workspace, with commas between them")
+	var events []string
+	cmd.Flags().Var(words{values: &events}, "events", "the `events` of the workspace, with commas between them")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		postCall, ofWorkspace, err := splitEvents(*events)
+		postCall, ofWorkspace, err := splitEvents(events)
 		if err != nil {
 			return err
 		}

@@ -39,11 +39,12 @@ Events of the workspace: ` + strings.Join(workspaceEvents, ", ") + `.
 	name := flags.String("name", "", "the new `name`")
 	retries := flags.Bool("retries", false, "have transcripts sent again after failures, or not")
 	header := flags.StringArray("header", nil, headerUsage)
-	events := flags.StringSlice("events", nil, "send it these `events` of the workspace and no others, with commas between them")
+	var events []string
+	flags.Var(words{&events, true}, "events", "send it these `events` of the workspace and no others, with commas between them")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var what []string
 		var change elevenlabs.WebhookUpdate
-		postCall, ofWorkspace, err := splitEvents(*events)
+		postCall, ofWorkspace, err := splitEvents(events)
 		switch {
 		case err != nil:
 			return err

@@ -47,9 +47,10 @@ and what is left, with the commands for it.
 	flags.BoolVar(&attach, "attach", false, "attach it to the events after calls in the workspace")
 	w.agentFlags(cmd, "attach it to the events after calls of the agent of this `id`")
 	a := w.attachFlags(cmd)
-	events := flags.StringSlice("events", nil, "the `events` to be sent to it, with commas between them")
+	var events []string
+	flags.Var(words{values: &events}, "events", "the `events` to be sent to it, with commas between them")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		postCall, ofWorkspace, err := splitEvents(*events)
+		postCall, ofWorkspace, err := splitEvents(events)
 		if err != nil {
 			return err
 		}

@@ -67,6 +67,8 @@ user must be able to read the file.
 		switch {
 		case r.finish:
 			return r.end(cmd, args[0], *yes)
+		case cmd.Flags().Changed("switch-to") && r.to == "":
+			return errors.New("--switch-to is empty: give the new webhook's id")
 		case r.to != "":
 			return r.change(cmd, args[0])
 		}

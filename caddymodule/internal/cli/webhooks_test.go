@@ -313,6 +313,20 @@ func TestWrongUseIsRefusedBeforeAnythingIsAsked(t *testing.T) {
 		"attach gateway --events flows --replace":                     "go with attaching",
 		"attach gateway --transcript-format x":                        "--transcript-format is to be",
 		"detach gateway --events audio":                               "only events of the workspace here",
+		"list --agent=":                                               `invalid argument "" for "--agent" flag: a part of it is empty: is a variable of the shell not set?`,
+		"list --agent a,":                                             "a part of it is empty",
+		create + " --agent=":                                          "a part of it is empty",
+		create + " --events=":                                         "a part of it is empty",
+		"update gateway --events ,":                                   "a part of it is empty",
+		"update gateway --events flows,,agent_qa":                     "a part of it is empty",
+		"delete gateway --agent= --yes":                               "a part of it is empty",
+		"attach gateway --agent=":                                     "a part of it is empty",
+		"attach gateway --agent agent_1 --agent=":                     "a part of it is empty",
+		"attach gateway --events=":                                    "a part of it is empty",
+		"detach gateway --agent=":                                     "a part of it is empty",
+		"detach gateway --events=":                                    "a part of it is empty",
+		"rotate gateway --finish --agent=":                            "a part of it is empty",
+		"rotate gateway --switch-to=":                                 "--switch-to is empty",
 		"rotate gateway":                                              "where is the signing secret to go?",
 		"rotate gateway --switch-to wh_2 --secret-out SECRET":         "[secret-out switch-to] were all set",
 		"rotate gateway --switch-to wh_2 --finish":                    "[finish switch-to] were all set",
@@ -343,6 +357,7 @@ func TestAWebhookIsFoundByItsIDAndByANameOrURLThatNoOtherHas(t *testing.T) {
 	e.Add(map[string]any{"webhook_id": "wh_1", "name": "twin"})
 	e.Add(map[string]any{"webhook_id": "wh_2", "name": "twin", "webhook_url": "https://a.example.com/"})
 	e.Add(map[string]any{"webhook_id": "wh_3", "name": "wh_1"})
+	e.Add(map[string]any{"webhook_id": "wh_4", "name": "", "webhook_url": "https://b.example.com/"})
 	for argument, want := range map[string]string{
 		"wh_1":                   "wh_1", // though another has this for its name
 		"https://a.example.com/": "wh_2",
