@@ -74,7 +74,8 @@ Events of the workspace: ` + strings.Join(workspaceEvents, ", ") + `.
 		if len(what) == 0 {
 			return errors.New("what is to be changed? Give --name, --retries, --header or --events")
 		}
-		return w.change(cmd, args[0], "update", strings.Join(what, "; "), change)
+		_, err = w.change(cmd, args[0], "update", strings.Join(what, "; "), change)
+		return err
 	}
 	return cmd
 }
@@ -96,17 +97,26 @@ disabling, the exit code is 2.
 	}
 	w := workspaceFlags(cmd, host)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := w.change(cmd, args[0], "enable", "enable it", elevenlabs.WebhookUpdate{IsDisabled: false}); err != nil {
-			return err
-		}
-		webhook, err := w.open(cmd, args[0])
+		enabled, err := w.change(cmd, args[0], "enable", "enable it", elevenlabs.WebhookUpdate{IsDisabled: false})
 		if err != nil {
 			return err
 		}
-		if webhook.IsDisabled || webhook.IsAutoDisabled {
-			return refuse(cmd, webhook.ID, "enable", []string{"ElevenLabs still has it disabled: enable it in the dashboard, at Settings, Webhooks"})
+		if err := w.list(cmd); err != nil {
+			return err
 		}
-		return nil
+		webhook, err := w.find(enabled)
+		if err != nil {
+			return err
+		}
+		if !webhook.IsDisabled && !webhook.IsAutoDisabled {
+			return nil
+		}
+		status, _ := healthOf(webhook, w.host.Now())
+		line := stepLine{Step: "enable", Status: "left", WebhookID: enabled, Detail: "ElevenLabs still has it " + status + ": enable it in the dashboard, at Settings, Webhooks"}
+		if err := line.print(cmd); err != nil {
+			return err
+		}
+		return fmt.Errorf("%w: webhook %s was enabled, but is still %s", errCheckFailed, enabled, status)
 	}
 	return cmd
 }
@@ -123,17 +133,18 @@ meanwhile are lost. What points at it goes on to do so.
 	}
 	w := workspaceFlags(cmd, host)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		return w.change(cmd, args[0], "disable", "disable it", elevenlabs.WebhookUpdate{IsDisabled: true})
+		_, err := w.change(cmd, args[0], "disable", "disable it", elevenlabs.WebhookUpdate{IsDisabled: true})
+		return err
 	}
 	return cmd
 }
 
-// change makes one change to a webhook. ElevenLabs wants the name and whether it
-// is disabled with each: what is not to change is sent as it is.
-func (w *workspace) change(cmd *cobra.Command, argument, name, what string, change elevenlabs.WebhookUpdate) error {
+// change makes one change to a webhook, and returns its id. ElevenLabs wants the
+// name and whether it is disabled with each: what is not to change is sent as it is.
+func (w *workspace) change(cmd *cobra.Command, argument, name, what string, change elevenlabs.WebhookUpdate) (id string, err error) {
 	webhook, err := w.open(cmd, argument)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if change.Name == "" {
 		change.Name = webhook.Name
@@ -141,7 +152,7 @@ func (w *workspace) change(cmd *cobra.Command, argument, name, what string, chan
 	if name == "update" {
 		change.IsDisabled = webhook.IsDisabled
 	}
-	return runSteps(cmd, webhook.ID, []step{{
+	return webhook.ID, runSteps(cmd, webhook.ID, []step{{
 		name: name, what: label(webhook) + ": " + what,
 		run: func(ctx context.Context) error { return w.client.UpdateWebhook(ctx, webhook.ID, change) },
 	}})
