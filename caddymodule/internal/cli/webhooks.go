@@ -50,6 +50,7 @@ type workspace struct {
 	apiKey *credential
 	region string
 	agents []string
+	cmd    *cobra.Command
 
 	client   *elevenlabs.Client
 	webhooks []elevenlabs.Webhook
@@ -57,7 +58,7 @@ type workspace struct {
 
 // workspaceFlags adds the flags that every command about webhooks has.
 func workspaceFlags(cmd *cobra.Command, host Host) *workspace {
-	w := &workspace{host: host, apiKey: apiKeyFlags(cmd)}
+	w := &workspace{host: host, apiKey: apiKeyFlags(cmd), cmd: cmd}
 	cmd.Flags().StringVar(&w.region, "region", "", "the workspace's data residency: "+strings.Join(elevenlabs.Regions(), ", ")+" (default: by the key's end)")
 	return w
 }

@@ -165,7 +165,7 @@ func (a *attacher) steps(places []place, id string) []step {
 			again = append(again, "--replace")
 		}
 		steps = append(steps, step{
-			name: "attach", what: what, again: commandLine(again...),
+			name: "attach", what: what, again: a.w.commandLine(again...),
 			run: func(ctx context.Context) error {
 				p.settings.WebhookID = id
 				return a.w.write(ctx, p.slot, p.settings)
@@ -194,7 +194,7 @@ func (w *workspace) eventsStep(webhook elevenlabs.Webhook, events []string, agai
 	if len(events) > 0 {
 		what = "send it these events of the workspace: " + strings.Join(events, ", ")
 	}
-	return step{name: "events", what: what, again: commandLine(again...), run: func(ctx context.Context) error {
+	return step{name: "events", what: what, again: w.commandLine(again...), run: func(ctx context.Context) error {
 		return w.client.UpdateWebhook(ctx, webhook.ID, elevenlabs.WebhookUpdate{Name: webhook.Name, IsDisabled: webhook.IsDisabled, Events: events})
 	}}
 }
@@ -318,7 +318,7 @@ func (w *workspace) detach(cmd *cobra.Command, webhook elevenlabs.Webhook, slots
 		}
 		steps = append(steps, step{
 			name: "detach", what: fmt.Sprintf("detach it from the %s", s),
-			again: commandLine(append([]string{"detach", webhook.ID}, s.flags()...)...),
+			again: w.commandLine(append([]string{"detach", webhook.ID}, s.flags()...)...),
 			run: func(ctx context.Context) error {
 				settings.WebhookID = ""
 				return w.write(ctx, s, settings)

@@ -171,7 +171,7 @@ func (c *creation) undo(cmd *cobra.Command, id string, why error) error {
 	if err == nil {
 		return fmt.Errorf("storing the secret: %w; the new webhook %s was deleted again", why, id)
 	}
-	return fmt.Errorf("storing the secret: %w; the new webhook %s is of no use without it, but could not be deleted: %w; delete it: %s", why, id, err, commandLine("delete", id))
+	return fmt.Errorf("storing the secret: %w; the new webhook %s is of no use without it, but could not be deleted: %w; delete it: %s", why, id, err, c.w.commandLine("delete", id))
 }
 
 // steps make the settings that cannot be given when a webhook is created.
@@ -193,7 +193,7 @@ func (c *creation) steps(id string) []step {
 		again = append(again, "--events", strings.Join(c.events, ","))
 	}
 	return []step{{
-		name: "update", what: strings.Join(what, "; "), again: commandLine(again...),
+		name: "update", what: strings.Join(what, "; "), again: c.w.commandLine(again...),
 		run: func(ctx context.Context) error { return c.w.client.UpdateWebhook(ctx, id, change) },
 	}}
 }

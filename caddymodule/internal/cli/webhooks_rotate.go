@@ -169,8 +169,8 @@ func (r *rotation) printNext(cmd *cobra.Command, old elevenlabs.Webhook, id stri
 		Commands: []string{
 			"caddy reload --force",
 			"caddy elevenlabs send " + shellQuoted(old.URL) + " " + shellQuoted(where[0]) + " " + shellQuoted(where[1]),
-			commandLine(append([]string{"rotate", old.ID, "--switch-to", id}, agents...)...),
-			commandLine(append([]string{"rotate", old.ID, "--finish"}, agents...)...),
+			r.w.commandLine(append([]string{"rotate", old.ID, "--switch-to", id}, agents...)...),
+			r.w.commandLine(append([]string{"rotate", old.ID, "--finish"}, agents...)...),
 		},
 	}
 	if wantsJSON(cmd) {
@@ -265,7 +265,7 @@ func (r *rotation) steps(cmd *cobra.Command, old, to elevenlabs.Webhook, again [
 		}
 		settings.WebhookID = to.ID
 		steps = append(steps, step{
-			name: "attach", what: fmt.Sprintf("attach it to the %s: %s", s, listed(settings.Events)), again: commandLine(again...),
+			name: "attach", what: fmt.Sprintf("attach it to the %s: %s", s, listed(settings.Events)), again: r.w.commandLine(again...),
 			run: func(ctx context.Context) error { return r.w.write(ctx, s, settings) },
 		})
 	}
@@ -298,7 +298,7 @@ func (r *rotation) lookForRest(cmd *cobra.Command, old string, again []string) e
 		line := stepLine{Step: "switch", Status: "left", WebhookID: old, Detail: label(webhook) + " is still in use by " + usage + ": change it in the dashboard"}
 		if usage == agentUsage {
 			line.Detail = label(webhook) + " is still attached to agents: name each by --agent"
-			line.Command = commandLine(again...) + " --agent …"
+			line.Command = r.w.commandLine(again...) + " --agent …"
 		}
 		if err := line.print(cmd); err != nil {
 			return err

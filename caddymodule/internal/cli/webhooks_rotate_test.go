@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/elevenlabs/elevenlabstest"
 )
 
 // stepsIn returns the names of the steps that are done, and of those left.
@@ -103,6 +105,18 @@ func TestASwitchThatBrokeOffIsFinishedByGivingItAgain(t *testing.T) {
 		assert.ElementsMatch(t, []any{"speech_to_text", "flows"}, e.Webhook("wh_new")["events"])
 		assert.Empty(t, e.Webhook("wh_old")["events"])
 	}
+}
+
+func TestTheCommandsThatArePrintedAreForAShell(t *testing.T) {
+	e := newElevenLabs(t)
+	rotating(e)
+	e.SetAgent("an agent", attached("wh_old", "audio"))
+	e.faults["PATCH /v1/convai/settings"] = 400
+	got := run(e.host(), elevenlabstest.Key, "webhooks", "rotate", "wh_old", "--switch-to", "wh_new", "--agent", "an agent", "--api-key-file", "-")
+	require.Error(t, got.err)
+	left := strings.Count(got.stdout, "left  ")
+	assert.Equal(t, 4, left)
+	assert.Equal(t, left, strings.Count(got.stdout, "caddy elevenlabs webhooks rotate wh_old --switch-to wh_new --agent 'an agent'\n"), got.stdout)
 }
 
 func TestASwitchDoesNotSayThatNothingIsLeftIfThatIsNotKnown(t *testing.T) {

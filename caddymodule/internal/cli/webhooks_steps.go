@@ -75,10 +75,23 @@ func runSteps(cmd *cobra.Command, id string, steps []step) error {
 
 // commandLine writes out a command about webhooks, for the user to give.
 func commandLine(args ...string) string {
-	for i, arg := range args {
-		args[i] = shellQuoted(arg)
+	quoted := make([]string, 0, len(args))
+	for _, arg := range args {
+		quoted = append(quoted, shellQuoted(arg))
 	}
-	return "caddy elevenlabs webhooks " + strings.Join(args, " ")
+	return "caddy elevenlabs webhooks " + strings.Join(quoted, " ")
+}
+
+// commandLine writes out a command that finds the workspace as this one does, but
+// for a key from standard input.
+func (w *workspace) commandLine(args ...string) string {
+	for _, name := range []string{"region", "api-key-file", "api-key-env"} {
+		flag := w.cmd.Flags().Lookup(name)
+		if value := flag.Value.String(); value != "" && value != "-" && flag.Changed {
+			args = append(args[:len(args):len(args)], "--"+name, value)
+		}
+	}
+	return commandLine(args...)
 }
 
 var plainWord = regexp.MustCompile(`^[\w./:=,@%+-]+$`)

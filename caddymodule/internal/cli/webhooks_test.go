@@ -171,12 +171,16 @@ func TestWebhooksPrints(t *testing.T) {
 			e.faults["GET /v1/convai/settings"] = 401
 		}, "list", 1},
 
-		"create_print":        {func(*elevenLabs) {}, "create --name gateway --url " + testURL + " --print-secret", 0},
-		"create":              {two, "create --name gateway --url " + testURL + " --secret-out SECRET --retries --header X-Env=prod --events speech_to_text,transcript,audio --agent agent_2 --transcript-format opentelemetry", 0},
-		"create_attached":     {func(*elevenLabs) {}, "create --name gateway --url " + testURL + " --secret-out SECRET --attach", 0},
-		"create_replacing":    {two, "create --name gateway --url " + testURL + " --secret-out SECRET --attach --agent agent_1 --replace", 0},
-		"create_taken":        {two, "create --name gateway --url " + testURL + " --secret-out SECRET --attach --agent agent_1", 2},
-		"create_left_all":     {func(e *elevenLabs) { e.faults["PATCH /v1/workspace/webhooks/wh_new_1"] = 400 }, "create --name gateway --url " + testURL + " --secret-out SECRET --retries --events flows,audio --attach --replace --transcript-format json", 1},
+		"create_print":     {func(*elevenLabs) {}, "create --name gateway --url " + testURL + " --print-secret", 0},
+		"create":           {two, "create --name gateway --url " + testURL + " --secret-out SECRET --retries --header X-Env=prod --events speech_to_text,transcript,audio --agent agent_2 --transcript-format opentelemetry", 0},
+		"create_attached":  {func(*elevenLabs) {}, "create --name gateway --url " + testURL + " --secret-out SECRET --attach", 0},
+		"create_replacing": {two, "create --name gateway --url " + testURL + " --secret-out SECRET --attach --agent agent_1 --replace", 0},
+		"create_taken":     {two, "create --name gateway --url " + testURL + " --secret-out SECRET --attach --agent agent_1", 2},
+		"create_left_all":  {func(e *elevenLabs) { e.faults["PATCH /v1/workspace/webhooks/wh_new_1"] = 400 }, "create --name gateway --url " + testURL + " --secret-out SECRET --retries --events flows,audio --attach --replace --transcript-format json", 1},
+		"create_left_flags": {func(e *elevenLabs) {
+			e.faults["PATCH /v1/convai/settings"] = 400
+			t.Setenv("KEY", elevenlabstest.Key)
+		}, "create --name gateway --url " + testURL + " --secret-out SECRET --retries --attach --region eu --api-key-env KEY", 1},
 		"create_left_last":    {func(e *elevenLabs) { e.faults["PATCH /v1/convai/settings"] = 403 }, "create --name gateway --url " + testURL + " --print-secret --retries --attach", 1},
 		"create_not_created":  {func(e *elevenLabs) { e.faults["POST /v1/workspace/webhooks"] = 422 }, "create --name gateway --url " + testURL + " --secret-out SECRET", 1},
 		"create_no_such_user": {func(*elevenLabs) {}, "create --name gateway --url " + testURL + " --secret-out SECRET --agent agent_0", 1},
@@ -220,6 +224,11 @@ func TestWebhooksPrints(t *testing.T) {
 		"rotate_switch":       {rotating, "rotate wh_old --switch-to wh_new --agent agent_1,agent_2", 0},
 		"rotate_switch_rest":  {rotating, "rotate wh_old --switch-to wh_new", 2},
 		"rotate_switch_left":  {func(e *elevenLabs) { rotating(e); e.faults["PATCH /v1/workspace/webhooks/wh_new"] = 400 }, "rotate wh_old --switch-to wh_new --agent agent_1", 1},
+		"rotate_switch_left_flags": {func(e *elevenLabs) {
+			rotating(e)
+			e.faults["PATCH /v1/workspace/webhooks/wh_new"] = 400
+		}, "rotate wh_old --switch-to wh_new --api-key-file KEY --region us", 1},
+		"rotate_region": {rotating, "rotate wh_old --secret-out SECRET --region eu --agent agent_1", 0},
 		"rotate_switch_again": {func(e *elevenLabs) {
 			addOne(e)
 			e.Add(map[string]any{"webhook_id": "wh_2"})
@@ -242,7 +251,9 @@ func TestWebhooksPrints(t *testing.T) {
 				e := newElevenLabs(t)
 				test.setUp(e)
 				file := filepath.Join(t.TempDir(), "secret")
-				args := strings.Fields(strings.ReplaceAll(test.args, "SECRET", file))
+				key := filepath.Join(t.TempDir(), "key")
+				require.NoError(t, os.WriteFile(key, []byte(elevenlabstest.Key), 0o600))
+				args := strings.Fields(strings.NewReplacer("SECRET", file, "--api-key-file KEY", "--api-key-file "+key).Replace(test.args))
 				if form == "json" {
 					args = append(args, "--json")
 				}
@@ -253,7 +264,7 @@ func TestWebhooksPrints(t *testing.T) {
 				if got.err != nil {
 					printed += "Error: " + got.err.Error() + "\n"
 				}
-				printed = strings.ReplaceAll(printed, file, "/etc/caddy/secret")
+				printed = strings.NewReplacer(file, "/etc/caddy/secret", key, "key.txt").Replace(printed)
 				golden(t, filepath.Join("webhooks", name+"."+form), printed)
 				golden(t, filepath.Join("webhooks", name+".requests"), strings.Join(append(e.changes, ""), "\n"))
 				assert.NotContains(t, printed, elevenlabstest.Key)
