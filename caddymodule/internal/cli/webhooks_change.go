@@ -213,10 +213,14 @@ func (w *workspace) delete(cmd *cobra.Command, webhook elevenlabs.Webhook, yes b
 			return err
 		}
 	}
-	return runSteps(cmd, webhook.ID, []step{{
-		name: "delete", what: "delete the webhook " + label(webhook),
-		run: func(ctx context.Context) error { return w.client.DeleteWebhook(ctx, webhook.ID) },
-	}})
+	err = waiting(cmd, "deleting", func(ctx context.Context) error { return w.client.DeleteWebhook(ctx, webhook.ID) })
+	if answer, ok := errors.AsType[*elevenlabs.Error](err); ok && answer.Code == "webhook_in_use" {
+		return refuse(cmd, webhook.ID, "delete", []string{"in use, as ElevenLabs says, but it tells only administrators by what: name the agents that may use it by --agent"})
+	}
+	if err != nil {
+		return err
+	}
+	return stepLine{Step: "delete", Status: "done", Detail: "delete the webhook " + label(webhook), WebhookID: webhook.ID}.print(cmd)
 }
 
 // confirm asks at the terminal. Anything but a yes is a no.

@@ -132,7 +132,6 @@ func (c *creation) create(cmd *cobra.Command) (id string, err error) {
 		return "", err
 	}
 	var secret string
-	what := fmt.Sprintf("create the webhook %q for %s", c.name, c.url)
 	err = waiting(cmd, "creating", func(ctx context.Context) (err error) {
 		id, secret, err = c.w.client.CreateWebhook(context.WithoutCancel(ctx), elevenlabs.WebhookSettings{
 			Name: c.name, URL: c.url, RequestHeaders: c.headers,
@@ -144,9 +143,12 @@ func (c *creation) create(cmd *cobra.Command) (id string, err error) {
 		if id != "" {
 			return "", c.undo(cmd, id, err)
 		}
-		return "", fmt.Errorf("%s: %w", what, err)
+		if errors.Is(err, elevenlabs.ErrUnknown) {
+			err = fmt.Errorf("%w: look with `%s`, and delete the new webhook, if there is one: its secret is lost", err, c.w.commandLine("list"))
+		}
+		return "", err
 	}
-	line := stepLine{Step: "create", Status: "done", Detail: what + ": " + id, WebhookID: id}
+	line := stepLine{Step: "create", Status: "done", Detail: fmt.Sprintf("create the webhook %q for %s: %s", c.name, c.url, id), WebhookID: id}
 	if c.sink.print {
 		line.Secret = secret
 	}

@@ -30,6 +30,9 @@ func (s *secretSink) check() error {
 	if s.file == "" && !s.print {
 		return errors.New("where is the signing secret to go? ElevenLabs shows it once: give --secret-out <file>, or --print-secret")
 	}
+	if s.file == "-" {
+		return errors.New("--secret-out is to be a file: to print the secret, give --print-secret")
+	}
 	return nil
 }
 

@@ -78,6 +78,17 @@ func TestNoFileIsLeftIfTheWebhookIsNotCreated(t *testing.T) {
 	assert.NoFileExists(t, file)
 }
 
+func TestWhatIsToBeDoneIfItIsNotKnownWhetherAWebhookWasCreated(t *testing.T) {
+	e := newElevenLabs(t)
+	e.Fault(e.Lose)
+	file := filepath.Join(t.TempDir(), "secret")
+	got := e.run("create", "--name", "gateway", "--url", testURL, "--secret-out", file, "--region", "eu")
+	require.ErrorContains(t, got.err, "ElevenLabs may have done it all the same: look with `caddy elevenlabs webhooks list --region eu`, and delete the new webhook, if there is one: its secret is lost")
+	assert.Equal(t, 1, got.code)
+	assert.NotNil(t, e.Webhook("wh_new_1"))
+	assert.NoFileExists(t, file)
+}
+
 // full is a standard output that takes nothing.
 type full struct{}
 

@@ -68,7 +68,7 @@ func runSteps(cmd *cobra.Command, id string, steps []step) error {
 		if ctx.Err() != nil {
 			err = errInterrupted
 		}
-		return fmt.Errorf("%s, webhook %s: %w", s.what, id, err)
+		return err
 	}
 	return nil
 }

@@ -3,7 +3,6 @@ package cli
 import (
 	"bytes"
 	"context"
-	"errors"
 	"io"
 	"net/http"
 	"os"
@@ -185,14 +184,17 @@ func TestWebhooksPrints(t *testing.T) {
 		"create_not_created":  {func(e *elevenLabs) { e.faults["POST /v1/workspace/webhooks"] = 422 }, "create --name gateway --url " + testURL + " --secret-out SECRET", 1},
 		"create_no_such_user": {func(*elevenLabs) {}, "create --name gateway --url " + testURL + " --secret-out SECRET --agent agent_0", 1},
 
-		"update":             {addOne, "update gateway --name renamed --retries --header X-Env=prod --header X-Tenant=a=b --events flows,agent_qa,flows", 0},
-		"update_off":         {func(e *elevenLabs) { e.Add(map[string]any{"webhook_id": "wh_1", "is_disabled": true}) }, "update wh_1 --retries=false --events=", 0},
-		"enable":             {func(e *elevenLabs) { e.Add(map[string]any{"webhook_id": "wh_1", "is_disabled": true}) }, "enable " + testURL, 0},
-		"enable_not_taken":   {func(e *elevenLabs) { e.Add(map[string]any{"webhook_id": "wh_1", "is_auto_disabled": true}) }, "enable wh_1", 2},
-		"disable":            {addOne, "disable wh_1", 0},
-		"delete":             {two, "delete gateway --yes", 0},
-		"delete_in_use":      {two, "delete other --agent agent_1,agent_2 --yes", 2},
-		"delete_used_events": {func(e *elevenLabs) { e.Add(map[string]any{"webhook_id": "wh_1", "events": []any{"flows"}}) }, "delete wh_1 --yes", 2},
+		"update":               {addOne, "update gateway --name renamed --retries --header X-Env=prod --header X-Tenant=a=b --events flows,agent_qa,flows", 0},
+		"update_left":          {func(e *elevenLabs) { addOne(e); e.faults["PATCH /v1/workspace/webhooks/wh_1"] = 400 }, "update gateway --retries", 1},
+		"update_off":           {func(e *elevenLabs) { e.Add(map[string]any{"webhook_id": "wh_1", "is_disabled": true}) }, "update wh_1 --retries=false --events=", 0},
+		"enable":               {func(e *elevenLabs) { e.Add(map[string]any{"webhook_id": "wh_1", "is_disabled": true}) }, "enable " + testURL, 0},
+		"enable_not_taken":     {func(e *elevenLabs) { e.Add(map[string]any{"webhook_id": "wh_1", "is_auto_disabled": true}) }, "enable wh_1", 2},
+		"disable":              {addOne, "disable wh_1", 0},
+		"delete":               {two, "delete gateway --yes", 0},
+		"delete_in_use":        {two, "delete other --agent agent_1,agent_2 --yes", 2},
+		"delete_in_use_member": {func(e *elevenLabs) { rotating(e); forMember(e); e.SetSettings(attached(nil)) }, "delete wh_old --yes", 2},
+		"delete_left":          {func(e *elevenLabs) { addOne(e); e.faults["DELETE /v1/workspace/webhooks/wh_1"] = 403 }, "delete wh_1 --yes", 1},
+		"delete_used_events":   {func(e *elevenLabs) { e.Add(map[string]any{"webhook_id": "wh_1", "events": []any{"flows"}}) }, "delete wh_1 --yes", 2},
 
 		"attach":              {addOne, "attach gateway", 0},
 		"attach_again":        {two, "attach other", 0},
@@ -277,84 +279,6 @@ func TestWebhooksPrints(t *testing.T) {
 					assert.NotContains(t, printed, file)
 				}
 			}
-		})
-	}
-}
-
-// TestWrongUseIsRefusedBeforeAnythingIsAsked has the API refuse to be reached.
-func TestWrongUseIsRefusedBeforeAnythingIsAsked(t *testing.T) {
-	t.Setenv("ELEVENLABS_API_KEY", elevenlabstest.Key)
-	unreachable := Host{Now: stopped.Now, api: roundTripper(func(r *http.Request) (*http.Response, error) {
-		t.Errorf("%s %s was asked", r.Method, r.URL)
-		return nil, errors.New("not to be reached")
-	})}
-	create := "create --name gateway --url " + testURL + " --secret-out SECRET"
-	for args, want := range map[string]string{
-		"":                                       "which command? say one of attach, create, delete, detach, disable, enable, list, rotate, update",
-		"remove":                                 `there is no command "remove"`,
-		"create --name gateway --url " + testURL: "where is the signing secret to go? ElevenLabs shows it once: give --secret-out <file>, or --print-secret",
-		create + " --print-secret":               "[print-secret secret-out] were all set",
-		"create --url " + testURL + " --secret-out SECRET":            "give --name, and --url",
-		"create --name a --secret-out SECRET":                         "give --name, and --url",
-		"create --name a --url http://a/ --secret-out SECRET":         "that begins with https://",
-		"create --name a --url https:///path --secret-out SECRET":     "that begins with https://",
-		create + " --events nope":                                     `there is no event "nope" for --events`,
-		create + " --events audio":                                    "go with attaching: to the workspace, or to an --agent",
-		create + " --transcript-format json":                          "go with attaching",
-		create + " --replace":                                         "go with attaching",
-		create + " --attach --transcript-format otel":                 "--transcript-format is to be json or opentelemetry",
-		create + " --header X-Env":                                    "--header is to be name=value",
-		create + " --header X:Env=a":                                  "--header is to be name=value",
-		create + " --header X-Env=a\x00":                              "--header is to be name=value",
-		create + " --region mars":                                     "mars",
-		create + " gateway":                                           "unknown command",
-		create + " --api-key-env UNSET_HERE":                          "UNSET_HERE is not set",
-		"list gateway":                                                "unknown command",
-		"update":                                                      "give one argument, not 0",
-		"update gateway":                                              "what is to be changed?",
-		"update gateway --name=":                                      "--name is empty",
-		"update gateway --events transcript":                          "set those after calls by `attach --events`",
-		"update gateway --url https://a/":                             "unknown flag: --url",
-		"update gateway --header X":                                   "--header is to be name=value",
-		"enable":                                                      "give one argument, not 0",
-		"disable a b":                                                 "give one argument, not 2",
-		"delete":                                                      "give one argument, not 0",
-		"attach":                                                      "give one argument, not 0",
-		"attach gateway --events stt":                                 `there is no event "stt"`,
-		"attach gateway --events flows --replace":                     "go with attaching",
-		"attach gateway --transcript-format x":                        "--transcript-format is to be",
-		"detach gateway --events audio":                               "only events of the workspace here",
-		"list --agent=":                                               `invalid argument "" for "--agent" flag: a part of it is empty: is a variable of the shell not set?`,
-		"list --agent a,":                                             "a part of it is empty",
-		create + " --agent=":                                          "a part of it is empty",
-		create + " --events=":                                         "a part of it is empty",
-		"update gateway --events ,":                                   "a part of it is empty",
-		"update gateway --events flows,,agent_qa":                     "a part of it is empty",
-		"delete gateway --agent= --yes":                               "a part of it is empty",
-		"attach gateway --agent=":                                     "a part of it is empty",
-		"attach gateway --agent agent_1 --agent=":                     "a part of it is empty",
-		"attach gateway --events=":                                    "a part of it is empty",
-		"detach gateway --agent=":                                     "a part of it is empty",
-		"detach gateway --events=":                                    "a part of it is empty",
-		"rotate gateway --finish --agent=":                            "a part of it is empty",
-		"rotate gateway --switch-to=":                                 "--switch-to is empty",
-		"rotate gateway":                                              "where is the signing secret to go?",
-		"rotate gateway --switch-to wh_2 --secret-out SECRET":         "[secret-out switch-to] were all set",
-		"rotate gateway --switch-to wh_2 --finish":                    "[finish switch-to] were all set",
-		"rotate gateway --print-secret --finish":                      "[finish print-secret] were all set",
-		"rotate gateway --secret-out SECRET --header X-Env":           "--header is to be name=value",
-		"rotate gateway --secret-out SECRET --print-secret":           "were all set",
-		"list --api-key sk_1":                                         "unknown flag: --api-key",
-		"list --api-key-file SECRET":                                  "no such file",
-		"list --api-key-file SECRET --api-key-env ELEVENLABS_API_KEY": "were all set",
-	} {
-		t.Run(args, func(t *testing.T) {
-			file := filepath.Join(t.TempDir(), "secret")
-			got := run(unreachable, "", append([]string{"webhooks"}, strings.Fields(strings.ReplaceAll(args, "SECRET", file))...)...)
-			require.ErrorContains(t, got.err, want)
-			assert.Equal(t, 1, got.code)
-			assert.Empty(t, got.stdout)
-			assert.NoFileExists(t, file)
 		})
 	}
 }

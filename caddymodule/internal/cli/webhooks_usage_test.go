@@ -1,0 +1,94 @@
+package cli
+
+import (
+	"errors"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/elevenlabs/elevenlabstest"
+)
+
+// TestWrongUseIsRefusedBeforeAnythingIsAsked has the API refuse to be reached.
+func TestWrongUseIsRefusedBeforeAnythingIsAsked(t *testing.T) {
+	t.Setenv("ELEVENLABS_API_KEY", elevenlabstest.Key)
+	unreachable := Host{Now: stopped.Now, api: roundTripper(func(r *http.Request) (*http.Response, error) {
+		t.Errorf("%s %s was asked", r.Method, r.URL)
+		return nil, errors.New("not to be reached")
+	})}
+	create := "create --name gateway --url " + testURL + " --secret-out SECRET"
+	for args, want := range map[string]string{
+		"":                                       "which command? say one of attach, create, delete, detach, disable, enable, list, rotate, update",
+		"remove":                                 `there is no command "remove"`,
+		"create --name gateway --url " + testURL: "where is the signing secret to go? ElevenLabs shows it once: give --secret-out <file>, or --print-secret",
+		create + " --print-secret":               "[print-secret secret-out] were all set",
+		"create --url " + testURL + " --secret-out SECRET":            "give --name, and --url",
+		"create --name a --secret-out SECRET":                         "give --name, and --url",
+		"create --name a --url http://a/ --secret-out SECRET":         "that begins with https://",
+		"create --name a --url https:///path --secret-out SECRET":     "that begins with https://",
+		"create --name a --url " + testURL + " --secret-out -":        "--secret-out is to be a file: to print the secret, give --print-secret",
+		"rotate gateway --secret-out -":                               "--secret-out is to be a file",
+		create + " --events nope":                                     `there is no event "nope" for --events`,
+		create + " --events audio":                                    "go with attaching: to the workspace, or to an --agent",
+		create + " --transcript-format json":                          "go with attaching",
+		create + " --replace":                                         "go with attaching",
+		create + " --attach --transcript-format otel":                 "--transcript-format is to be json or opentelemetry",
+		create + " --header X-Env":                                    "--header is to be name=value",
+		create + " --header X:Env=a":                                  "--header is to be name=value",
+		create + " --header X-Env=a\x00":                              "--header is to be name=value",
+		create + " --region mars":                                     "mars",
+		create + " gateway":                                           "unknown command",
+		create + " --api-key-env UNSET_HERE":                          "UNSET_HERE is not set",
+		"list gateway":                                                "unknown command",
+		"update":                                                      "give one argument, not 0",
+		"update gateway":                                              "what is to be changed?",
+		"update gateway --name=":                                      "--name is empty",
+		"update gateway --events transcript":                          "set those after calls by `attach --events`",
+		"update gateway --url https://a/":                             "unknown flag: --url",
+		"update gateway --header X":                                   "--header is to be name=value",
+		"enable":                                                      "give one argument, not 0",
+		"disable a b":                                                 "give one argument, not 2",
+		"delete":                                                      "give one argument, not 0",
+		"attach":                                                      "give one argument, not 0",
+		"attach gateway --events stt":                                 `there is no event "stt"`,
+		"attach gateway --events flows --replace":                     "go with attaching",
+		"attach gateway --transcript-format x":                        "--transcript-format is to be",
+		"detach gateway --events audio":                               "only events of the workspace here",
+		"list --agent=":                                               `invalid argument "" for "--agent" flag: a part of it is empty: is a variable of the shell not set?`,
+		"list --agent a,":                                             "a part of it is empty",
+		create + " --agent=":                                          "a part of it is empty",
+		create + " --events=":                                         "a part of it is empty",
+		"update gateway --events ,":                                   "a part of it is empty",
+		"update gateway --events flows,,agent_qa":                     "a part of it is empty",
+		"delete gateway --agent= --yes":                               "a part of it is empty",
+		"attach gateway --agent=":                                     "a part of it is empty",
+		"attach gateway --agent agent_1 --agent=":                     "a part of it is empty",
+		"attach gateway --events=":                                    "a part of it is empty",
+		"detach gateway --agent=":                                     "a part of it is empty",
+		"detach gateway --events=":                                    "a part of it is empty",
+		"rotate gateway --finish --agent=":                            "a part of it is empty",
+		"rotate gateway --switch-to=":                                 "--switch-to is empty",
+		"rotate gateway":                                              "where is the signing secret to go?",
+		"rotate gateway --switch-to wh_2 --secret-out SECRET":         "[secret-out switch-to] were all set",
+		"rotate gateway --switch-to wh_2 --finish":                    "[finish switch-to] were all set",
+		"rotate gateway --print-secret --finish":                      "[finish print-secret] were all set",
+		"rotate gateway --secret-out SECRET --header X-Env":           "--header is to be name=value",
+		"rotate gateway --secret-out SECRET --print-secret":           "were all set",
+		"list --api-key sk_1":                                         "unknown flag: --api-key",
+		"list --api-key-file SECRET":                                  "no such file",
+		"list --api-key-file SECRET --api-key-env ELEVENLABS_API_KEY": "were all set",
+	} {
+		t.Run(args, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "secret")
+			got := run(unreachable, "", append([]string{"webhooks"}, strings.Fields(strings.ReplaceAll(args, "SECRET", file))...)...)
+			require.ErrorContains(t, got.err, want)
+			assert.Equal(t, 1, got.code)
+			assert.Empty(t, got.stdout)
+			assert.NoFileExists(t, file)
+		})
+	}
+}
