@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -19,8 +21,9 @@ func webhooksUpdateCommand(host Host) *cobra.Command {
 		Use:   "update <webhook>",
 		Short: "Changes a webhook's name, retries, headers or events",
 		Long: `Changes a webhook's name, retries, headers or events of the workspace. What is not
-given stays as it is. --header and --events set all of their kind anew; --events=
-sends it none. For events after calls, see "attach".
+given stays as it is. --header and --header-file set all headers anew, --no-headers
+takes them off; --events sets all events anew, --events= sends it none. For events
+after calls, see "attach".
 
 ElevenLabs can change neither the URL nor the secret of a webhook: for another
 URL, "create" a webhook and "attach" it with --replace; for another secret, see
@@ -30,7 +33,7 @@ Events of the workspace: ` + strings.Join(workspaceEvents, ", ") + `.
 ` + webhookArgument,
 		Example: `  caddy elevenlabs webhooks update gateway --retries
   caddy elevenlabs webhooks update gateway --retries=false --name gateway-old
-  caddy elevenlabs webhooks update gateway --header X-Env=prod --header X-Tenant=sales
+  caddy elevenlabs webhooks update gateway --header X-Env=prod --header-file secret-headers.txt
   caddy elevenlabs webhooks update gateway --events speech_to_text,flows`,
 		Args: oneArgument,
 	}
@@ -38,7 +41,10 @@ Events of the workspace: ` + strings.Join(workspaceEvents, ", ") + `.
 	flags := cmd.Flags()
 	name := flags.String("name", "", "the new `name`")
 	retries := flags.Bool("retries", false, "have transcripts sent again after failures, or not")
-	header := flags.StringArray("header", nil, headerUsage)
+	header := w.headerFlags(cmd, "")
+	noHeaders := flags.Bool("no-headers", false, "send no more headers of your own with deliveries")
+	cmd.MarkFlagsMutuallyExclusive("header", "no-headers")
+	cmd.MarkFlagsMutuallyExclusive("header-file", "no-headers")
 	var events []string
 	flags.Var(words{&events, true}, "events", "send it these `events` of the workspace and no others, with commas between them")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -61,18 +67,22 @@ Events of the workspace: ` + strings.Join(workspaceEvents, ", ") + `.
 			change.RetryEnabled = retries
 			what = append(what, "switch its retries "+map[bool]string{true: "on", false: "off"}[*retries])
 		}
-		if flags.Changed("header") {
-			if change.RequestHeaders, err = parseHeaders(*header); err != nil {
-				return err
-			}
-			what = append(what, "send it these headers: "+strings.Join(*header, ", "))
+		if change.RequestHeaders, err = header.read(cmd); err != nil {
+			return err
+		}
+		if change.RequestHeaders != nil {
+			what = append(what, "send it these headers: "+strings.Join(slices.Sorted(maps.Keys(change.RequestHeaders)), ", "))
+		}
+		if *noHeaders {
+			change.RequestHeaders = map[string]string{} // nil would leave them
+			what = append(what, "send it no headers of your own")
 		}
 		if flags.Changed("events") {
 			change.Events = append([]string{}, ofWorkspace...) // nil would leave them
 			what = append(what, "send it these events of the workspace: "+listed(ofWorkspace))
 		}
 		if len(what) == 0 {
-			return errors.New("what is to be changed? Give --name, --retries, --header or --events")
+			return errors.New("what is to be changed? Give --name, --retries, --header, --header-file, --no-headers or --events")
 		}
 		_, err = w.change(cmd, args[0], "update", strings.Join(what, "; "), change)
 		return err

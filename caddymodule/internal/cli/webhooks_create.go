@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"regexp"
 	"strings"
-	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -41,7 +39,7 @@ and what is left, with the commands for it.
 	flags := cmd.Flags()
 	flags.StringVar(&c.name, "name", "", "the webhook's `name`")
 	flags.StringVar(&c.url, "url", "", "the `url` to be called, https://…")
-	flags.StringArrayVar(&c.header, "header", nil, headerUsage)
+	c.header = w.headerFlags(cmd, "")
 	flags.BoolVar(&c.retries, "retries", false, "have transcripts sent again after failures")
 	var attach bool
 	flags.BoolVar(&attach, "attach", false, "attach it to the events after calls in the workspace")
@@ -56,7 +54,7 @@ and what is left, with the commands for it.
 		}
 		c.events = ofWorkspace
 		slots := slotsOf(attach, w.agents)
-		if err := errors.Join(c.check(), a.check(slots, postCall)); err != nil {
+		if err := errors.Join(c.check(cmd), a.check(slots, postCall)); err != nil {
 			return err
 		}
 		if err := w.connect(cmd); err != nil {
@@ -80,46 +78,26 @@ and what is left, with the commands for it.
 	return cmd
 }
 
-const headerUsage = "send this `name=value` as a header with each delivery; may be repeated. It is not signed"
-
 // creation is a webhook that is to be created.
 type creation struct {
 	w         *workspace
 	sink      *secretSink
 	name, url string
-	header    []string
+	header    *headerFlags
 	headers   map[string]string
 	retries   bool
 	events    []string // of the workspace
 }
 
-func (c *creation) check() error {
+func (c *creation) check(cmd *cobra.Command) error {
 	target, err := url.Parse(c.url)
 	if c.name == "" || err != nil || target.Scheme != "https" || target.Hostname() == "" {
 		return errors.New("give --name, and --url with a whole URL that begins with https://")
 	}
-	if c.headers, err = parseHeaders(c.header); err != nil {
+	if c.headers, err = c.header.read(cmd); err != nil {
 		return err
 	}
 	return c.sink.check()
-}
-
-// headerName is a token by RFC 9110, section 5.6.2.
-var headerName = regexp.MustCompile("^[0-9A-Za-z!#$%&'*+.^_`|~-]+$")
-
-func parseHeaders(lines []string) (map[string]string, error) {
-	var headers map[string]string
-	for _, line := range lines {
-		name, value, found := strings.Cut(line, "=")
-		if !found || !headerName.MatchString(name) || strings.ContainsFunc(value, unicode.IsControl) {
-			return nil, errors.New("--header is to be name=value, as they may stand in an HTTP header")
-		}
-		if headers == nil {
-			headers = map[string]string{}
-		}
-		headers[name] = value
-	}
-	return headers, nil
 }
 
 // create creates the webhook and stores its secret, before anything else is done.

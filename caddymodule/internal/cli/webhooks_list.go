@@ -32,7 +32,7 @@ What uses it, ElevenLabs tells only to administrators, and not which agents: nam
 those that you want to know about by --agent.
 
 Signing secrets are not in the list: ElevenLabs shows one only when its webhook
-is created.`,
+is created. Of the headers that go with deliveries, the list has only the names.`,
 		Example: `  caddy elevenlabs webhooks list
   caddy elevenlabs webhooks list --agent agent_0123 --agent agent_4567
   caddy elevenlabs webhooks list --json | jq -r 'select(.status != "ok") | .url'`,
@@ -194,7 +194,7 @@ func (w *workspace) show(cmd *cobra.Command) error {
 		report := webhookReport{
 			Name: webhook.Name, ID: webhook.ID, URL: webhook.URL, Auth: webhook.AuthType,
 			Events: webhook.Events, Usages: webhook.Usage, CreatedAt: time.Unix(webhook.CreatedAt, 0).UTC(),
-			UsedBy: uses[webhook.ID], Other: webhook.Extra,
+			UsedBy: uses[webhook.ID], Other: withHeaderNames(webhook.Extra),
 		}
 		report.Status, report.LastFailure = healthOf(webhook, w.host.Now())
 		report.Unused = len(webhook.Usage) == 0 && len(report.UsedBy) == 0 && unknown == nil

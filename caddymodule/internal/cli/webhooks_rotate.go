@@ -54,12 +54,12 @@ user must be able to read the file.
 	flags := cmd.Flags()
 	w.agentFlags(cmd, "the old webhook may be attached to the agent of this `id`")
 	flags.StringVar(&r.creation.name, "name", "", "the new webhook's `name` (default: the old one's)")
-	flags.StringArrayVar(&r.creation.header, "header", nil, headerUsage+" (default: the old one's, if ElevenLabs tells)")
+	r.creation.header = w.headerFlags(cmd, " (default: the old one's, if ElevenLabs tells)")
 	flags.BoolVar(&r.creation.retries, "retries", false, "have transcripts sent again after failures (default: as the old one, if ElevenLabs tells)")
 	flags.StringVar(&r.to, "switch-to", "", "attach the new webhook of this `id` in the place of the old one")
 	flags.BoolVar(&r.finish, "finish", false, "delete the old webhook")
 	yes := yesFlag(cmd)
-	for _, flag := range []string{"secret-out", "print-secret", "name", "header", "retries"} {
+	for _, flag := range []string{"secret-out", "print-secret", "name", "header", "header-file", "retries"} {
 		cmd.MarkFlagsMutuallyExclusive(flag, "switch-to", "finish")
 	}
 	cmd.MarkFlagsMutuallyExclusive("secret-out", "print-secret")
@@ -93,7 +93,7 @@ func (r *rotation) begin(cmd *cobra.Command, argument string) error {
 		return err
 	}
 	var err error
-	if c.headers, err = parseHeaders(c.header); err != nil {
+	if c.headers, err = c.header.read(cmd); err != nil {
 		return err
 	}
 	old, err := r.w.open(cmd, argument)
@@ -123,16 +123,17 @@ func (r *rotation) like(cmd *cobra.Command, old elevenlabs.Webhook) (unknown []s
 		c.name = old.Name
 	}
 	take := func(flag, key string, to any) {
-		if cmd.Flags().Changed(flag) {
-			return
-		}
 		value, told := old.Extra[key]
 		if !told || json.Unmarshal(value, to) != nil {
 			unknown = append(unknown, flag)
 		}
 	}
-	take("retries", "retry_enabled", &c.retries)
-	take("header", "request_headers", &c.headers)
+	if !cmd.Flags().Changed("retries") {
+		take("retries", "retry_enabled", &c.retries)
+	}
+	if !c.header.given(cmd) {
+		take("header", "request_headers", &c.headers)
+	}
 	return unknown
 }
 

@@ -170,6 +170,12 @@ func TestWebhooksPrints(t *testing.T) {
 			e.faults["GET /v1/convai/settings"] = 401
 		}, "list", 1},
 
+		"list_headers": {func(e *elevenLabs) {
+			e.Add(map[string]any{"webhook_id": "wh_1", "request_headers": map[string]any{"X-Tenant": "sales", "Authorization": "Bearer hidden"}})
+			e.Add(map[string]any{"webhook_id": "wh_2", "request_headers": []any{"hidden"}})
+			e.Add(map[string]any{"webhook_id": "wh_3", "request_headers": nil})
+		}, "list", 0},
+
 		"create_print":     {func(*elevenLabs) {}, "create --name gateway --url " + testURL + " --print-secret", 0},
 		"create":           {two, "create --name gateway --url " + testURL + " --secret-out SECRET --retries --header X-Env=prod --events speech_to_text,transcript,audio --agent agent_2 --transcript-format opentelemetry", 0},
 		"create_attached":  {func(*elevenLabs) {}, "create --name gateway --url " + testURL + " --secret-out SECRET --attach", 0},
@@ -186,6 +192,8 @@ func TestWebhooksPrints(t *testing.T) {
 
 		"update":               {addOne, "update gateway --name renamed --retries --header X-Env=prod --header X-Tenant=a=b --events flows,agent_qa,flows", 0},
 		"update_left":          {func(e *elevenLabs) { addOne(e); e.faults["PATCH /v1/workspace/webhooks/wh_1"] = 400 }, "update gateway --retries", 1},
+		"update_header_file":   {addOne, "update gateway --header-file HEADERS --header X-Env=prod", 0},
+		"update_no_headers":    {addOne, "update gateway --no-headers", 0},
 		"update_off":           {func(e *elevenLabs) { e.Add(map[string]any{"webhook_id": "wh_1", "is_disabled": true}) }, "update wh_1 --retries=false --events=", 0},
 		"enable":               {func(e *elevenLabs) { e.Add(map[string]any{"webhook_id": "wh_1", "is_disabled": true}) }, "enable " + testURL, 0},
 		"enable_not_taken":     {func(e *elevenLabs) { e.Add(map[string]any{"webhook_id": "wh_1", "is_auto_disabled": true}) }, "enable wh_1", 2},
@@ -255,7 +263,9 @@ func TestWebhooksPrints(t *testing.T) {
 				file := filepath.Join(t.TempDir(), "secret")
 				key := filepath.Join(t.TempDir(), "key")
 				require.NoError(t, os.WriteFile(key, []byte(elevenlabstest.Key), 0o600))
-				args := strings.Fields(strings.NewReplacer("SECRET", file, "--api-key-file KEY", "--api-key-file "+key).Replace(test.args))
+				headers := filepath.Join(t.TempDir(), "headers")
+				require.NoError(t, os.WriteFile(headers, []byte("X-Tenant: hidden: a=b \r\n\nAuthorization:Bearer hidden\nX-Env: test\n"), 0o600))
+				args := strings.Fields(strings.NewReplacer("SECRET", file, "HEADERS", headers, "--api-key-file KEY", "--api-key-file "+key).Replace(test.args))
 				if form == "json" {
 					args = append(args, "--json")
 				}
@@ -270,6 +280,7 @@ func TestWebhooksPrints(t *testing.T) {
 				golden(t, filepath.Join("webhooks", name+"."+form), printed)
 				golden(t, filepath.Join("webhooks", name+".requests"), strings.Join(append(e.changes, ""), "\n"))
 				assert.NotContains(t, printed, elevenlabstest.Key)
+				assert.NotContains(t, printed, "hidden", "it is the value of a header")
 				if !strings.Contains(test.args, "--print-secret") {
 					assert.NotContains(t, printed, "wsec_")
 				}
