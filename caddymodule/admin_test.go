@@ -155,3 +155,14 @@ func TestAStreamGoesOnWhereAnEarlierOneEnded(t *testing.T) {
 	d, _ = next()
 	assert.Equal(t, later, d.Sequence)
 }
+
+func TestTheLastFailureIsToBeFoundAmongTheDeliveries(t *testing.T) {
+	server, _ := admin(t)
+	h, _ := provision(t, &Handler{})
+	deliver(t, h, 500)
+	var all []struct {
+		LastFailure deliveries.Delivery `json:"last_failure"`
+	}
+	require.NoError(t, json.NewDecoder(ask(t, http.MethodGet, server.URL+"/elevenlabs/status", http.Header{}).Body).Decode(&all))
+	assert.Equal(t, getDeliveries(t, server.URL+"/elevenlabs/deliveries?limit=1"), []deliveries.Delivery{all[0].LastFailure})
+}

@@ -43,6 +43,7 @@ func TestMain(m *testing.M) {
 // log for the test to read.
 func provision(t testing.TB, h *Handler) (*Handler, *observer.ObservedLogs) {
 	t.Helper()
+	forgetUnused()
 	if h.Secrets == nil {
 		h.Secrets = []Secret{{Value: "{env.TEST_SECRET}"}}
 	}
@@ -64,6 +65,7 @@ func provision(t testing.TB, h *Handler) (*Handler, *observer.ObservedLogs) {
 	h.refusals = sampled(h.logger)
 	t.Cleanup(func() {
 		assert.NoError(t, h.Cleanup())
+		forgetUnused()
 		assert.Zero(t, spool.Held(), "bytes held after the test")
 		left, err := filepath.Glob(filepath.Join(h.SpoolDir, "*"))
 		assert.NoError(t, err)

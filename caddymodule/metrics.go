@@ -41,10 +41,7 @@ const (
 )
 
 // perHandler are the metrics that have the label handler.
-var perHandler []interface {
-	prometheus.Collector
-	DeletePartialMatch(prometheus.Labels) int
-}
+var perHandler []prometheus.Collector
 
 func counter(name, help string, labels ...string) *prometheus.CounterVec {
 	vec := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Subsystem: subsystem, Name: name, Help: help}, append([]string{labelHandler}, labels...))
@@ -67,7 +64,7 @@ func histogram(name, help string, buckets []float64, labels ...string) *promethe
 func spooledBytes(medium string, of func(spool.Usage) int64) prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Namespace: namespace, Subsystem: subsystem, Name: "spooled_bytes",
-		Help:        "What all bodies of the process hold.",
+		Help:        "What the bodies of all requests in flight hold.",
 		ConstLabels: prometheus.Labels{"medium": medium},
 	}, func() float64 { return float64(of(spool.Held())) })
 }
@@ -75,11 +72,7 @@ func spooledBytes(medium string, of func(spool.Usage) int64) prometheus.Collecto
 // registerMetrics registers them with a configuration's registry, where another
 // handler of the same configuration may have done so.
 func registerMetrics(registry *prometheus.Registry) error {
-	collectors := append(slices.Clone(spooled), statusCollector{})
-	for _, vec := range perHandler {
-		collectors = append(collectors, vec)
-	}
-	for _, c := range collectors {
+	for _, c := range slices.Concat(perHandler, spooled, []prometheus.Collector{statusCollector{}}) {
 		err := registry.Register(c)
 		if _, already := errors.AsType[prometheus.AlreadyRegisteredError](err); err != nil && !already {
 			return fmt.Errorf("registering metrics: %w", err)
@@ -98,7 +91,7 @@ type handlerMetrics struct {
 
 func newHandlerMetrics(name string) handlerMetrics {
 	of := prometheus.Labels{labelHandler: name}
-	m := handlerMetrics{
+	return handlerMetrics{
 		deliveries:  deliveriesTotal.MustCurryWith(of),
 		wouldReject: wouldReject.MustCurryWith(of),
 		responses:   responses.MustCurryWith(of),
@@ -109,25 +102,47 @@ func newHandlerMetrics(name string) handlerMetrics {
 		clockOffset: clockOffset.With(of),
 		inFlight:    inFlight.With(of),
 	}
-	// what may occur is there as 0, so that its first occurrence is a rise
+}
+
+// prepare makes what may occur in a handler be there as 0, so that its first
+// occurrence is a rise.
+func (m *handlerMetrics) prepare(h *Handler) {
+	delivery := func(result deliveries.Result, reason, typ string) {
+		m.deliveries.WithLabelValues(string(result), reason, typ)
+	}
+	handedOn := func(typ string) {
+		delivery(deliveries.Accepted, "", typ)
+		for _, reason := range failedReasons {
+			delivery(deliveries.Failed, reason, typ)
+		}
+	}
 	for _, typ := range append(knownTypes, typeOther) {
-		m.deliveries.WithLabelValues(string(deliveries.Accepted), "", typ)
-		m.deliveries.WithLabelValues(string(deliveries.Rejected), timestampStale.code, typ)
-		m.deliveries.WithLabelValues(string(deliveries.Rejected), timestampFuture.code, typ)
+		handedOn(typ)
+		if len(h.Events) > 0 {
+			delivery(deliveries.Ignored, ignoredNotWanted, typ)
+		}
+		delivery(deliveries.Rejected, timestampStale.code, typ)
+		delivery(deliveries.Rejected, timestampFuture.code, typ)
+	}
+	if h.ReportOnly {
+		handedOn(typeNone)
 	}
 	for _, reason := range reasons {
 		if reason != timestampStale && reason != timestampFuture { // which only what is genuine can be
-			m.deliveries.WithLabelValues(string(deliveries.Rejected), reason.code, typeNone)
+			delivery(deliveries.Rejected, reason.code, typeNone)
+		}
+		if h.passes(&rejection{reason: reason}) {
+			m.wouldReject.WithLabelValues(reason.code)
 		}
 	}
-	return m
+	for _, class := range []string{"2xx", "3xx", "4xx", "5xx", classNone} {
+		m.responses.WithLabelValues(class)
+	}
 }
 
-// deleteHandlerMetrics deletes the series of handlers that are gone.
-func deleteHandlerMetrics(name string) {
-	for _, vec := range perHandler {
-		vec.DeletePartialMatch(prometheus.Labels{labelHandler: name})
-	}
+// failedReasons are all that outcome.go has.
+var failedReasons = []string{
+	failedAnswer, failedUnreachable, failedTimeout, failedIncomplete, failedClientLeft, failedNoHandler, failedHandler,
 }
 
 // observe counts a delivery, of which the event knows more.
@@ -215,10 +230,12 @@ func typeLabel(d deliveries.Delivery) string {
 
 var knownTypes = envelope.Types()
 
+const classNone = "none" // there is no answer
+
 // statusClass is 2xx for 200, and so on.
 func statusClass(status int) string {
 	if status < 200 || status > 599 {
-		return "none"
+		return classNone
 	}
 	return string(rune('0'+status/100)) + "xx"
 }

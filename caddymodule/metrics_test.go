@@ -66,16 +66,58 @@ func TestEachMetricIsInTheREADME(t *testing.T) {
 	}
 }
 
-func TestEachReasonOfARefusalIsThereBeforeItOccurs(t *testing.T) {
-	provision(t, &Handler{})
-	series := strings.Join(scrape(t, newRegistry(t))["deliveries_total"], "\n")
-	source, err := os.ReadFile("rejection.go")
+// codes are the reasons that a source file declares.
+func codes(t *testing.T, file, pattern string) (all []string) {
+	t.Helper()
+	source, err := os.ReadFile(file)
 	require.NoError(t, err)
-	codes := regexp.MustCompile(`&reason\{"(\w+)"`).FindAllSubmatch(source, -1)
-	require.Len(t, codes, len(reasons))
-	for _, code := range codes {
-		assert.Contains(t, series, "reason="+string(code[1])+" result=rejected")
+	for _, match := range regexp.MustCompile(pattern).FindAllSubmatch(source, -1) {
+		all = append(all, string(match[1]))
 	}
+	require.NotEmpty(t, all)
+	return all
+}
+
+func TestWhatMayOccurIsThereBeforeItDoes(t *testing.T) {
+	provision(t, &Handler{Events: []string{"post_call_audio"}})
+	there := scrape(t, newRegistry(t))
+	refusals := codes(t, "rejection.go", `&reason\{"(\w+)"`)
+	require.Len(t, refusals, len(reasons))
+	all := strings.Join(there["deliveries_total"], "\n")
+	for _, reason := range refusals {
+		assert.Contains(t, all, "reason="+reason+" result=rejected")
+	}
+	for _, typ := range append(knownTypes, "other") {
+		assert.Contains(t, all, "event_type="+typ+" handler=TEST_SECRET reason= result=accepted")
+		assert.Contains(t, all, "event_type="+typ+" handler=TEST_SECRET reason=event_not_wanted result=ignored")
+		for _, reason := range codes(t, "outcome.go", `\bfailed\w+ += "(\w+)"`) {
+			assert.Contains(t, all, "event_type="+typ+" handler=TEST_SECRET reason="+reason+" result=failed")
+		}
+	}
+	for _, class := range []string{"2xx", "3xx", "4xx", "5xx", "none"} {
+		assert.Contains(t, there["upstream_responses_total"], "class="+class+" handler=TEST_SECRET")
+	}
+	assert.NotContains(t, there, "would_reject_total")
+}
+
+func TestWhatReportOnlyMayLetThroughIsThereBeforeItIs(t *testing.T) {
+	provision(t, &Handler{ReportOnly: true})
+	there := scrape(t, newRegistry(t))
+	assert.ElementsMatch(t, []string{
+		"early_data", "insecure_transport", "signature_malformed", "signature_mismatch", "signature_missing",
+		"source_not_allowed", "timestamp_future", "timestamp_stale",
+	}, reasonsOf(there["would_reject_total"]))
+	assert.Contains(t, there["deliveries_total"], "event_type=none handler=TEST_SECRET reason= result=accepted")
+	assert.Contains(t, there["deliveries_total"], "event_type=none handler=TEST_SECRET reason=backend_answer result=failed")
+	assert.NotContains(t, strings.Join(there["deliveries_total"], "\n"), "ignored", "without events, nothing is")
+}
+
+func reasonsOf(series []string) (all []string) {
+	for _, labels := range series {
+		_, reason, _ := strings.Cut(labels, "reason=")
+		all = append(all, reason)
+	}
+	return all
 }
 
 func TestNoLabelHasAValueOfTheClients(t *testing.T) {
@@ -97,36 +139,21 @@ func TestNoLabelHasAValueOfTheClients(t *testing.T) {
 	}
 }
 
-func TestMetricsGoOnOverReloadsAndEndWithTheHandler(t *testing.T) {
-	t.Setenv("TEST_RELOADED", testSecret)
-	load := func() (*Handler, *prometheus.Registry, context.CancelFunc) {
-		ctx, unload := caddy.NewContext(caddy.Context{Context: context.Background()})
-		h := &Handler{
-			Secrets: []Secret{{Value: "{env.TEST_RELOADED}"}}, SpoolDir: t.TempDir(),
-			now: func() time.Time { return signedAt },
-		}
-		require.NoError(t, h.Provision(ctx))
-		return h, ctx.GetMetricsRegistry(), func() {
-			unload()
-			require.NoError(t, h.Cleanup())
-		}
+func TestMetricsGoOnOverReloadsAndTheStatusEndsWithTheHandler(t *testing.T) {
+	h1, end1 := configure(t, secretA)
+	deliver(t, h1, 200)
+	h2, end2 := configure(t, secretA)
+	end1()
+	deliver(t, h2, 200)
+	registry := newRegistry(t)
+	assert.Contains(t, scrape(t, registry)["consecutive_failures"], "handler=a")
+	end2()
+	there := scrape(t, registry)
+	for _, name := range []string{"consecutive_failures", "last_success_timestamp_seconds", "last_delivery_timestamp_seconds", "spool_limit_bytes"} {
+		assert.NotContains(t, there[name], "handler=a")
 	}
-	h1, _, unload1 := load()
-	serve(t, h1, newRequest(transcript))
-	h2, registry, unload2 := load()
-	unload1()
-	serve(t, h2, newRequest(transcript))
-	count := func() int {
-		return int(testutil.ToFloat64(h2.webhook.metrics.deliveries.WithLabelValues("accepted", "", "post_call_transcription")))
-	}
-	assert.Equal(t, 2, count())
-	assert.Contains(t, scrape(t, registry)["consecutive_failures"], "handler=TEST_RELOADED")
-	unload2()
-	for name, series := range scrape(t, registry) {
-		for _, labels := range series {
-			assert.NotContains(t, labels, "TEST_RELOADED", name)
-		}
-	}
+	assert.Contains(t, there["deliveries_total"], "event_type=post_call_transcription handler=a reason= result=accepted")
+	assert.Equal(t, 2, int(testutil.ToFloat64(h2.webhook.metrics.deliveries.WithLabelValues("accepted", "", "post_call_transcription"))))
 }
 
 func TestTwoHandlersOfAConfigurationShareTheRegistry(t *testing.T) {
@@ -135,7 +162,10 @@ func TestTwoHandlersOfAConfigurationShareTheRegistry(t *testing.T) {
 	for _, name := range []string{"one", "two"} {
 		h := &Handler{Secrets: []Secret{{Value: "{env.TEST_SECRET}", Name: name}}, SpoolDir: t.TempDir()}
 		require.NoError(t, h.Provision(ctx))
-		defer func() { require.NoError(t, h.Cleanup()) }()
+		defer func() {
+			require.NoError(t, h.Cleanup())
+			forgetUnused()
+		}()
 	}
 	series := scrape(t, ctx.GetMetricsRegistry())["consecutive_failures"]
 	assert.Subset(t, series, []string{"handler=one", "handler=two"})

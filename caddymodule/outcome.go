@@ -64,8 +64,8 @@ func failure(answer *answerWriter, returned bool, err error) string {
 
 // record tells the operator, in every way there is, what became of a request.
 func (h *Handler) record(r *http.Request, e *event, start time.Time) {
-	d := h.delivery(r, e, start)
-	deliveryLog.Add(d)
+	h.webhook.exit(r.Context())
+	d := deliveryLog.Add(h.delivery(r, e, start))
 	alarm, status := h.webhook.status.Count(d)
 	h.webhook.metrics.observe(d, &e.outcome)
 	h.warnOf(alarm, status, d)
@@ -90,6 +90,7 @@ func (h *Handler) delivery(r *http.Request, e *event, start time.Time) deliverie
 	o := &e.outcome
 	d := deliveries.Delivery{
 		Time:            start,
+		Ended:           time.Now(),
 		Handler:         h.webhook.name,
 		Result:          o.result,
 		Reason:          o.reason,

@@ -1,8 +1,11 @@
 package caddymodule
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -52,21 +55,58 @@ func (h *Handler) warnOf(alarm deliveries.Alarm, status deliveries.Status, d del
 		zap.String("event_type", d.EventType),
 		zap.Int("upstream_status", d.UpstreamStatus),
 		lastSuccess,
-		zap.String("consequence", consequence(status, d.Time)))
+		zap.String("consequence", consequence(status, d)))
 	h.notifier.notifyRun(eventFailing, status, d)
 }
 
-// consequence is what ElevenLabs will do.
-func consequence(s deliveries.Status, now time.Time) string {
+// consequence is what ElevenLabs will do: with this delivery, and with the
+// webhook.
+func consequence(s deliveries.Status, d deliveries.Delivery) string {
 	const days = int(deliveries.DisabledIfNoneFor / (24 * time.Hour))
 	left := deliveries.DisabledAfter - s.FailuresInRow
 	switch {
 	case s.LastSuccess.IsZero():
-		return fmt.Sprintf("none has succeeded since Caddy started: if the last success is more than %d days ago, ElevenLabs disables the webhook after %d more failures", days, left)
-	case now.Sub(s.LastSuccess) > deliveries.DisabledIfNoneFor:
-		return fmt.Sprintf("the last success is more than %d days ago: ElevenLabs disables the webhook after %d more failures", days, left)
+		return fmt.Sprintf("%s; none has succeeded since Caddy started: if the last success is more than %d days ago, ElevenLabs disables the webhook after %d more failures", repeat(d), days, left)
+	case d.Ended.Sub(s.LastSuccess) > deliveries.DisabledIfNoneFor:
+		return fmt.Sprintf("%s; the last success is more than %d days ago: ElevenLabs disables the webhook after %d more failures", repeat(d), days, left)
 	}
-	return fmt.Sprintf("ElevenLabs sends none of these again, but transcripts if retries are on, and disables the webhook if it goes on failing until the last success is more than %d days ago", days)
+	return fmt.Sprintf("%s, and disables the webhook if it goes on failing until the last success is more than %d days ago", repeat(d), days)
+}
+
+var transcripts = []string{"post_call_transcription", "post_call_transcription_otel"}
+
+// repeat is whether ElevenLabs sends a delivery again: only transcripts, if the
+// operator has turned retries on, and only after 408, 429 and 5xx.
+func repeat(d deliveries.Delivery) string {
+	status := answered(d)
+	switch {
+	case d.EventType != "" && !slices.Contains(transcripts, d.EventType):
+		return "ElevenLabs does not send it again, since it is no transcript"
+	case status != 0 && status < 500 && status != http.StatusRequestTimeout && status != http.StatusTooManyRequests:
+		return fmt.Sprintf("ElevenLabs does not send it again after a %d", status)
+	case d.EventType == "" || status == 0:
+		return "ElevenLabs may send it again if it is a transcript and retries are on"
+	}
+	return "ElevenLabs sends it again if retries are on"
+}
+
+// answered is the status that a failed delivery was answered, or 0 where it is not
+// known here.
+func answered(d deliveries.Delivery) int {
+	switch d.Reason {
+	case failedAnswer:
+		return d.UpstreamStatus
+	case failedUnreachable, failedTimeout:
+		return http.StatusBadGateway // or another 5xx
+	case failedNoHandler:
+		return http.StatusInternalServerError
+	}
+	for _, reason := range reasons {
+		if reason.code == d.Reason {
+			return reason.status
+		}
+	}
+	return 0
 }
 
 // notifier hands events to Caddy's events app, in their order, without holding up
@@ -99,7 +139,14 @@ func newNotifier(ctx caddy.Context) (*notifier, error) {
 	if err != nil {
 		return nil, fmt.Errorf("getting the events app: %w", err)
 	}
-	return &notifier{ctx: ctx, app: app.(*caddyevents.App), logger: sampled(ctx.Logger())}, nil
+	return notifierOf(ctx, app.(*caddyevents.App), sampled(ctx.Logger())), nil
+}
+
+// notifierOf makes a notifier that goes on after its configuration, as requests
+// may.
+func notifierOf(ctx caddy.Context, app *caddyevents.App, logger *zap.Logger) *notifier {
+	ctx.Context = context.WithoutCancel(ctx.Context)
+	return &notifier{ctx: ctx, app: app, logger: logger}
 }
 
 // notify is for an event about one delivery.
@@ -148,8 +195,19 @@ func (n *notifier) run() {
 		next := n.waiting[0]
 		n.waiting = n.waiting[1:]
 		n.mu.Unlock()
-		n.app.Emit(n.ctx, next.name, next.data)
+		n.emit(next)
 	}
+}
+
+// emit survives a handler of events that panics, as one that runs within a
+// request does.
+func (n *notifier) emit(next notice) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			n.logger.Error("a handler of events panicked", zap.String("name", next.name), zap.Any("panic", reason), zap.Stack("stack"))
+		}
+	}()
+	n.app.Emit(n.ctx, next.name, next.data)
 }
 
 func dataOf(d deliveries.Delivery) map[string]any {

@@ -21,32 +21,45 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
 )
 
+// panics is the reason of an event that the subscriber cannot handle.
+const panics = "panics"
+
 // subscriber takes events, at its own pace.
-type subscriber struct{ events chan caddy.Event }
+type subscriber struct {
+	events chan caddy.Event
+	test   context.Context
+}
 
 func (s subscriber) Handle(ctx context.Context, e caddy.Event) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if e.Data["reason"] == panics {
+		panic("a bug in a hook")
+	}
 	select {
 	case s.events <- e:
-	case <-ctx.Done():
+	case <-s.test.Done():
 	}
 	return nil
 }
 
-// subscribe makes a handler's events come to a subscriber.
-func subscribe(t *testing.T, h *Handler, names ...string) (subscriber, *observer.ObservedLogs) {
+// subscribe makes a handler's events come to a subscriber. The handler's
+// configuration can be ended.
+func subscribe(t *testing.T, h *Handler, names ...string) (subscriber, *observer.ObservedLogs, context.CancelFunc) {
 	t.Helper()
-	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
-	t.Cleanup(cancel)
+	ctx, end := caddy.NewContext(caddy.Context{Context: context.Background()})
+	t.Cleanup(end)
 	app := new(caddyevents.App)
 	require.NoError(t, app.Provision(ctx))
-	s := subscriber{make(chan caddy.Event)}
+	s := subscriber{make(chan caddy.Event), t.Context()}
 	for _, name := range names {
 		require.NoError(t, app.On(name, s))
 	}
 	require.NoError(t, app.Start())
 	core, logs := observer.New(zapcore.DebugLevel)
-	h.notifier = &notifier{ctx: ctx, app: app, logger: zap.New(core)}
-	return s, logs
+	h.notifier = notifierOf(ctx, app, zap.New(core))
+	return s, logs, end
 }
 
 func (s subscriber) next(t *testing.T) caddy.Event {
@@ -62,7 +75,7 @@ func (s subscriber) next(t *testing.T) caddy.Event {
 
 func TestTheOperatorIsToldOfFailuresInARowAndOfTheirEnd(t *testing.T) {
 	h, logs := provision(t, &Handler{})
-	s, _ := subscribe(t, h, eventFailing, eventRecovered)
+	s, _, _ := subscribe(t, h, eventFailing, eventRecovered)
 	status := 0
 	deliver := func() {
 		serveWith(t, h, newRequest(transcript), caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
@@ -107,25 +120,92 @@ func TestTheOperatorIsToldOfFailuresInARowAndOfTheirEnd(t *testing.T) {
 	assert.Equal(t, 12, e.Data["failures_in_row"])
 }
 
-func TestTheConsequenceIsThatOfElevenLabs(t *testing.T) {
+func TestTheConsequenceForTheWebhookIsThatOfElevenLabs(t *testing.T) {
 	now := time.Now()
 	for name, test := range map[string]struct {
 		lastSuccess time.Time
 		want        string
 	}{
-		"unknown": {time.Time{}, "disables the webhook after 7 more failures"},
+		"unknown": {time.Time{}, "if the last success is more than 7 days ago, ElevenLabs disables the webhook after 7 more failures"},
 		"long":    {now.Add(-8 * 24 * time.Hour), "the last success is more than 7 days ago: ElevenLabs disables the webhook after 7 more failures"},
 		"lately":  {now.Add(-time.Hour), "if it goes on failing until the last success is more than 7 days ago"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			assert.Contains(t, consequence(deliveries.Status{FailuresInRow: 3, LastSuccess: test.lastSuccess}, now), test.want)
+			var s deliveries.Status
+			s.FailuresInRow, s.LastSuccess = 3, test.lastSuccess
+			got := consequence(s, deliveries.Delivery{Ended: now, Reason: failedTimeout, EventType: "post_call_transcription"})
+			assert.Contains(t, got, test.want)
+			assert.Contains(t, got, "ElevenLabs sends it again if retries are on")
 		})
 	}
 }
 
+func TestTheConsequenceForTheDeliveryIsThatOfItsAnswerAndType(t *testing.T) {
+	const (
+		transcription = "post_call_transcription"
+		again         = "ElevenLabs sends it again if retries are on"
+		never         = "ElevenLabs does not send it again after a "
+		perhaps       = "ElevenLabs may send it again if it is a transcript and retries are on"
+	)
+	for name, test := range map[string]struct {
+		reason string
+		status int // of the backend
+		typ    string
+		want   string
+	}{
+		"500":                          {failedAnswer, 500, transcription, again},
+		"503, OpenTelemetry":           {failedAnswer, 503, "post_call_transcription_otel", again},
+		"429":                          {failedAnswer, 429, transcription, again},
+		"408":                          {failedAnswer, 408, transcription, again},
+		"404":                          {failedAnswer, 404, transcription, never + "404"},
+		"401":                          {failedAnswer, 401, transcription, never + "401"},
+		"302":                          {failedAnswer, 302, transcription, never + "302"},
+		"500 to audio":                 {failedAnswer, 500, "post_call_audio", "ElevenLabs does not send it again, since it is no transcript"},
+		"unreachable":                  {failedUnreachable, 0, transcription, again},
+		"timeout":                      {failedTimeout, 0, transcription, again},
+		"timeout of a voice's removal": {failedTimeout, 0, "voice_removed", "since it is no transcript"},
+		"no handler":                   {failedNoHandler, 0, transcription, again},
+		"broken off":                   {failedIncomplete, 200, transcription, perhaps},
+		"client left":                  {failedClientLeft, 200, transcription, perhaps},
+		"another handler's error":      {failedHandler, 0, transcription, perhaps},
+		"stale":                        {"timestamp_stale", 0, transcription, never + "403"},
+		"another secret":               {"signature_mismatch", 0, "", never + "401"},
+		"too large":                    {"body_too_large", 0, "", never + "413"},
+		"overloaded, of unknown type":  {"overloaded", 0, "", perhaps},
+		"too slow, of unknown type":    {"body_timeout", 0, "", perhaps},
+		"no type to be read":           {failedAnswer, 500, "", perhaps},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := deliveries.Delivery{Reason: test.reason, UpstreamStatus: test.status, EventType: test.typ}
+			assert.Contains(t, consequence(deliveries.Status{}, d), test.want)
+		})
+	}
+}
+
+func TestEventsOfARequestThatOutlivesItsConfigurationReachAHook(t *testing.T) {
+	h, _ := provision(t, &Handler{})
+	s, _, end := subscribe(t, h, eventRejected)
+	h.notifier.notify(eventRejected, deliveries.Delivery{Reason: "queued before"})
+	end()
+	h.notifier.notify(eventRejected, deliveries.Delivery{Reason: "after"})
+	assert.Equal(t, "queued before", s.next(t).Data["reason"])
+	assert.Equal(t, "after", s.next(t).Data["reason"])
+}
+
+func TestAHookThatPanicsEndsNeitherCaddyNorTheEventsAfterIt(t *testing.T) {
+	h, _ := provision(t, &Handler{})
+	s, logs, _ := subscribe(t, h, eventRejected)
+	h.notifier.notify(eventRejected, deliveries.Delivery{Reason: panics})
+	h.notifier.notify(eventRejected, deliveries.Delivery{Reason: "good"})
+	assert.Equal(t, "good", s.next(t).Data["reason"])
+	told := logs.FilterMessage("a handler of events panicked").All()
+	require.Len(t, told, 1)
+	assert.Equal(t, "a bug in a hook", told[0].ContextMap()["panic"])
+}
+
 func TestRejectionsAreEventsThatHoldUpNoRequest(t *testing.T) {
 	h, _ := provision(t, &Handler{})
-	s, logs := subscribe(t, h, eventRejected)
+	s, logs, _ := subscribe(t, h, eventRejected)
 	forge := func() {
 		r := newRequest(transcript)
 		sign(r, "wsec_other", signedAt, transcript)
@@ -177,7 +257,7 @@ func TestCaddysEventsAppRunsAHook(t *testing.T) {
 	address := listener.Addr().String()
 	require.NoError(t, listener.Close())
 	config, err := json.Marshal(map[string]any{
-		"admin":   map[string]any{"disabled": true},
+		"admin":   map[string]any{"disabled": true, "config": map[string]any{"persist": false}},
 		"logging": map[string]any{"logs": map[string]any{"default": map[string]any{"level": "ERROR"}}},
 		"apps": map[string]any{
 			"events": map[string]any{"subscriptions": []any{map[string]any{
@@ -196,7 +276,10 @@ func TestCaddysEventsAppRunsAHook(t *testing.T) {
 	})
 	require.NoError(t, err)
 	require.NoError(t, caddy.Load(config, true))
-	t.Cleanup(func() { require.NoError(t, caddy.Stop()) })
+	t.Cleanup(func() {
+		require.NoError(t, caddy.Stop())
+		forgetUnused()
+	})
 
 	deliver := func(key, status string) {
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+address, strings.NewReader(transcript))
@@ -212,7 +295,7 @@ func TestCaddysEventsAppRunsAHook(t *testing.T) {
 		deliver(testSecret, "500")
 	}
 	deliver(testSecret, "200")
-	s := subscriber{hooked}
+	s := subscriber{events: hooked}
 	for _, want := range []struct{ name, reason string }{
 		{eventRejected, "signature_mismatch"}, {eventFailing, "backend_answer"}, {eventRecovered, ""},
 	} {

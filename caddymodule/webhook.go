@@ -1,6 +1,8 @@
 package caddymodule
 
 import (
+	"context"
+	"crypto/sha256"
 	"fmt"
 	"maps"
 	"path"
@@ -9,18 +11,27 @@ import (
 	"sync"
 	"time"
 
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
 )
 
-// webhook is what is known of all handlers of one name. It lives as long as any
-// of them, thus over reloads.
+// webhook is what is known of all handlers of one name. It lives as long as the
+// process: a request may outlive its configuration, and a handler that was taken
+// out may come back. There are as many as the operator has made up names.
 type webhook struct {
 	name    string
+	entered string // the request variable that says that a request is in a handler
 	status  deliveries.Webhook
 	metrics handlerMetrics
 
-	handlers map[*Handler]struct{} // guarded by webhooks
+	// guarded by webhooks
+	handlers []*Handler // that are configured, in the order in which they came
+	keys     map[keyDigest]struct{}
 }
+
+// keyDigest tells keys apart without keeping them.
+type keyDigest = [sha256.Size]byte
 
 // webhooks are those of the process.
 var webhooks = struct {
@@ -31,30 +42,74 @@ var webhooks = struct {
 // deliveryLog is that of the process.
 var deliveryLog = deliveries.NewLog(time.Now())
 
-// joinWebhook finds or makes the handler's webhook.
-func joinWebhook(h *Handler) *webhook {
+// joinWebhook finds or makes the webhook of a handler whose secrets have these
+// keys.
+func joinWebhook(h *Handler, keys [][]byte) *webhook {
 	name := h.name()
 	webhooks.Lock()
 	defer webhooks.Unlock()
 	hook := webhooks.byName[name]
 	if hook == nil {
-		hook = &webhook{name: name, metrics: newHandlerMetrics(name), handlers: map[*Handler]struct{}{}}
+		hook = &webhook{
+			name: name, entered: "elevenlabs_webhook " + name,
+			metrics: newHandlerMetrics(name), keys: map[keyDigest]struct{}{},
+		}
 		webhooks.byName[name] = hook
 	}
-	hook.handlers[h] = struct{}{}
+	for _, key := range keys {
+		hook.keys[sha256.Sum256(key)] = struct{}{}
+	}
+	if len(hook.handlers) == 0 {
+		hook.takeOver()
+	}
+	hook.handlers = append(hook.handlers, h)
+	hook.metrics.prepare(h)
 	return hook
 }
 
-// leave is for the end of a handler's configuration.
+// takeOver makes the webhook go on with the run of failures of the one that was
+// last heard of, of all that have one of its keys: to ElevenLabs, that is the same
+// one, whatever its secrets are called here.
+func (hook *webhook) takeOver() {
+	run := hook.status.Status().Run
+	for _, other := range webhooks.byName {
+		if its := other.status.Status().Run; its.LaterThan(run) && other.sharesKey(hook) {
+			run = its
+		}
+	}
+	hook.status.GoOnWith(run)
+}
+
+func (hook *webhook) sharesKey(other *webhook) bool {
+	for key := range hook.keys {
+		if _, shared := other.keys[key]; shared {
+			return true
+		}
+	}
+	return false
+}
+
+// leave is for the end of a handler's configuration. Requests may still be in
+// the handler.
 func (hook *webhook) leave(h *Handler) {
 	webhooks.Lock()
 	defer webhooks.Unlock()
-	delete(hook.handlers, h)
-	if len(hook.handlers) == 0 {
-		delete(webhooks.byName, hook.name)
-		deleteHandlerMetrics(hook.name)
-	}
+	hook.handlers = slices.DeleteFunc(hook.handlers, func(other *Handler) bool { return other == h })
 }
+
+// enter notes that a request is in a handler of the webhook, and reports whether
+// it was in none before: what two of one name see of it is one delivery.
+func (hook *webhook) enter(ctx context.Context) (first bool) {
+	if _, entered := caddyhttp.GetVar(ctx, hook.entered).(*webhook); entered { // no configuration can put one there
+		return false
+	}
+	caddyhttp.SetVar(ctx, hook.entered, hook)
+	return true
+}
+
+// exit is for the end of what enter began. A handler before may hand the request
+// on again.
+func (hook *webhook) exit(ctx context.Context) { caddyhttp.SetVar(ctx, hook.entered, nil) }
 
 // name is the handler's name for the operator: those of its secrets, or, where
 // one has none, the variable or file that it is in.
@@ -81,15 +136,18 @@ type webhookStatus struct {
 	Config []Handler `json:"config"`
 }
 
-// allStatus returns the status of each webhook, by name.
+// allStatus returns the status of each webhook that has a handler, by name.
 func allStatus() []webhookStatus {
 	webhooks.Lock()
 	defer webhooks.Unlock()
 	all := make([]webhookStatus, 0, len(webhooks.byName))
 	for _, name := range slices.Sorted(maps.Keys(webhooks.byName)) {
 		hook := webhooks.byName[name]
+		if len(hook.handlers) == 0 {
+			continue
+		}
 		status := webhookStatus{Handler: name, Status: hook.status.Status()}
-		for h := range hook.handlers {
+		for _, h := range hook.handlers {
 			status.Config = append(status.Config, h.withoutSecrets())
 		}
 		all = append(all, status)

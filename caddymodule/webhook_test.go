@@ -1,12 +1,196 @@
 package caddymodule
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
+	"net/http"
 	"testing"
+	"time"
 
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"go.uber.org/zap/zaptest/observer"
 )
+
+// forgetUnused makes the names without a handler ones that the process has never
+// had.
+func forgetUnused() {
+	webhooks.Lock()
+	defer webhooks.Unlock()
+	for name, hook := range webhooks.byName {
+		if len(hook.handlers) > 0 {
+			continue
+		}
+		delete(webhooks.byName, name)
+		for _, vec := range perHandler {
+			vec.(interface {
+				DeletePartialMatch(labels prometheus.Labels) int
+			}).DeletePartialMatch(prometheus.Labels{labelHandler: name})
+		}
+	}
+}
+
+// configure makes a configuration with a handler that has these secrets, and
+// returns what ends it.
+func configure(t *testing.T, secrets ...Secret) (h *Handler, end func()) {
+	t.Helper()
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
+	h = &Handler{Secrets: secrets, SpoolDir: t.TempDir(), now: func() time.Time { return signedAt }}
+	require.NoError(t, h.Provision(ctx))
+	h.logger = zap.NewNop()
+	end = func() {
+		cancel()
+		require.NoError(t, h.Cleanup())
+	}
+	t.Cleanup(func() {
+		end()
+		forgetUnused()
+	})
+	return h, end
+}
+
+// deliver sends a genuine event, which the backend answers by a status.
+func deliver(t *testing.T, h *Handler, status int) {
+	t.Helper()
+	serveWith(t, h, newRequest(transcript), caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+		w.WriteHeader(status)
+		return nil
+	}))
+}
+
+var (
+	secretA = Secret{Value: "{env.TEST_SECRET}", Name: "a"}
+	secretB = Secret{Value: "{env.TEST_OLD_SECRET}", Name: "b"}
+)
+
+func TestTheRunOfFailuresGoesOnUnderANewNameOfTheSameSecret(t *testing.T) {
+	for name, secrets := range map[string][]Secret{
+		"a second secret, as in a rotation": {secretA, secretB},
+		"the secret has another name":       {{Value: secretA.Value, Name: "renamed"}},
+		"the secret comes from elsewhere":   {{Value: testSecret}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before, end := configure(t, secretA)
+			deliver(t, before, 200)
+			for range 4 {
+				deliver(t, before, 500)
+			}
+			h, _ := configure(t, secrets...)
+			end()
+			was, is := before.webhook.status.Status(), h.webhook.status.Status()
+			assert.Equal(t, was.Run, is.Run)
+			assert.Equal(t, 4, is.FailuresInRow)
+			assert.Zero(t, is.Results, "the counters are each name's own")
+
+			core, logs := observer.New(zapcore.DebugLevel)
+			h.logger = zap.New(core)
+			deliver(t, h, 500)
+			told := logs.FilterMessage("webhook deliveries fail").All()
+			require.Len(t, told, 1, "the alarm of the fifth")
+			assert.Equal(t, zapcore.WarnLevel, told[0].Level)
+			assert.Equal(t, int64(5), told[0].ContextMap()["failures_in_row"])
+		})
+	}
+}
+
+func TestAHandlerOfOtherSecretsBeginsAnew(t *testing.T) {
+	before, end := configure(t, secretA)
+	deliver(t, before, 500)
+	h, _ := configure(t, secretB)
+	end()
+	assert.Zero(t, h.webhook.status.Status())
+}
+
+func TestAHandlerThatIsTakenOutAndPutBackGoesOn(t *testing.T) {
+	before, end := configure(t, secretA)
+	deliver(t, before, 500)
+	end()
+	for _, s := range allStatus() {
+		assert.NotEqual(t, "a", s.Handler, "only those that there are")
+	}
+	h, _ := configure(t, secretA)
+	deliver(t, h, 500)
+	status := h.webhook.status.Status()
+	assert.Equal(t, 2, status.FailuresInRow)
+	assert.Equal(t, int64(2), status.Results.Failed)
+}
+
+func TestAHandlerThatIsNamedAsBeforeGoesOnWithWhatCameMeanwhile(t *testing.T) {
+	first, end1 := configure(t, secretA)
+	for range 4 {
+		deliver(t, first, 500)
+	}
+	second, end2 := configure(t, secretA, secretB)
+	end1()
+	deliver(t, second, 200)
+	third, _ := configure(t, secretA)
+	end2()
+	assert.Zero(t, third.webhook.status.Status().FailuresInRow)
+	assert.Equal(t, second.webhook.status.Status().LastSuccess, third.webhook.status.Status().LastSuccess)
+}
+
+func TestARequestThatOutlivesItsHandlerIsCountedAndNotShown(t *testing.T) {
+	h, end := configure(t, secretA)
+	serveWith(t, h, newRequest(transcript), caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+		end()
+		w.WriteHeader(500)
+		return nil
+	}))
+	assert.Equal(t, 1, int(testutil.ToFloat64(h.webhook.metrics.deliveries.WithLabelValues("failed", "backend_answer", "post_call_transcription"))))
+	assert.NotContains(t, scrape(t, newRegistry(t))["consecutive_failures"], "handler=a")
+	again, _ := configure(t, secretA)
+	assert.Equal(t, 1, again.webhook.status.Status().FailuresInRow)
+}
+
+func TestOfTwoHandlersOfOneNameOnARequestsWayOnlyTheFirstCounts(t *testing.T) {
+	first, _ := configure(t, secretA)
+	second, _ := configure(t, secretA)
+	other, _ := configure(t, Secret{Value: secretA.Value, Name: "other"})
+	then := func(h *Handler, next caddyhttp.Handler) caddyhttp.Handler {
+		return caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) (err error) {
+			r.Body, err = r.GetBody() // the test has read it
+			assert.NoError(t, err)
+			return h.ServeHTTP(w, r, next)
+		})
+	}
+	*first.Retries.Count, *other.Retries.Count, *second.Retries.Count = 1, 0, 0
+	seen := 0
+	serveWith(t, first, newRequest(transcript), then(other, then(second, caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+		if seen++; seen == 1 { // for the second handler, a failure
+			return caddyhttp.Error(http.StatusBadGateway, errors.New("connection refused"))
+		}
+		assert.Equal(t, 1, int(testutil.ToFloat64(first.webhook.metrics.inFlight)))
+		w.WriteHeader(http.StatusOK)
+		return nil
+	}))))
+	require.Equal(t, 2, seen)
+	status := first.webhook.status.Status()
+	assert.Equal(t, int64(1), status.Results.Accepted)
+	assert.Zero(t, status.Results.Failed)
+	assert.Equal(t, "a", lastDelivery(t).Handler)
+	assert.Equal(t, 2, lastDelivery(t).Attempts, "as the outer one saw it")
+	status = other.webhook.status.Status()
+	assert.Equal(t, []int64{1, 1}, []int64{status.Results.Accepted, status.Results.Failed}, "one of another name has its own account")
+}
+
+func TestTheStatusShowsTheHandlersOfANameInTheOrderOfTheConfiguration(t *testing.T) {
+	for i := range 20 {
+		h, _ := configure(t, secretA)
+		h.MaxSize = int64(i)
+	}
+	all := allStatus()
+	require.Len(t, all, 1)
+	for i, config := range all[0].Config {
+		assert.Equal(t, int64(i), config.MaxSize)
+	}
+}
 
 func TestHandlersAreNamedAfterTheirSecrets(t *testing.T) {
 	for want, secrets := range map[string][]Secret{

@@ -21,6 +21,8 @@ type Delivery struct {
 	Sequence uint64 `json:"sequence"`
 	// Time is when the request came.
 	Time time.Time `json:"time"`
+	// Ended is when it was answered, or given up.
+	Ended time.Time `json:"ended"`
 	// Handler is the name of the handler that it came to.
 	Handler string `json:"handler"`
 

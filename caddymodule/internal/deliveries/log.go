@@ -47,8 +47,8 @@ func (r *ring) all() []Delivery {
 	return slices.Concat(r.kept[r.next:], r.kept[:r.next])
 }
 
-// Add keeps a delivery and gives it its sequence.
-func (l *Log) Add(d Delivery) {
+// Add keeps a delivery and returns it with its sequence.
+func (l *Log) Add(d Delivery) Delivery {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sequence++
@@ -68,7 +68,11 @@ func (l *Log) Add(d Delivery) {
 			l.drop(f)
 		}
 	}
+	return d
 }
+
+// all returns a copy of what is kept, in no order.
+func (l *Log) all() []Delivery { return append(l.proven.all(), l.others.all()...) }
 
 // Filter selects deliveries. An empty field selects all.
 type Filter struct {
@@ -88,7 +92,7 @@ func (f Filter) matches(d Delivery) bool {
 // first.
 func (l *Log) Last(filter Filter) []Delivery {
 	l.mu.Lock()
-	all := slices.Concat(l.proven.all(), l.others.all())
+	all := l.all()
 	l.mu.Unlock()
 	return filter.last(all)
 }
@@ -117,7 +121,7 @@ func (l *Log) Follow(filter Filter) ([]Delivery, *Follower) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.followers[f] = struct{}{}
-	return filter.last(slices.Concat(l.proven.all(), l.others.all())), f
+	return filter.last(l.all()), f
 }
 
 // Unfollow ends a follower.

@@ -32,6 +32,23 @@ func TestForgeriesCannotPushOutWhatIsGenuine(t *testing.T) {
 	assert.Equal(t, int64(3*Capacity-1), last[Capacity].Size)
 }
 
+func TestAddTellsTheSequence(t *testing.T) {
+	l := NewLog(start)
+	d := l.Add(Delivery{Size: 7})
+	assert.Equal(t, l.Last(Filter{}), []Delivery{d})
+	assert.Equal(t, d.Sequence+1, l.Add(Delivery{}).Sequence)
+}
+
+func TestNothingIsAnEmptyListAndNotNull(t *testing.T) {
+	l := NewLog(start)
+	last, follower := l.Follow(Filter{})
+	l.Unfollow(follower)
+	for _, none := range [][]Delivery{l.Last(Filter{}), last} {
+		assert.NotNil(t, none)
+		assert.Empty(t, none)
+	}
+}
+
 func TestLastSelects(t *testing.T) {
 	l := NewLog(start)
 	for i, d := range []Delivery{

@@ -59,9 +59,14 @@ type Status struct {
 	// WouldReject counts those that report_only let through.
 	WouldReject int64 `json:"would_reject,omitempty"`
 
+	Run
+}
+
+// Run is what goes on when a webhook changes its name.
+type Run struct {
 	// FailuresInRow is as ElevenLabs counts.
 	FailuresInRow int `json:"failures_in_row"`
-	// FailingSince is when the first of them came.
+	// FailingSince is when the first of them failed.
 	FailingSince time.Time `json:"failing_since,omitzero"`
 	// LastSuccess is when a delivery that counts was last answered 200.
 	LastSuccess time.Time `json:"last_success,omitzero"`
@@ -69,6 +74,24 @@ type Status struct {
 	LastDelivery time.Time `json:"last_delivery,omitzero"`
 	// LastFailure is the last failure that counted.
 	LastFailure *Delivery `json:"last_failure,omitempty"`
+}
+
+// LaterThan is whether something was heard of this run after all of the other.
+func (r Run) LaterThan(other Run) bool { return r.heard().After(other.heard()) }
+
+func (r Run) heard() time.Time {
+	last := latest(r.LastDelivery, r.LastSuccess)
+	if r.LastFailure != nil {
+		last = latest(last, r.LastFailure.Ended)
+	}
+	return last
+}
+
+func latest(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // Count counts a delivery, and returns the alarm that it raises, with the status
@@ -91,25 +114,27 @@ func (w *Webhook) Count(d Delivery) (Alarm, Status) {
 		s.WouldReject++
 	}
 	if d.Proven {
-		s.LastDelivery = d.Time
+		s.LastDelivery = latest(s.LastDelivery, d.Time)
 	}
 	if !d.Counts {
 		return None, *s
 	}
 	if d.Success() {
 		before := *s
-		s.FailuresInRow, s.FailingSince, s.LastSuccess = 0, time.Time{}, d.Time
+		s.FailuresInRow, s.FailingSince, s.LastSuccess = 0, time.Time{}, latest(s.LastSuccess, d.Ended)
 		if before.FailuresInRow >= FirstAlarm {
 			return Recovered, before
 		}
 		return None, *s
 	}
 	if s.FailuresInRow == 0 {
-		s.FailingSince = d.Time
+		s.FailingSince = d.Ended
 	}
 	s.FailuresInRow++
-	failure := d // only here does it outlive the call
-	s.LastFailure = &failure
+	if s.LastFailure == nil || !d.Ended.Before(s.LastFailure.Ended) {
+		failure := d // only here does it outlive the call
+		s.LastFailure = &failure
+	}
 	return alarm(s.FailuresInRow), *s
 }
 
@@ -118,4 +143,11 @@ func (w *Webhook) Status() Status {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.status
+}
+
+// GoOnWith makes a run that of the webhook.
+func (w *Webhook) GoOnWith(run Run) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.status.Run = run
 }

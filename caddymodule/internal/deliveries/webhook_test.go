@@ -40,7 +40,7 @@ func TestFailuresCountAsElevenLabsCountsThem(t *testing.T) {
 func TestAlarmsAreRaisedAt3And5And8AndEndOnce(t *testing.T) {
 	var w Webhook
 	count := func(minute int, result Result) (Alarm, Status) {
-		return w.Count(Delivery{Time: at(minute), Result: result, Reason: "backend_answer", Proven: true, Counts: true})
+		return w.Count(Delivery{Ended: at(minute), Result: result, Reason: "backend_answer", Proven: true, Counts: true})
 	}
 	alarm, _ := count(0, Accepted)
 	assert.Equal(t, None, alarm)
@@ -69,17 +69,69 @@ func TestAlarmsAreRaisedAt3And5And8AndEndOnce(t *testing.T) {
 
 func TestStatusTellsWhatWasLast(t *testing.T) {
 	var w Webhook
-	w.Count(Delivery{Time: at(1), Result: Accepted, Proven: true, Counts: true})
-	w.Count(Delivery{Time: at(2), Result: Failed, Reason: "backend_timeout", Proven: true, Counts: true})
-	w.Count(Delivery{Time: at(3), Result: Rejected, Reason: "signature_mismatch"})
-	w.Count(Delivery{Time: at(4), Result: Accepted, WouldReject: "signature_mismatch"})
+	w.Count(Delivery{Time: at(1), Ended: at(2), Result: Accepted, Proven: true, Counts: true})
+	w.Count(Delivery{Time: at(3), Ended: at(4), Result: Failed, Reason: "backend_timeout", Proven: true, Counts: true})
+	w.Count(Delivery{Time: at(5), Ended: at(5), Result: Rejected, Reason: "signature_mismatch"})
+	w.Count(Delivery{Time: at(6), Ended: at(6), Result: Accepted, WouldReject: "signature_mismatch"})
 	s := w.Status()
-	assert.Equal(t, at(1), s.LastSuccess)
-	assert.Equal(t, at(2), s.LastDelivery, "what is forged was not delivered by ElevenLabs")
+	assert.Equal(t, at(2), s.LastSuccess, "when it was answered")
+	assert.Equal(t, at(3), s.LastDelivery, "when it came; what is forged was not delivered by ElevenLabs")
+	assert.Equal(t, at(4), s.FailingSince)
 	assert.Equal(t, "backend_timeout", s.LastFailure.Reason)
 	assert.Equal(t, int64(2), s.Results.Accepted)
 	assert.Equal(t, int64(1), s.Results.Rejected)
 	assert.Equal(t, int64(1), s.Results.Failed)
 	assert.Zero(t, s.Results.Ignored)
 	assert.Equal(t, int64(1), s.WouldReject)
+}
+
+func TestWhatWasLastDoesNotGoBackWhenDeliveriesEndOutOfOrder(t *testing.T) {
+	count := func(w *Webhook, came, ended int, result Result) {
+		w.Count(Delivery{Time: at(came), Ended: at(ended), Result: result, Proven: true, Counts: true})
+	}
+	var w Webhook
+	count(&w, 2, 3, Accepted)
+	count(&w, 1, 4, Accepted) // the slow one came first
+	assert.Equal(t, at(2), w.Status().LastDelivery)
+	assert.Equal(t, at(4), w.Status().LastSuccess)
+
+	count(&w, 5, 7, Failed)
+	count(&w, 4, 6, Failed) // it ended before, and was counted after
+	assert.Equal(t, at(5), w.Status().LastDelivery)
+	assert.Equal(t, at(7), w.Status().LastFailure.Ended)
+	count(&w, 2, 3, Accepted)
+	assert.Equal(t, at(4), w.Status().LastSuccess)
+}
+
+func TestASuccessorGoesOnWithTheRunAndNotWithTheCounters(t *testing.T) {
+	var old, successor Webhook
+	old.Count(Delivery{Time: at(0), Ended: at(0), Result: Accepted, Proven: true, Counts: true})
+	for n := 1; n <= 4; n++ {
+		old.Count(Delivery{Time: at(n), Ended: at(n), Result: Failed, Reason: "backend_answer", Proven: true, Counts: true})
+	}
+	successor.GoOnWith(old.Status().Run)
+	s := successor.Status()
+	assert.Equal(t, old.Status().Run, s.Run)
+	assert.Equal(t, []any{4, at(1), at(0), at(4), at(4)}, []any{s.FailuresInRow, s.FailingSince, s.LastSuccess, s.LastDelivery, s.LastFailure.Ended})
+	assert.Zero(t, s.Results)
+	alarm, _ := successor.Count(Delivery{Time: at(5), Ended: at(5), Result: Failed, Proven: true, Counts: true})
+	assert.Equal(t, Warning, alarm, "the fifth")
+	assert.Equal(t, 4, old.Status().FailuresInRow)
+}
+
+func TestOfTwoRunsTheLaterIsWhereSomethingCameLast(t *testing.T) {
+	failure := func(minute int) *Delivery { return &Delivery{Ended: at(minute)} }
+	for name, test := range map[string]struct{ earlier, later Run }{
+		"nothing came":          {Run{}, Run{LastDelivery: at(0)}},
+		"a delivery":            {Run{LastDelivery: at(1)}, Run{LastDelivery: at(2)}},
+		"a success":             {Run{LastDelivery: at(1)}, Run{LastDelivery: at(0), LastSuccess: at(2)}},
+		"an unproven failure":   {Run{LastSuccess: at(1)}, Run{LastFailure: failure(2)}},
+		"of an earlier arrival": {Run{LastDelivery: at(1), LastFailure: failure(2)}, Run{LastDelivery: at(0), LastFailure: failure(3)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			assert.True(t, test.later.LaterThan(test.earlier))
+			assert.False(t, test.earlier.LaterThan(test.later))
+			assert.False(t, test.later.LaterThan(test.later))
+		})
+	}
 }
