@@ -4,14 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/elevenlabs"
 )
@@ -231,21 +228,4 @@ func (w *workspace) delete(cmd *cobra.Command, webhook elevenlabs.Webhook, yes b
 		return err
 	}
 	return stepLine{Step: "delete", Status: "done", Detail: "delete the webhook " + label(webhook), WebhookID: webhook.ID}.print(cmd)
-}
-
-// confirm asks at the terminal. Anything but a yes is a no.
-func confirm(cmd *cobra.Command, question string) error {
-	file, ok := cmd.InOrStdin().(*os.File)
-	if !ok || !term.IsTerminal(int(file.Fd())) {
-		return errors.New("there is no terminal to ask at: give --yes")
-	}
-	cmd.PrintErr(question, " [y/N] ")
-	var answer string
-	if _, err := fmt.Fscanln(file, &answer); err != nil && !errors.Is(err, io.EOF) && err.Error() != "unexpected newline" {
-		return fmt.Errorf("reading the answer: %w", err)
-	}
-	if !strings.EqualFold(answer, "y") && !strings.EqualFold(answer, "yes") {
-		return errors.New("nothing was deleted")
-	}
-	return nil
 }

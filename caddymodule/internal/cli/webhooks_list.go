@@ -232,6 +232,7 @@ func (r webhookReport) print(cmd *cobra.Command) error {
 	if r.LastFailure != nil {
 		failure = r.LastFailure.String()
 	}
+	usedBy := r.usedBy()
 	rows := [][2]string{
 		{"status", status},
 		{"last failure", failure},
@@ -242,12 +243,10 @@ func (r webhookReport) print(cmd *cobra.Command) error {
 		{"usages", told(r.Usages)},
 		{"created", r.CreatedAt.Format(time.RFC3339)},
 		{"auth", r.Auth},
+		{"used by", usedBy[0]},
 	}
-	if len(r.UsedBy) == 0 {
-		rows = append(rows, [2]string{"used by", "-"})
-	}
-	for i, u := range r.UsedBy {
-		rows = append(rows, [2]string{[]string{"used by", ""}[min(i, 1)], u.String()})
+	for _, by := range usedBy[1:] {
+		rows = append(rows, [2]string{"", by})
 	}
 	for _, word := range r.Other.words() {
 		rows = append(rows, [2]string{"other", word})
@@ -257,6 +256,23 @@ func (r webhookReport) print(cmd *cobra.Command) error {
 		fmt.Fprintf(table, "%s\t%s\n", row[0], printable(row[1]))
 	}
 	return table.Flush()
+}
+
+// usedBy says what uses the webhook, and how to see what does not show.
+func (r webhookReport) usedBy() []string {
+	var all []string
+	agents := slices.Contains(r.Usages, agentUsage)
+	for _, u := range r.UsedBy {
+		all = append(all, u.String())
+		agents = agents && u.Agent == ""
+	}
+	if agents {
+		all = append(all, "agents: name those that may by --agent, to see which")
+	}
+	if all == nil {
+		return []string{"-"}
+	}
+	return all
 }
 
 // told lists what ElevenLabs may not tell.

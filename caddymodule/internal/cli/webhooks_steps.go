@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -88,7 +89,7 @@ func (w *workspace) commandLine(args ...string) string {
 	for _, name := range []string{"region", "api-key-file", "api-key-env"} {
 		flag := w.cmd.Flags().Lookup(name)
 		if value := flag.Value.String(); value != "" && value != "-" && flag.Changed {
-			args = append(args[:len(args):len(args)], "--"+name, value)
+			args = append(slices.Clip(args), "--"+name, value)
 		}
 	}
 	return commandLine(args...)

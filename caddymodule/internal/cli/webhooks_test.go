@@ -164,7 +164,8 @@ func TestWebhooksPrints(t *testing.T) {
 		"list_not_an_administrator": {func(e *elevenLabs) {
 			e.Add(map[string]any{"webhook_id": "wh_1", "usage": nil})
 		}, "list", 0},
-		"list_member": {func(e *elevenLabs) { rotating(e); forMember(e) }, "list", 0},
+		"list_member":           {func(e *elevenLabs) { rotating(e); forMember(e) }, "list", 0},
+		"list_agents_not_named": {rotating, "list --agent agent_2", 0},
 		"list_without_settings": {func(e *elevenLabs) {
 			addOne(e)
 			e.faults["GET /v1/convai/settings"] = 401

@@ -1,0 +1,55 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// confirm asks at the terminal. Anything but a yes is a no.
+func confirm(cmd *cobra.Command, question string) error {
+	file, ok := cmd.InOrStdin().(*os.File)
+	if !ok || !term.IsTerminal(int(file.Fd())) {
+		return errors.New("there is no terminal to ask at: give --yes")
+	}
+	cmd.PrintErr(question, " [y/N] ")
+	answer, err := readLine(cmd.Context(), file)
+	if err != nil {
+		cmd.PrintErrln()
+		return err
+	}
+	if !strings.EqualFold(answer, "y") && !strings.EqualFold(answer, "yes") {
+		return errors.New("nothing was deleted")
+	}
+	return nil
+}
+
+// readLine reads a line, which may lack its end, until it is interrupted. The
+// reading goes on then, since a terminal's cannot be broken off.
+func readLine(ctx context.Context, from io.Reader) (string, error) {
+	type result struct {
+		line string
+		err  error
+	}
+	results := make(chan result, 1)
+	go func() {
+		line, err := bufio.NewReader(from).ReadString('\n')
+		results <- result{line, err}
+	}()
+	select {
+	case <-ctx.Done():
+		return "", errInterrupted
+	case r := <-results:
+		if r.err != nil && !errors.Is(r.err, io.EOF) {
+			return "", fmt.Errorf("reading the answer: %w", r.err)
+		}
+		return strings.TrimSpace(r.line), nil
+	}
+}
