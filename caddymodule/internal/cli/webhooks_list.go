@@ -232,28 +232,22 @@ func (r webhookReport) print(cmd *cobra.Command) error {
 	if r.LastFailure != nil {
 		failure = r.LastFailure.String()
 	}
-	usedBy := r.usedBy()
-	rows := [][2]string{
-		{"status", status},
-		{"last failure", failure},
-		{"name", r.Name},
-		{"id", r.ID},
-		{"url", r.URL},
-		{"events", told(r.Events)},
-		{"usages", told(r.Usages)},
-		{"created", r.CreatedAt.Format(time.RFC3339)},
-		{"auth", r.Auth},
-		{"used by", usedBy[0]},
-	}
-	for _, by := range usedBy[1:] {
-		rows = append(rows, [2]string{"", by})
+	table := newTable(cmd.OutOrStdout())
+	row := func(name, value string) { fmt.Fprintf(table, "%s\t%s\n", name, printable(value)) }
+	row("status", status)
+	row("last failure", failure)
+	row("name", r.Name)
+	row("id", r.ID)
+	row("url", r.URL)
+	row("events", told(r.Events))
+	row("usages", told(r.Usages))
+	row("created", r.CreatedAt.Format(time.RFC3339))
+	row("auth", r.Auth)
+	for i, by := range r.usedBy() {
+		row([]string{"used by", ""}[min(i, 1)], by)
 	}
 	for _, word := range r.Other.words() {
-		rows = append(rows, [2]string{"other", word})
-	}
-	table := newTable(cmd.OutOrStdout())
-	for _, row := range rows {
-		fmt.Fprintf(table, "%s\t%s\n", row[0], printable(row[1]))
+		row("other", word)
 	}
 	return table.Flush()
 }
