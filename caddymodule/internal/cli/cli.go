@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -45,9 +46,15 @@ type Host struct {
 	api http.RoundTripper
 }
 
+const examples = `  caddy elevenlabs send https://hooks.example.com/webhooks/elevenlabs --all
+  caddy elevenlabs verify --explain <captured.http
+  caddy elevenlabs doctor --config /etc/caddy/Caddyfile
+  caddy elevenlabs webhooks list`
+
 // AddCommands puts the commands under their parent.
 func AddCommands(parent *cobra.Command, host Host) {
 	group(parent)
+	parent.Example = examples
 	parent.PersistentFlags().Bool("json", false, "print JSON, one object a line")
 	parent.AddCommand(
 		sendCommand(host),
@@ -64,8 +71,19 @@ func AddCommands(parent *cobra.Command, host Host) {
 // subcommand that does not exist, is an error: cobra would print help and exit 0.
 func group(cmd *cobra.Command) {
 	cmd.Args = cobra.ArbitraryArgs
-	cmd.FParseErrWhitelist.UnknownFlags = true // they belong to the unknown subcommand
+	cmd.DisableFlagParsing = true // they belong to the unknown subcommand, --help among them
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		words := slices.DeleteFunc(slices.Clone(args), func(arg string) bool { return strings.HasPrefix(arg, "-") })
+		if len(words) == 0 && (slices.Contains(args, "--help") || slices.Contains(args, "-h")) {
+			return cmd.Help()
+		}
+		if len(words) > 0 && words[0] == "help" {
+			about, unknown, err := cmd.Find(words[1:])
+			if err == nil && len(unknown) == 0 {
+				return about.Help()
+			}
+			words = unknown
+		}
 		var names []string
 		for _, sub := range cmd.Commands() {
 			if sub.IsAvailableCommand() && sub.Name() != "help" {
@@ -73,8 +91,8 @@ func group(cmd *cobra.Command) {
 			}
 		}
 		what := "which command?"
-		if len(args) > 0 {
-			what = fmt.Sprintf("there is no command %q:", args[0])
+		if len(words) > 0 {
+			what = fmt.Sprintf("there is no command %q:", words[0])
 		}
 		return fmt.Errorf("%s say one of %s; `%s --help` tells more", what, strings.Join(names, ", "), cmd.CommandPath())
 	}
@@ -84,6 +102,17 @@ func group(cmd *cobra.Command) {
 func oneArgument(cmd *cobra.Command, args []string) error {
 	if len(args) != 1 {
 		return fmt.Errorf("give one argument, not %d: %s", len(args), cmd.UseLine())
+	}
+	return nil
+}
+
+// refuseEmpty refuses flags that are given, but empty, as "$NAME" is where NAME is
+// not set: what is done without the flag is not what was meant.
+func refuseEmpty(cmd *cobra.Command, flags ...string) error {
+	for _, name := range flags {
+		if flag := cmd.Flags().Lookup(name); flag.Changed && flag.Value.String() == "" {
+			return fmt.Errorf("--%s is given, but empty: say what it is to be, or leave it out", name)
+		}
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -29,20 +30,23 @@ type explanation struct {
 
 // explainCapture finds the one change by which a capture that judge refuses would
 // verify. tried is called before each attempt, of which some large bodies take
-// a while.
-func explainCapture(d capture, secret []byte, window window, now time.Time, tried func()) explanation {
+// a while. The error is that the context has ended.
+func explainCapture(ctx context.Context, d capture, secret []byte, window window, now time.Time, tried func()) (explanation, error) {
 	v := judge(d, secret, window, now)
 	switch v.Reason {
 	case reasonStale, reasonFuture:
-		return explainTime(d, v, window, now)
+		return explainTime(d, v, window, now), nil
 	case reasonMethod:
-		return explanation{Change: "method", Sentence: capitalise(v.Sentence) + ".", Remedy: "Only POSTs are webhooks. A redirect turns a POST into a GET: give ElevenLabs the URL that it ends at."}
+		return explanation{Change: "method", Sentence: capitalise(v.Sentence) + ".", Remedy: "Only POSTs are webhooks. A redirect turns a POST into a GET: give ElevenLabs the URL that it ends at."}, nil
 	}
 	clues := parseLoosely(d)
 	base := attempt{secret: secret, before: clues.time + ".", body: d.body, macs: decodeAll(clues.v0, hex.DecodeString)}
 	for _, c := range changes {
 		for detail, a := range c.attempts(base, clues) {
 			tried()
+			if ctx.Err() != nil {
+				return explanation{}, errInterrupted
+			}
 			if !a.matches() {
 				continue
 			}
@@ -51,10 +55,10 @@ func explainCapture(d capture, secret []byte, window window, now time.Time, trie
 				then := judgeAge(signedAt, window, now)
 				e.Then = &then
 			}
-			return e
+			return e, nil
 		}
 	}
-	return nothingFits(d)
+	return nothingFits(d), nil
 }
 
 // attempt is a way in which a capture may have been signed.

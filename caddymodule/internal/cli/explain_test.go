@@ -185,12 +185,19 @@ func inUTF16(order binary.AppendByteOrder, text string) string {
 	return string(out)
 }
 
+func explainedBy(t *testing.T, d capture, secret string, now time.Time) explanation {
+	t.Helper()
+	e, err := explainCapture(t.Context(), d, []byte(secret), defaultWindow, now, func() {})
+	require.NoError(t, err)
+	return e
+}
+
 func TestExplainNamesTheOneChange(t *testing.T) {
 	for _, test := range explainTests {
 		t.Run(test.name, func(t *testing.T) {
 			require.NotEqual(t, pass, judge(test.capture, []byte(test.secret), defaultWindow, explainedAt).Reason)
 
-			e := explainCapture(test.capture, []byte(test.secret), defaultWindow, explainedAt, func() {})
+			e := explainedBy(t, test.capture, test.secret, explainedAt)
 			assert.Equal(t, test.change, e.Change)
 			assert.Contains(t, e.Sentence, test.sentence)
 			assert.Regexp(t, `^[A-Z].*\.$`, e.Sentence)
@@ -213,7 +220,7 @@ func TestEveryChangeHasACase(t *testing.T) {
 // What is explained must not help whoever has the capture to forge one.
 func TestExplainTellsNeitherSecretNorSignature(t *testing.T) {
 	for _, test := range explainTests {
-		out, err := json.Marshal(explainCapture(test.capture, []byte(test.secret), defaultWindow, explainedAt, func() {}))
+		out, err := json.Marshal(explainedBy(t, test.capture, test.secret, explainedAt))
 		require.NoError(t, err)
 		assert.NotContains(t, string(out), explainedSecret[5:], test.name)
 		assert.NotRegexp(t, `[0-9a-fA-F]{20}`, string(out), test.name)
@@ -223,11 +230,11 @@ func TestExplainTellsNeitherSecretNorSignature(t *testing.T) {
 func TestExplainSaysWhatWouldComeAfterTheChange(t *testing.T) {
 	d := captured(explainedBody+"\n", headerOf(explainedSecret, explainedBody))
 
-	e := explainCapture(d, []byte(explainedSecret), defaultWindow, explainedAt.Add(time.Minute), func() {})
+	e := explainedBy(t, d, explainedSecret, explainedAt.Add(time.Minute))
 	require.NotNil(t, e.Then)
 	assert.Equal(t, pass, e.Then.Reason)
 
-	e = explainCapture(d, []byte(explainedSecret), defaultWindow, explainedAt.Add(time.Hour), func() {})
+	e = explainedBy(t, d, explainedSecret, explainedAt.Add(time.Hour))
 	assert.Equal(t, "line_end_added", e.Change)
 	require.NotNil(t, e.Then)
 	assert.Equal(t, reasonStale, e.Then.Reason)
@@ -255,7 +262,7 @@ func TestExplainTellsALateDeliveryFromAWrongClock(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			d := captured(test.body, headerOf(explainedSecret, test.body))
 			d.date = test.date
-			e := explainCapture(d, []byte(explainedSecret), defaultWindow, explainedAt.Add(test.clock), func() {})
+			e := explainedBy(t, d, explainedSecret, explainedAt.Add(test.clock))
 			assert.Equal(t, test.change, e.Change)
 			for _, part := range test.sentence {
 				assert.Contains(t, e.Sentence, part)

@@ -53,14 +53,14 @@ func (c *credential) source() string {
 // raw returns the credential as it stands at its source, blanks and line ends
 // included.
 func (c *credential) raw(cmd *cobra.Command) (string, error) {
+	if err := refuseEmpty(cmd, c.flag+"-file", c.flag+"-env"); err != nil {
+		return "", err
+	}
 	var value []byte
 	var err error
-	switch {
-	case c.fromStdin():
-		value, err = io.ReadAll(cmd.InOrStdin())
-	case c.file != "":
-		value, err = os.ReadFile(c.file)
-	default:
+	if c.file != "" {
+		value, err = readFile(cmd, c.file)
+	} else {
 		fromEnv, ok := os.LookupEnv(c.env)
 		if !ok {
 			return "", fmt.Errorf("the environment variable %s is not set: set it, or name another by --%s-env, or a file by --%s-file", c.env, c.flag, c.flag)
@@ -90,10 +90,24 @@ func (c *credential) read(cmd *cobra.Command) (string, error) {
 // errStdinTwice says that two things were to come from standard input.
 var errStdinTwice = errors.New("only one thing can come from standard input (-): read the other from a file")
 
-// readFile reads a whole file, or standard input for "-".
+// readFile reads a whole file, or standard input for "-". Both may take for ever,
+// so it gives way to an interrupt.
 func readFile(cmd *cobra.Command, name string) ([]byte, error) {
-	if name == "-" {
-		return io.ReadAll(cmd.InOrStdin())
+	var content []byte
+	var err error
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		if name == "-" {
+			content, err = io.ReadAll(cmd.InOrStdin())
+		} else {
+			content, err = os.ReadFile(name)
+		}
+	}()
+	select {
+	case <-read:
+		return content, err
+	case <-cmd.Context().Done():
+		return nil, errInterrupted
 	}
-	return os.ReadFile(name)
 }

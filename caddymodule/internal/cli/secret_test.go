@@ -1,10 +1,13 @@
 package cli
 
 import (
+	"context"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/assert"
@@ -35,6 +38,8 @@ func TestCredentialsComeFromWhereTheFlagsSay(t *testing.T) {
 		"blank variable":       {secretFlags, []string{"--secret-env", "BLANK"}, "", "the environment variable BLANK is blank"},
 		"no file":              {secretFlags, []string{"--secret-file", file + "x"}, "", "reading --secret-file: open "},
 		"empty file":           {secretFlags, []string{"--secret-file", empty}, "", "the file " + empty + " is blank"},
+		"an empty file name":   {secretFlags, []string{"--secret-file", ""}, "", "--secret-file is given, but empty"},
+		"an empty variable":    {apiKeyFlags, []string{"--api-key-env", ""}, "", "--api-key-env is given, but empty"},
 		"file and variable":    {secretFlags, []string{"--secret-file", file, "--secret-env", "OTHER"}, "", "[secret-env secret-file] were all set"},
 		"never as an argument": {secretFlags, []string{"--secret", "wsec_x"}, "", "unknown flag: --secret"},
 	} {
@@ -65,4 +70,25 @@ func TestRawIsTheCredentialWithItsBlanks(t *testing.T) {
 	value, err := secretFlags(cmd).raw(cmd)
 	require.NoError(t, err)
 	assert.Equal(t, " wsec_x\n", value)
+}
+
+func TestWhatIsReadGivesWayToAnInterrupt(t *testing.T) {
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", testSecret)
+	for _, args := range [][]string{
+		{"sign", "-"},
+		{"verify"},
+		{"verify", "--body", "-", "--header", "x"},
+		{"send", "https://example.com/", "--file", "-"},
+		{"send", "https://example.com/", "--secret-file", "-"},
+		{"webhooks", "list", "--api-key-file", "-"},
+	} {
+		ctx, interrupt := context.WithCancel(t.Context())
+		stdin, _ := io.Pipe()
+		root := &cobra.Command{Use: "elevenlabs", SilenceErrors: true, SilenceUsage: true}
+		AddCommands(root, stopped)
+		root.SetIn(stdin)
+		root.SetArgs(args)
+		time.AfterFunc(10*time.Millisecond, interrupt)
+		assert.ErrorIs(t, root.ExecuteContext(ctx), errInterrupted, args)
+	}
 }

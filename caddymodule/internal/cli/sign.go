@@ -1,10 +1,7 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
-	"strconv"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -25,18 +22,14 @@ and curl must send it with --data-binary, since -d drops line ends.`,
 		Args: oneArgument,
 	}
 	secret := secretFlags(cmd)
-	at := cmd.Flags().String("at", "", "sign as of this `time`, in Unix seconds (default: now)")
+	timeFlag(cmd, "sign")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if args[0] == "-" && secret.fromStdin() {
 			return errStdinTwice
 		}
-		signedAt := host.Now()
-		if *at != "" {
-			seconds, err := strconv.ParseInt(*at, 10, 64)
-			if err != nil || seconds < 0 || len(*at) > 12 {
-				return errors.New("--at is to be a time in Unix seconds, of at most 12 digits")
-			}
-			signedAt = time.Unix(seconds, 0)
+		signedAt, err := timeOf(cmd, host)
+		if err != nil {
+			return err
 		}
 		body, err := readFile(cmd, args[0])
 		if err != nil {

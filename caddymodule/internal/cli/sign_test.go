@@ -19,6 +19,7 @@ func TestSignPrints(t *testing.T) {
 		"header.txt":  {"sign", "testdata/send/body.json"},
 		"header.json": {"sign", "testdata/send/body.json", "--json"},
 		"at.txt":      {"sign", "testdata/send/body.json", "--at", "1"},
+		"date.txt":    {"sign", "testdata/send/body.json", "--at", "1970-01-01T01:00:01+01:00"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			outcome := run(stopped, "", args...)
@@ -49,14 +50,16 @@ func TestWhatIsSignedVerifies(t *testing.T) {
 func TestSignSaysHowItIsUsed(t *testing.T) {
 	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", testSecret)
 	for want, args := range map[string][]string{
-		"give one argument, not 0":                  {"sign"},
-		"reading the body: open no-such-file":       {"sign", "no-such-file"},
-		"only one thing can come from standard inp": {"sign", "-", "--secret-file", "-"},
-		"--at is to be a time in Unix seconds":      {"sign", "-", "--at", "1.5"},
-		"--at is to be a time in Unix":              {"sign", "-", "--at", "-1"},
-		"--at is to be a time in":                   {"sign", "-", "--at", "1234567890123"},
-		"--at is to be a time":                      {"sign", "-", "--at", "2026-11-23"},
-		"ELEVENLABS_X is not set":                   {"sign", "-", "--secret-env", "ELEVENLABS_X"},
+		"give one argument, not 0":                                                      {"sign"},
+		"reading the body: open no-such-file":                                           {"sign", "no-such-file"},
+		"only one thing can come from standard inp":                                     {"sign", "-", "--secret-file", "-"},
+		`--at is to be a time such as 2026-11-20T10:00:00Z, or Unix seconds, not "1.5"`: {"sign", "-", "--at", "1.5"},
+		`not "-1"`:                   {"sign", "-", "--at", "-1"},
+		`not "1234567890123"`:        {"sign", "-", "--at", "1234567890123"},
+		`not "2026-11-23"`:           {"sign", "-", "--at", "2026-11-23"},
+		`not "1969-12-31T23:59:59Z"`: {"sign", "-", "--at", "1969-12-31T23:59:59Z"},
+		"--at is given, but empty":   {"sign", "-", "--at", ""},
+		"ELEVENLABS_X is not set":    {"sign", "-", "--secret-env", "ELEVENLABS_X"},
 	} {
 		outcome := run(Host{Now: time.Now}, "", args...)
 		assert.ErrorContains(t, outcome.err, want)

@@ -68,7 +68,7 @@ func judge(d capture, secret []byte, window window, now time.Time) verdict {
 // judgeAge judges a genuine signature by its time alone.
 func judgeAge(signedAt time.Time, window window, now time.Time) verdict {
 	age := now.Sub(signedAt)
-	unix, seconds := signedAt.Unix(), int64(age.Seconds())
+	unix, seconds := signedAt.Unix(), int64(age.Round(time.Second)/time.Second) // as span rounds
 	v := verdict{Reason: pass, SignedAt: &unix, Age: &seconds}
 	when := signedAt.UTC().Format(time.RFC3339) + ", " + span(age) + " ago"
 	if age < 0 {
@@ -112,20 +112,21 @@ that were computed are never printed.`,
 	headerValue := flags.String("header", "", "the `value` of the ElevenLabs-Signature header")
 	headerFile := flags.String("header-file", "", "read that value from this `file`, or from standard input (-)")
 	tolerance := flags.String("tolerance", "30m 5m", "how `far` the time of signing may lie in the past and, after a blank, in the future")
-	at := flags.String("at", "", "verify as of this `time`: RFC 3339, or Unix seconds (default: now)")
+	timeFlag(cmd, "verify")
 	explained := flags.Bool("explain", false, "look for the one change that would make the signature match")
 	cmd.MarkFlagsMutuallyExclusive("header", "header-file")
 
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := refuseEmpty(cmd, "body", "header-file"); err != nil {
+			return err
+		}
 		window, err := parseWindow(*tolerance)
 		if err != nil {
 			return err
 		}
-		now := host.Now()
-		if *at != "" {
-			if now, err = parseTime(*at); err != nil {
-				return err
-			}
+		now, err := timeOf(cmd, host)
+		if err != nil {
+			return err
 		}
 		parts := flags.Changed("body")
 		if parts != (flags.Changed("header") || flags.Changed("header-file")) {
@@ -161,8 +162,11 @@ that were computed are never printed.`,
 			result.Sentence = "signed with the secret in " + secret.source() + ", " + strings.TrimPrefix(result.Sentence, "signed ")
 		} else if *explained {
 			progress := newProgress(cmd, -1, "trying changes")
-			found := explainCapture(d, []byte(key), window, now, func() { _ = progress.Add(1) })
-			_ = progress.Finish()
+			found, err := explainCapture(cmd.Context(), d, []byte(key), window, now, func() { _ = progress.Add(1) })
+			_ = progress.Finish() // what cannot be drawn, is not
+			if err != nil {
+				return err
+			}
 			result.Explanation = &found
 		}
 		if err := result.print(cmd); err != nil {
@@ -247,13 +251,26 @@ func parseWindow(s string) (window, error) {
 	return w, nil
 }
 
-func parseTime(s string) (time.Time, error) {
-	if seconds, err := strconv.ParseInt(s, 10, 64); err == nil && len(s) <= 12 {
-		return time.Unix(seconds, 0), nil
+// timeFlag adds the flag that says when a command is to do what it does.
+func timeFlag(cmd *cobra.Command, verb string) {
+	cmd.Flags().String("at", "", verb+" as of this `time`: RFC 3339, or Unix seconds (default: now)")
+}
+
+// timeOf is the time of that flag, which is none that a signature cannot have.
+func timeOf(cmd *cobra.Command, host Host) (time.Time, error) {
+	at, err := cmd.Flags().GetString("at")
+	if err != nil || !cmd.Flags().Changed("at") {
+		return host.Now(), err
 	}
-	t, err := time.Parse(time.RFC3339, s)
-	if err != nil {
-		return t, fmt.Errorf("--at %q: it is to be a time such as 2026-11-20T10:00:00Z, or Unix seconds", s)
+	if err := refuseEmpty(cmd, "at"); err != nil {
+		return time.Time{}, err
+	}
+	t, err := time.Parse(time.RFC3339, at)
+	if seconds, notNumber := strconv.ParseInt(at, 10, 64); notNumber == nil && len(at) <= 12 {
+		t, err = time.Unix(seconds, 0), nil
+	}
+	if err != nil || t.Unix() < 0 {
+		return t, fmt.Errorf("--at is to be a time such as 2026-11-20T10:00:00Z, or Unix seconds, not %q", at)
 	}
 	return t, nil
 }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -162,7 +163,10 @@ func TestVerifySaysHowItIsUsed(t *testing.T) {
 		{"nothing", "", nil, "not an HTTP request"},
 		{"a head without an end", "POST / HTTP/1.1\r\nA: b\r\n", nil, "ends within its headers"},
 		{"a line that is no header", "POST / HTTP/1.1\r\nx\r\n\r\n", nil, "headers cannot be read"},
-		{"no time", good, []string{"--at", "yesterday"}, "--at \"yesterday\""},
+		{"no time", good, []string{"--at", "yesterday"}, `or Unix seconds, not "yesterday"`},
+		{"an empty time", good, []string{"--at", ""}, "--at is given, but empty"},
+		{"an empty body file", good, []string{"--body", "", "--header", "x"}, "--body is given, but empty"},
+		{"an empty header file", good, []string{"--body", "-", "--header-file", ""}, "--header-file is given, but empty"},
 		{"no tolerance", good, []string{"--tolerance", ""}, "one or two durations"},
 		{"tolerance of nothing", good, []string{"--tolerance", "0s"}, "one or two durations"},
 		{"three tolerances", good, []string{"--tolerance", "1s 1s 1s"}, "one or two durations"},
@@ -205,4 +209,27 @@ func TestVerifyPrints(t *testing.T) {
 			golden(t, "verify/"+name+".json", got)
 		})
 	}
+}
+
+func TestVerifyRoundsTheAgeAlikeEverywhere(t *testing.T) {
+	for age, want := range map[time.Duration]struct {
+		seconds int64
+		says    string
+	}{700 * time.Millisecond: {1, "1s ago"}, 400 * time.Millisecond: {0, "0s ago"}, -700 * time.Millisecond: {-1, "1s ahead"}} {
+		v := judgeAge(explainedAt, defaultWindow, explainedAt.Add(age))
+		assert.Equal(t, want.seconds, *v.Age)
+		assert.Contains(t, v.Sentence, want.says)
+	}
+}
+
+func TestVerifyExplainGivesWayToAnInterrupt(t *testing.T) {
+	ctx, interrupt := context.WithCancel(t.Context())
+	tried := 0
+	_, err := explainCapture(ctx, captured(explainedBody, headerOf(explainedSecret, "other")), []byte(explainedSecret), defaultWindow, explainedAt, func() {
+		if tried++; tried == 10 {
+			interrupt()
+		}
+	})
+	assert.ErrorIs(t, err, errInterrupted)
+	assert.Equal(t, 10, tried)
 }
