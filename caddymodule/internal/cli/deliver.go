@@ -115,9 +115,14 @@ func (c listeningConn) Write(p []byte) (int, error) {
 
 // resolve reads host:address for a URL, and returns the address with a port.
 func resolve(text string, target *url.URL) (string, error) {
-	host, address, found := strings.Cut(text, ":")
-	if !found || !strings.EqualFold(host, target.Hostname()) {
-		return "", fmt.Errorf("--resolve is to be %s:<address>, by the host of the URL", target.Hostname())
+	address, found := "", false
+	for _, host := range []string{target.Hostname(), "[" + target.Hostname() + "]"} { // IPv6 with brackets, or without
+		if before := len(host) + 1; len(text) >= before && strings.EqualFold(text[:before], host+":") {
+			address, found = text[before:], true
+		}
+	}
+	if !found {
+		return "", fmt.Errorf("--resolve is to be %s:<address>, by the host of the URL", strings.TrimSuffix(target.Host, ":"+target.Port()))
 	}
 	if withPort, err := netip.ParseAddrPort(address); err == nil {
 		return withPort.String(), nil
@@ -145,6 +150,8 @@ type result struct {
 	TLS          string `json:"tls,omitempty"`
 	OK           bool   `json:"ok"`
 	Problem      string `json:"problem,omitempty"`
+
+	interrupted bool // by this side, which tells nothing of the other
 }
 
 // deliver sends an event, forged or not, and judges the answer. progress is
@@ -167,19 +174,22 @@ func (c *client) deliver(ctx context.Context, event sample.Event, f forgery, pro
 
 	started := c.now()
 	response, err := c.http.Do(request)
-	if err == nil {
-		defer response.Body.Close()
-		_, err = io.Copy(io.Discard, io.LimitReader(response.Body, 1<<20))
-	}
-	r.Milliseconds = c.now().Sub(started).Milliseconds()
 	if err != nil {
-		r.Problem = explainError(ctx, err)
+		r.Milliseconds = c.now().Sub(started).Milliseconds()
+		r.Problem, r.interrupted = explainError(ctx, err), ctx.Err() != nil
 		return r
 	}
+	defer response.Body.Close()
 	r.Status = response.StatusCode
-	r.Reason = response.Header.Get(headerRejection)
+	r.Reason = brief(response.Header.Get(headerRejection), 40)
 	if response.TLS != nil {
 		r.TLS = tls.VersionName(response.TLS.Version)
+	}
+	_, err = io.Copy(io.Discard, io.LimitReader(response.Body, 1<<20))
+	r.Milliseconds = c.now().Sub(started).Milliseconds()
+	if err != nil {
+		r.Problem, r.interrupted = "the answer broke off: "+explainError(ctx, err), ctx.Err() != nil
+		return r
 	}
 	r.Problem = f.problem(response)
 	r.OK = r.Problem == ""
@@ -220,7 +230,7 @@ func (c counted) Read(p []byte) (int, error) {
 func (f forgery) problem(response *http.Response) string {
 	status, reason := response.StatusCode, response.Header.Get(headerRejection)
 	if status/100 == 3 {
-		return fmt.Sprintf("redirects to %q: ElevenLabs is not known to follow", response.Header.Get("Location"))
+		return fmt.Sprintf("redirects to %q: ElevenLabs is not known to follow", cut(response.Header.Get("Location"), longest))
 	}
 	if f.name == "" {
 		if status != f.status {
@@ -242,7 +252,7 @@ func (f forgery) problem(response *http.Response) string {
 // explainError makes a short sentence of why there is no answer.
 func explainError(ctx context.Context, err error) string {
 	if ctx.Err() != nil {
-		return "interrupted"
+		return errInterrupted.Error()
 	}
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		if wrapped.Timeout() {
@@ -251,7 +261,20 @@ func explainError(ctx context.Context, err error) string {
 		err = wrapped.Err // without the URL, which is known
 	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return err.Error() + "; see --ca and --insecure"
+		return brief(err.Error(), longest) + "; see --ca and --insecure"
 	}
-	return err.Error()
+	return brief(err.Error(), longest)
+}
+
+// longest is how much is shown of what a server wrote.
+const longest = 300
+
+// brief makes what a server wrote fit to be printed.
+func brief(text string, most int) string { return printable(cut(text, most)) }
+
+func cut(text string, most int) string {
+	if runes := []rune(text); len(runes) > most {
+		return string(runes[:most]) + "…"
+	}
+	return text
 }

@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -92,10 +93,14 @@ func (r *report) add(result result) {
 // returns the command's error.
 func (r *report) end(ctx context.Context) error {
 	_ = r.bar.Finish()
+	interrupted := ctx.Err() != nil && r.done < r.planned
 	summary := fmt.Sprintf("%d deliveries, all as expected", r.done)
 	switch {
-	case ctx.Err() != nil && (r.done < r.planned || r.problems > 0):
-		summary = fmt.Sprintf("interrupted: %d of %d deliveries made, %d not as expected", r.done, r.planned, r.problems)
+	case interrupted:
+		summary = fmt.Sprintf("%s: %d of %d deliveries made", errInterrupted, r.done, r.planned)
+		if r.problems > 0 {
+			summary += fmt.Sprintf(", %d not as expected", r.problems)
+		}
 	case r.problems > 0:
 		summary = fmt.Sprintf("%d of %d deliveries not as expected", r.problems, r.done)
 	}
@@ -106,7 +111,9 @@ func (r *report) end(ctx context.Context) error {
 	switch {
 	case r.err != nil:
 		return r.err
-	case r.done < r.planned || r.problems > 0:
+	case interrupted:
+		return errors.New(summary)
+	case r.problems > 0:
 		return fmt.Errorf("%w: %s", errCheckFailed, summary)
 	}
 	return nil

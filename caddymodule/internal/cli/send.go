@@ -2,7 +2,6 @@ package cli
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -102,8 +101,8 @@ func (s *sender) run(cmd *cobra.Command, args []string) error {
 	if s.file == "-" && s.secret.fromStdin() {
 		return errStdinTwice
 	}
-	if s.turns < 1 || s.count < 1 || s.concurrency < 1 || s.connection.timeout <= 0 || !(s.minutes > 0 && s.minutes <= 24*60) {
-		return errors.New("--turns, --minutes, --count, --concurrency and --timeout are to be above 0, and --minutes at most a day's")
+	if err := s.checkFlags(cmd); err != nil {
+		return err
 	}
 	plan, err := s.plan(cmd)
 	if err != nil {
@@ -118,6 +117,31 @@ func (s *sender) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	return s.send(cmd, client, plan)
+}
+
+func (s *sender) checkFlags(cmd *cobra.Command) error {
+	if err := refuseEmpty(cmd, "event", "file", "forge", "ca", "resolve"); err != nil {
+		return err
+	}
+	for _, flag := range []struct {
+		name       string
+		value, max int
+	}{
+		{"turns", s.turns, 100_000}, // some 40 MB
+		{"count", s.count, 1_000_000},
+		{"concurrency", s.concurrency, 1000},
+	} {
+		if flag.value < 1 || flag.value > flag.max {
+			return fmt.Errorf("--%s is to be from 1 to %d, not %d", flag.name, flag.max, flag.value)
+		}
+	}
+	if !(s.minutes > 0 && s.minutes <= 24*60) { // so that NaN is refused
+		return fmt.Errorf("--minutes is to be above 0 and at most 1440, which is a day, not %v", s.minutes)
+	}
+	if s.connection.timeout <= 0 {
+		return fmt.Errorf("--timeout is to be above 0, not %s", s.connection.timeout)
+	}
+	return nil
 }
 
 // delivery is a delivery to make.
@@ -198,7 +222,9 @@ func (s *sender) send(cmd *cobra.Command, client *client, plan []delivery) error
 					report.fail(err)
 					continue
 				}
-				report.add(client.deliver(ctx, event, d.forgery, report.progress))
+				if r := client.deliver(ctx, event, d.forgery, report.progress); !r.interrupted {
+					report.add(r)
+				}
 			}
 		})
 	}

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -190,22 +191,23 @@ func TestSendReachesAnotherAddressUnderTheSameName(t *testing.T) {
 	_, port, err := net.SplitHostPort(address)
 	require.NoError(t, err)
 
-	for url, resolve := range map[string]string{
+	for target, resolve := range map[string]string{
 		"https://example.com/hook":          "example.com:" + address, // httptest's certificate is for example.com
 		"https://Example.com:" + port + "/": "example.com:127.0.0.1",
 	} {
 		backend.requests = nil
-		outcome := run(stopped, "", append([]string{"send", url, "--resolve", resolve}, trust...)...)
+		outcome := run(stopped, "", append([]string{"send", target, "--resolve", resolve}, trust...)...)
 		require.NoError(t, outcome.err, outcome.stdout)
 		require.Len(t, backend.requests, 1)
 		assert.Equal(t, "example.com", strings.ToLower(backend.requests[0].TLS.ServerName))
-		assert.Contains(t, url, "://"+backend.requests[0].Host+"/")
+		assert.Contains(t, target, "://"+backend.requests[0].Host+"/")
 	}
 }
 
 func TestResolveTakesAddressesOfTheURLsHostOnly(t *testing.T) {
 	for argument, want := range map[string]string{
 		"example.com:192.0.2.1":          "192.0.2.1:443",
+		"EXAMPLE.com:192.0.2.1":          "192.0.2.1:443",
 		"example.com:192.0.2.1:8443":     "192.0.2.1:8443",
 		"example.com:2001:db8::1":        "[2001:db8::1]:443",
 		"example.com:[2001:db8::1]":      "[2001:db8::1]:443",
@@ -226,6 +228,71 @@ func TestResolveTakesAddressesOfTheURLsHostOnly(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, want, address)
 	}
+}
+
+func TestResolveTakesAnIPv6HostWithBracketsOrWithout(t *testing.T) {
+	for argument, want := range map[string]string{
+		"[2001:db8::1]:192.0.2.1":        "192.0.2.1:443",
+		"2001:db8::1:192.0.2.1":          "192.0.2.1:443",
+		"2001:db8::1:[2001:db8::2]:8443": "[2001:db8::2]:8443",
+		"[2001:db8::1]:2001:db8::2":      "[2001:db8::2]:443",
+		"[2001:DB8::1]:192.0.2.1:8443":   "192.0.2.1:8443",
+		"[2001:db8::2]:192.0.2.1":        "",
+		"2001:db8::1":                    "",
+	} {
+		target, err := url.Parse("https://[2001:db8::1]/")
+		require.NoError(t, err)
+		address, err := resolve(argument, target)
+		assert.Equal(t, want, address, argument)
+		if want == "" {
+			assert.ErrorContains(t, err, "--resolve is to be [2001:db8::1]:<address>")
+		}
+	}
+}
+
+func TestSendKeepsTheStatusOfAnAnswerThatBreaksOff(t *testing.T) {
+	target, trust := server(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "10")
+		_, _ = io.WriteString(w, "short")
+	}))
+	outcome := run(stopped, "", append([]string{"send", target, "--json"}, trust...)...)
+	assert.Equal(t, 2, outcome.code)
+	var line result
+	require.NoError(t, json.Unmarshal([]byte(outcome.stdout), &line))
+	assert.Equal(t, 200, line.Status)
+	assert.Equal(t, "the answer broke off: unexpected EOF", line.Problem)
+}
+
+// A server's headers can hold what steers a terminal, and a lot of it.
+func TestSendPrintsNothingOfAServerAsItIs(t *testing.T) {
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", testSecret)
+	target := rawServer(t, "HTTP/1.1 403 Forbidden\r\n"+headerRejection+": \u009b2Jgone"+strings.Repeat("x", 1000)+"\r\nContent-Length: 0\r\n\r\n")
+	outcome := run(stopped, "", "send", target)
+	assert.Contains(t, outcome.stdout, `"\u009b2Jgonexxx`)
+	assert.NotContains(t, outcome.stdout, "\u009b")
+	assert.NotContains(t, outcome.stdout, strings.Repeat("x", 60))
+}
+
+// rawServer answers every request by the same bytes, over plain HTTP.
+func rawServer(t *testing.T, answer string) (target string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			if request, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
+				_, _ = io.Copy(io.Discard, request.Body)
+				_, _ = io.WriteString(conn, answer)
+			}
+			conn.Close()
+		}
+	}()
+	return "http://" + listener.Addr().String() + "/"
 }
 
 func TestSendTrustsNoUnknownCertificateUnlessTold(t *testing.T) {
@@ -294,31 +361,43 @@ func TestSendEndsInGoodOrderWhenInterrupted(t *testing.T) {
 	root.SetOut(&stdout)
 	root.SetArgs(append([]string{"send", target, "--count", "1000"}, trust...))
 	err := root.ExecuteContext(ctx)
-	assert.Equal(t, 2, ExitCode(err))
-	assert.Contains(t, stdout.String(), "\ninterrupted: 3 of 1000 deliveries made, 1 not as expected\n")
+	assert.Equal(t, 1, ExitCode(err))
+	assert.EqualError(t, err, "interrupted: 2 of 1000 deliveries made")
+	assert.Contains(t, stdout.String(), "\ninterrupted: 2 of 1000 deliveries made\n")
+	assert.NotContains(t, stdout.String(), "FAILED", "what was cut off by us tells nothing")
 }
 
 func TestSendSaysHowItIsUsed(t *testing.T) {
 	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", testSecret)
 	const url = "https://example.com/"
 	for want, args := range map[string][]string{
-		"give one argument, not 0":                  {"send"},
-		"give one argument, not 2":                  {"send", url, url},
-		`"ftp://example.com" is not a URL`:          {"send", "ftp://example.com"},
-		`"example.com" is not a URL`:                {"send", "example.com"},
-		`"https:///x" is not a URL`:                 {"send", "https:///x"},
-		`there is no event "transcript"`:            {"send", url, "--event", "transcript"},
-		`there is no forgery "time"`:                {"send", url, "--forge", "time"},
-		"[all event] were all set":                  {"send", url, "--all", "--event", "post_call_audio"},
-		"[all file] were all set":                   {"send", url, "--all", "--file", "x"},
-		"[all forge] were all set":                  {"send", url, "--all", "--forge", "body"},
-		"reading the body: open no-such-file":       {"send", url, "--file", "no-such-file"},
-		"reading --ca: open no-such-file":           {"send", url, "--ca", "no-such-file"},
-		"there is no certificate in send.go":        {"send", url, "--ca", "send.go"},
-		"--count, --concurrency":                    {"send", url, "--count", "0"},
-		"--turns, --minutes":                        {"send", url, "--minutes", "NaN"},
-		"--minutes at most a day's":                 {"send", url, "--minutes", "1e300"},
-		"only one thing can come from standard inp": {"send", url, "--file", "-", "--secret-file", "-"},
+		"give one argument, not 0":                        {"send"},
+		"give one argument, not 2":                        {"send", url, url},
+		`"ftp://example.com" is not a URL`:                {"send", "ftp://example.com"},
+		`"example.com" is not a URL`:                      {"send", "example.com"},
+		`"https:///x" is not a URL`:                       {"send", "https:///x"},
+		`there is no event "transcript"`:                  {"send", url, "--event", "transcript"},
+		`there is no forgery "time"`:                      {"send", url, "--forge", "time"},
+		"[all event] were all set":                        {"send", url, "--all", "--event", "post_call_audio"},
+		"[all file] were all set":                         {"send", url, "--all", "--file", "x"},
+		"[all forge] were all set":                        {"send", url, "--all", "--forge", "body"},
+		"--event is given, but empty":                     {"send", url, "--event", ""},
+		"--file is given, but empty":                      {"send", url, "--file", ""},
+		"--forge is given, but empty":                     {"send", url, "--forge", ""},
+		"--ca is given, but empty":                        {"send", url, "--ca", ""},
+		"--resolve is given, but empty":                   {"send", url, "--resolve", ""},
+		"reading the body: open no-such-file":             {"send", url, "--file", "no-such-file"},
+		"reading --ca: open no-such-file":                 {"send", url, "--ca", "no-such-file"},
+		"there is no certificate in send.go":              {"send", url, "--ca", "send.go"},
+		"--count is to be from 1 to 1000000, not 0":       {"send", url, "--count", "0"},
+		"--count is to be from 1 to 1000000, not 2000000": {"send", url, "--count", "2000000"},
+		"--concurrency is to be from 1 to 1000, not 0":    {"send", url, "--concurrency", "0"},
+		"--turns is to be from 1 to 100000, not -1":       {"send", url, "--turns", "-1"},
+		"--turns is to be from 1 to 100000, not 100001":   {"send", url, "--turns", "100001"},
+		"1440, which is a day, not NaN":                   {"send", url, "--minutes", "NaN"},
+		"1440, which is a day, not 1e+300":                {"send", url, "--minutes", "1e300"},
+		"--timeout is to be above 0, not 0s":              {"send", url, "--timeout", "0s"},
+		"only one thing can come from standard inp":       {"send", url, "--file", "-", "--secret-file", "-"},
 	} {
 		outcome := run(stopped, "", args...)
 		assert.ErrorContains(t, outcome.err, want)
