@@ -89,7 +89,6 @@ type doctor struct {
 	key     []byte         // nil without a secret
 	client  *client        // nil without a URL
 	probe   probe
-	cmd     *cobra.Command
 
 	// The workspace has no client if there is no API key, and of its webhooks
 	// only those that are for the URL.
@@ -124,7 +123,7 @@ The exit code is 2 if any check fails. Warnings do not count.`,
   caddy elevenlabs doctor --resolve hooks.example.com:127.0.0.1 --json`,
 		Args: cobra.NoArgs,
 	}
-	d := &doctor{host: host, secret: secretFlags(cmd), workspace: workspaceFlags(cmd, host), cmd: cmd}
+	d := &doctor{host: host, secret: secretFlags(cmd), workspace: workspaceFlags(cmd, host)}
 	d.workspace.agentFlags(cmd, "also look whether this agent has a webhook of its own, by `id`")
 	d.connection.network = "tcp4" // as ElevenLabs connects
 	flags := cmd.Flags()
@@ -147,15 +146,14 @@ func (d *doctor) run(cmd *cobra.Command) error {
 	if err := d.prepare(cmd); err != nil {
 		return err
 	}
-	bar := newProgress(cmd, int64(len(checks)), "checking", progressbar.OptionSetPredictTime(false))
 	counts := map[status]int{}
 	for _, c := range checks {
-		bar.Describe(c.name)
+		bar := newProgress(cmd, -1, c.name, progressbar.OptionSetPredictTime(false))
 		findings := c.run(d, cmd.Context())
-		if err := cmd.Context().Err(); err != nil {
-			return errors.New("interrupted")
+		_ = bar.Finish() // what cannot be drawn, is not
+		if cmd.Context().Err() != nil {
+			return errInterrupted
 		}
-		_ = bar.Clear() // what cannot be drawn, is not
 		for _, f := range findings {
 			f.Check = c.name
 			if f.Remedy == "" && (f.Status == statusFail || f.Status == statusWarn) {
@@ -166,9 +164,7 @@ func (d *doctor) run(cmd *cobra.Command) error {
 				return err
 			}
 		}
-		_ = bar.Add(1)
 	}
-	_ = bar.Finish()
 	summary := fmt.Sprintf("%d ok, %d failed, %d to be looked at, %d skipped", counts[statusOK], counts[statusFail], counts[statusWarn], counts[statusSkip])
 	if !wantsJSON(cmd) {
 		if _, err := fmt.Fprintf(cmd.OutOrStdout(), "\n%s\n", summary); err != nil {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"os"
@@ -55,7 +56,10 @@ func (d *doctor) checkWebhook(ctx context.Context) []finding {
 		}
 		return []finding{f}
 	}
-	d.uses, d.usesUnknown = d.workspace.uses(d.cmd)
+	silent := new(cobra.Command) // the check has a bar of its own
+	silent.SetContext(ctx)
+	silent.SetErr(io.Discard)
+	d.uses, d.usesUnknown = d.workspace.uses(silent)
 	return d.checkStates()
 }
 

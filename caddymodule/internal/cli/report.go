@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
@@ -22,6 +23,8 @@ type report struct {
 
 	mu       sync.Mutex
 	bar      *progressbar.ProgressBar
+	drawing  *time.Ticker
+	ended    chan struct{}
 	done     int
 	problems int
 	err      error // the first that is not a delivery's
@@ -29,12 +32,33 @@ type report struct {
 
 // newReport begins the report of so many deliveries, of so many bytes together.
 func newReport(cmd *cobra.Command, deliveries int, bytes int64, width int) *report {
-	r := &report{cmd: cmd, planned: deliveries, width: max(width, len("EVENT"))}
-	r.bar = newProgress(cmd, bytes, "sending", progressbar.OptionShowBytes(true))
+	r := &report{
+		cmd: cmd, planned: deliveries, width: max(width, len("EVENT")),
+		drawing: time.NewTicker(time.Second / 4), ended: make(chan struct{}),
+	}
+	// an answer counts as a byte, so that the bar is not full before the last one
+	r.bar = newProgress(cmd, bytes+int64(deliveries), sending, progressbar.OptionShowBytes(true))
+	go r.draw()
 	if !wantsJSON(cmd) {
 		r.line("RESULT", "EVENT", "FORGED", "BYTES", "STATUS", "REASON", "MS", "TLS", "")
 	}
 	return r
+}
+
+const sending = "sending"
+
+// draw draws the bar also while no bytes go out, as when an answer is slow.
+func (r *report) draw() {
+	for {
+		select {
+		case <-r.drawing.C:
+			r.mu.Lock()
+			r.bar.Describe(sending)
+			r.mu.Unlock()
+		case <-r.ended:
+			return
+		}
+	}
 }
 
 // line prints a line of the table, whose columns are wide enough for every
@@ -71,6 +95,7 @@ func (r *report) add(result result) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.done++
+	_ = r.bar.Add(1)
 	verdict := "ok"
 	if !result.OK {
 		r.problems++
@@ -92,6 +117,10 @@ func (r *report) add(result result) {
 // end prints the summary, if there was more than one delivery to make, and
 // returns the command's error.
 func (r *report) end(ctx context.Context) error {
+	r.drawing.Stop()
+	close(r.ended)
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	_ = r.bar.Finish()
 	interrupted := ctx.Err() != nil && r.done < r.planned
 	summary := fmt.Sprintf("%d deliveries, all as expected", r.done)
