@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httputil"
 	"net/textproto"
 	"regexp"
 	"strconv"
@@ -68,8 +67,33 @@ func parseRequest(raw []byte) (capture, error) {
 	return d, nil
 }
 
-// chunkHead is how a chunked body begins (RFC 9112, section 7.1).
-var chunkHead = regexp.MustCompile(`^[0-9A-Fa-f]+[ \t]*(;[^\r\n]*)?\r?\n`)
+// chunkHead is how a chunk begins (RFC 9112, section 7.1), with its size.
+var chunkHead = regexp.MustCompile(`^([0-9A-Fa-f]+)[ \t]*(?:;[^\r\n]*)?\r?\n`)
+
+// joinChunks joins a chunked body, as far as it goes. Its line ends may have lost
+// their CRs, like those of the head.
+func joinChunks(chunks []byte) (body []byte, whole bool) {
+	for {
+		head := chunkHead.FindSubmatch(chunks)
+		if head == nil {
+			return body, false
+		}
+		chunks = chunks[len(head[0]):]
+		size, err := strconv.ParseInt(string(head[1]), 16, 64)
+		if err != nil || size == 0 {
+			return body, err == nil
+		}
+		if size > int64(len(chunks)) {
+			return append(body, chunks...), false
+		}
+		body = append(body, chunks[:size]...)
+		chunks = bytes.TrimPrefix(chunks[size:], []byte("\r"))
+		if len(chunks) == 0 || chunks[0] != '\n' {
+			return body, false
+		}
+		chunks = chunks[1:]
+	}
+}
 
 // frame joins a chunked body, and compares another with its Content-Length.
 func (d *capture) frame(header http.Header) {
@@ -78,9 +102,13 @@ func (d *capture) frame(header http.Header) {
 			d.notes = append(d.notes, "the request says that its body is chunked, but in the capture it is joined already")
 			return
 		}
-		var err error
-		if d.body, err = io.ReadAll(httputil.NewChunkedReader(bytes.NewReader(d.body))); err != nil {
+		noCR := !bytes.Contains(d.body, []byte("\r"))
+		var whole bool
+		if d.body, whole = joinChunks(d.body); !whole {
 			d.incomplete = fmt.Sprintf("the chunks are broken off or malformed after %d bytes of body", len(d.body))
+			if noCR {
+				d.incomplete += ", and the capture has lost the CRs of its line ends, which the chunks' lengths count"
+			}
 		}
 		return
 	}

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"bytes"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
@@ -12,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/envelope"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
@@ -58,7 +56,7 @@ func explainCapture(ctx context.Context, d capture, secret []byte, window window
 			return e, nil
 		}
 	}
-	return nothingFits(d), nil
+	return nothingFits(clues), nil
 }
 
 // attempt is a way in which a capture may have been signed.
@@ -131,6 +129,15 @@ func parseLoosely(d capture) clues {
 	return h
 }
 
+// bare are the lines as signatures without a name, as copied recipes have them.
+func (h clues) bare() []string {
+	values := make([]string, 0, len(h.whole))
+	for _, line := range h.whole {
+		values = append(values, strings.TrimPrefix(trimQuotes(line), "sha256="))
+	}
+	return values
+}
+
 // decodeAll decodes what are MACs, and leaves out what is none.
 func decodeAll(values []string, decoders ...func(string) ([]byte, error)) [][]byte {
 	var macs [][]byte
@@ -149,43 +156,6 @@ var decoders = []func(string) ([]byte, error){
 	hex.DecodeString,
 	base64.StdEncoding.DecodeString, base64.RawStdEncoding.DecodeString,
 	base64.URLEncoding.DecodeString, base64.RawURLEncoding.DecodeString,
-}
-
-// nothingFits says what can be said when no change makes the signature match.
-func nothingFits(d capture) explanation {
-	value, isJSON := parseJSON(d.body)
-	sorted, choice := value.inOrder(sortedOrder)
-	switch {
-	case len(d.lines)+len(d.recipe) == 0:
-		return explanation{
-			Change:   "no_signature",
-			Sentence: "There is no signature to compare with.",
-			Remedy:   "Give the ElevenLabs-Signature header as it came. If it did not come: the request is not from ElevenLabs, or a proxy in front removes the header.",
-		}
-	case len(d.body) == 0:
-		return explanation{
-			Change:   "body_empty",
-			Sentence: "The body is empty, and what was signed is not.",
-			Remedy:   "Something read the body before it was captured, as body parsers do. " + useRawBody,
-		}
-	case bytes.ContainsRune(d.body, utf8.RuneError):
-		return explanation{
-			Change:   "characters_lost",
-			Sentence: "No single change makes it match. But the body holds U+FFFD, which software puts for bytes that it cannot read as UTF-8: what they were cannot be recovered.",
-			Remedy:   mendCharset + " Then capture another delivery.",
-		}
-	case isJSON && sorted && choice:
-		return explanation{
-			Change:   "order_lost",
-			Sentence: "No single change makes it match. But all names in the body stand in alphabetical order, as a re-encoding leaves them; the order that was signed cannot be recovered.",
-			Remedy:   useRawBody + " Otherwise it is another webhook's secret.",
-		}
-	}
-	return explanation{
-		Change:   "nothing_fits",
-		Sentence: "No single change makes it match: it was signed with another secret, or the body was changed in some other way, or it is forged.",
-		Remedy:   "Compare the secret first: each webhook has its own, shown once, when it is created; if it is lost, create a new webhook. Then verify the very bytes that came.",
-	}
 }
 
 // explainTime says of a genuine signature why its time is out of the window:

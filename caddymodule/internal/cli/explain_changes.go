@@ -2,8 +2,11 @@ package cli
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/hex"
+	"io"
 	"iter"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -22,16 +25,20 @@ type change struct {
 }
 
 const (
-	useRawBody     = "Verify the bytes as they came, before any JSON parser: express.raw in Express, await request.text() in Next.js, request.get_data() in Flask, await request.body() in FastAPI, request.body in Django, php://input in PHP, request.raw_post in Rails."
-	mendSecret     = "Correct the secret where it was read from: the whole of it is wsec_ and what follows, and nothing else."
-	mendSender     = "Correct the secret where the sender has it: the whole of it is wsec_ and what follows, and nothing else."
-	mendHeader     = "In the sender, make the header ElevenLabs-Signature: t=<Unix seconds>,v0=<64 hex digits>. `caddy elevenlabs sign` does it right, and `caddy elevenlabs send` sends."
-	mendCapture    = "Capture the body as it came, byte by byte. Editors, terminals and log viewers change line ends, and so does git (core.autocrlf)."
-	mendCharset    = "Handle the body as bytes. What must have it as text has to take it for UTF-8, and so must the file or database that it was kept in."
-	byteOrderMark  = "\ufeff"
-	secretPrefix   = "wsec_"
-	standardPrefix = "whsec_" // of Standard Webhooks and Stripe
+	useRawBody      = "Verify the bytes as they came, before any JSON parser: express.raw in Express, await request.text() in Next.js, request.get_data() in Flask, await request.body() in FastAPI, request.body in Django, php://input in PHP, request.raw_post in Rails."
+	mendSecret      = "Correct the secret where it was read from: the whole of it is wsec_ and what follows, and nothing else."
+	mendSender      = "Correct the secret where the sender has it: the whole of it is wsec_ and what follows, and nothing else."
+	mendHeader      = "In the sender, make the header ElevenLabs-Signature: t=<Unix seconds>,v0=<64 hex digits>. `caddy elevenlabs sign` does it right, and `caddy elevenlabs send` sends."
+	mendCapture     = "Capture the body as it came, byte by byte. Editors, terminals and log viewers change line ends, and so does git (core.autocrlf)."
+	mendCharset     = "Handle the body as bytes. What must have it as text has to take it for UTF-8, and so must the file or database that it was kept in."
+	mendCompression = "Verify the body as it is signed, which is not compressed: switch compression of requests off in what is in front, or decompress first."
+	byteOrderMark   = "\ufeff"
+	secretPrefix    = "wsec_"
+	standardPrefix  = "whsec_" // of Standard Webhooks and Stripe
 )
+
+// wholeSecret finds secrets in other text.
+var wholeSecret = regexp.MustCompile(secretPrefix + `\w+`)
 
 // changes are tried from first to last: the header, which takes no time, the
 // secret, and the body from likely to rare.
@@ -61,11 +68,7 @@ var changes = []change{
 	{
 		"body_only", "Only the body was signed, without the timestamp, as in a copied recipe with x-elevenlabs-signature; ElevenLabs signs the timestamp, a dot and the body", mendHeader,
 		once(func(a attempt, h clues) (attempt, bool) {
-			values := slices.Concat(h.v0, h.v1)
-			for _, line := range h.whole {
-				values = append(values, strings.TrimPrefix(trimQuotes(line), "sha256="))
-			}
-			a.before, a.macs = "", decodeAll(values, decoders...)
+			a.before, a.macs = "", decodeAll(slices.Concat(h.v0, h.v1, h.bare()), decoders...)
 			return a, true
 		}),
 	},
@@ -98,15 +101,21 @@ var changes = []change{
 		}),
 	},
 	{
-		"secret_encoding", "The secret that was given is not written in plain ASCII: it has a byte order mark, or is in UTF-16", mendSecret + " Windows PowerShell writes such files with >; Set-Content -Encoding ascii does not.",
+		"secret_encoding", "The secret that was given is not written in plain ASCII: it has a byte order mark or another character that cannot be seen, or is in UTF-16", mendSecret + " Windows PowerShell writes such files with >; Set-Content -Encoding ascii does not. Web pages and chats add such characters to what is copied from them.",
+		secrets(func(s string) []string { return []string{onlyASCII(s)} }),
+	},
+	{
+		"secret_assigned", "The secret that was given has a name before it, as in NAME=wsec_…", mendSecret,
+		secrets(func(s string) []string { return wholeSecret.FindAllString(s, -1) }),
+	},
+	{
+		"secret_prefix_doubled", "The secret that was given begins with wsec_ twice", mendSecret,
 		secrets(func(s string) []string {
-			decoded := []string{strings.TrimSpace(strings.TrimPrefix(s, byteOrderMark))}
-			for _, utf16 := range utf16Encodings {
-				if text, err := utf16.NewDecoder().String(s); err == nil {
-					decoded = append(decoded, strings.TrimSpace(text))
-				}
+			once := strings.TrimPrefix(strings.TrimSpace(s), secretPrefix)
+			if !strings.HasPrefix(once, secretPrefix) {
+				return nil
 			}
-			return decoded
+			return []string{once}
 		}),
 	},
 	{
@@ -154,6 +163,20 @@ var changes = []change{
 	{
 		"bom_added", "A byte order mark was added at the body's start", mendCapture + " Windows PowerShell and Notepad add it.",
 		bodies(func(b []byte) [][]byte { return [][]byte{bytes.TrimPrefix(b, []byte(byteOrderMark))} }),
+	},
+	{
+		"body_compressed", "The body was compressed (gzip) after it was signed", mendCompression,
+		bodies(func(b []byte) [][]byte {
+			reader, err := gzip.NewReader(bytes.NewReader(b))
+			if err != nil {
+				return nil
+			}
+			plain, err := io.ReadAll(io.LimitReader(reader, 1<<30))
+			if err != nil {
+				return nil
+			}
+			return [][]byte{plain}
+		}),
 	},
 	{
 		"body_reserialised", "The body was parsed and written anew. What was signed is the same JSON ", useRawBody,
@@ -216,6 +239,16 @@ func appendEach(b []byte, ends ...string) [][]byte {
 		longer = append(longer, append(slices.Clip(b), end...))
 	}
 	return longer
+}
+
+// onlyASCII leaves out blanks and all that is not printable ASCII.
+func onlyASCII(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r <= ' ' || r > '~' {
+			return -1
+		}
+		return r
+	}, s)
 }
 
 func trimQuotes(s string) string { return strings.Trim(strings.TrimSpace(s), "\"'`“”‘’") }

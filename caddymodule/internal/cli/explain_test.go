@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"compress/gzip"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -116,6 +117,12 @@ var explainTests = []struct {
 	{"the secret with whsec_", "secret_prefix_missing", "given", "whsec_" + explainedSecret[5:], captured(explainedBody, headerOf(explainedSecret, explainedBody))},
 	{"a byte order mark before the secret", "secret_encoding", "given", "\ufeff" + explainedSecret + "\n", captured(explainedBody, headerOf(explainedSecret, explainedBody))},
 	{"the secret in UTF-16", "secret_encoding", "given", inUTF16(binary.LittleEndian, "\ufeff"+explainedSecret+"\r\n"), captured(explainedBody, headerOf(explainedSecret, explainedBody))},
+	{"a zero-width space in the secret", "secret_encoding", "cannot be seen", explainedSecret[:9] + "\u200b" + explainedSecret[9:], captured(explainedBody, headerOf(explainedSecret, explainedBody))},
+	{"a byte order mark after the secret", "secret_encoding", "cannot be seen", explainedSecret + "\ufeff", captured(explainedBody, headerOf(explainedSecret, explainedBody))},
+	{"a line of a file of variables for the secret", "secret_assigned", "NAME=", "ELEVENLABS_WEBHOOK_SECRET=" + explainedSecret, captured(explainedBody, headerOf(explainedSecret, explainedBody))},
+	{"a shell's export for the secret", "secret_assigned", "NAME=", `export X='` + explainedSecret + "'\n", captured(explainedBody, headerOf(explainedSecret, explainedBody))},
+	{"a whole file of variables for the secret", "secret_assigned", "NAME=", "PORT=1\nX=" + explainedSecret + "\nY=wsec_0", captured(explainedBody, headerOf(explainedSecret, explainedBody))},
+	{"wsec_ twice", "secret_prefix_doubled", "given", "wsec_" + explainedSecret, captured(explainedBody, headerOf(explainedSecret, explainedBody))},
 	{"the sender has no wsec_", "sender_prefix_dropped", "signed with", explainedSecret, captured(explainedBody, headerOf(explainedSecret[5:], explainedBody))},
 	{"the sender has a line end after the secret", "sender_secret_blanks", "signed with", explainedSecret, captured(explainedBody, headerOf(explainedSecret+"\n", explainedBody))},
 	{"the sender has a blank before the secret", "sender_secret_blanks", "signed with", explainedSecret, captured(explainedBody, headerOf(" "+explainedSecret, explainedBody))},
@@ -152,8 +159,16 @@ var explainTests = []struct {
 	{"UTF-16 with a mark", "character_set", "UTF-16", explainedSecret, captured(inUTF16(binary.LittleEndian, "\ufeff"+explainedBody+"\r\n"), headerOf(explainedSecret, explainedBody))},
 	{"UTF-16, big end first, without", "character_set", "UTF-16", explainedSecret, captured(inUTF16(binary.BigEndian, explainedBody), headerOf(explainedSecret, explainedBody))},
 
+	{"compressed", "body_compressed", "was compressed (gzip)", explainedSecret, captured(gzipped(explainedBody), headerOf(explainedSecret, explainedBody))},
+	{"compressed, and another secret", "body_compressed", "But the body is compressed (gzip)", "wsec_another", captured(gzipped(explainedBody), headerOf(explainedSecret, explainedBody))},
+	{"cut off", "body_incomplete", "cut off: 3 missing", explainedSecret, capture{declared: len(explainedBody), incomplete: "3 missing", body: []byte(explainedBody[:len(explainedBody)-3]), lines: []string{headerOf(explainedSecret, explainedBody)}}},
+	{"cut off before its first byte", "body_incomplete", "cut off", explainedSecret, capture{declared: 9, incomplete: "9 missing", lines: []string{headerOf(explainedSecret, explainedBody)}}},
+	{"a signature that is cut off", "no_whole_signature", `"v0" is not 64 hex digits`, explainedSecret, captured(explainedBody, headerOf(explainedSecret, explainedBody)[:60])},
+	{"a header without a signature", "no_whole_signature", `there is no "v0"`, explainedSecret, captured(explainedBody, "t=1795421654")},
+	{"bytes that are no text", "nothing_fits", "another secret", explainedSecret, captured("\xff\xfe\xfd\xfc\xfb", headerOf(explainedSecret, explainedBody))},
+	{"numbers written anew by JavaScript", "numbers_lost", "such as 1.0 and 1e-05", explainedSecret, captured(`{"b":1,"a":0.00001}`, headerOf(explainedSecret, `{"b":1.0,"a":1e-05}`))},
 	{"another secret", "nothing_fits", "another secret", "wsec_another", captured(explainedBody, headerOf(explainedSecret, explainedBody))},
-	{"another body", "nothing_fits", "changed in some other way", explainedSecret, captured(strings.Replace(explainedBody, "0.10", "0.1", 1), headerOf(explainedSecret, explainedBody))},
+	{"another body", "nothing_fits", "changed in some other way", explainedSecret, captured(strings.Replace(explainedBody, "0.10", "0.20", 1), headerOf(explainedSecret, explainedBody))},
 	{"two changes at once", "nothing_fits", "No single change", explainedSecret[5:], captured(explainedBody+"\n", headerOf(explainedSecret, explainedBody))},
 	{"no header", "no_signature", "no signature", explainedSecret, captured(explainedBody)},
 	{"an empty body", "body_empty", "empty", explainedSecret, captured("", headerOf(explainedSecret, explainedBody))},
@@ -168,6 +183,14 @@ const (
 	ascii       = `{"type":"post_call_transcription","event_timestamp":1795421650,"data":{"conversation_id":"conv_1","agent_id":"agent_1","cost":0.10,"summary":"Caf\u00e9 <b>&</b> Tee \ud83d\ude00 a/b"}}`
 	htmlEscaped = `{"type":"post_call_transcription","event_timestamp":1795421650,"data":{"conversation_id":"conv_1","agent_id":"agent_1","cost":0.10,"summary":"Café \u003cb\u003e\u0026\u003c/b\u003e Tee 😀 a/b"}}`
 )
+
+func gzipped(text string) string {
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	_, _ = w.Write([]byte(text)) // into memory
+	_ = w.Close()
+	return out.String()
+}
 
 func recodedBody(recode func(string) (string, error), text string) string {
 	recoded, err := recode(text)
@@ -313,6 +336,23 @@ func TestJSONStringsKeepWhatHasNoOtherForm(t *testing.T) {
 		value, ok := parseJSON([]byte(input))
 		require.True(t, ok)
 		assert.Equal(t, want, string(jsonForm{}.append(nil, value, 0)), input)
+	}
+}
+
+func TestExplainSpeaksOfNumbersOnlyWhereJavaScriptMayHaveWrittenThem(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"b":1,"a":1.5}`:                  "numbers_lost",
+		`{"b":1e+21,"a":[1e-7,-0.5,0]}`:    "numbers_lost",
+		`{"b":"1","a":null}`:               "nothing_fits",
+		`{"b":1, "a":1.5}`:                 "nothing_fits",
+		`{"b":1.0,"a":1}`:                  "nothing_fits",
+		`{"b":1e-05,"a":1}`:                "nothing_fits",
+		`{"b":1E5,"a":1}`:                  "nothing_fits",
+		`{"b":12345678901234567890,"a":1}`: "nothing_fits",
+		`{"b":"\u00e9","a":1}`:             "nothing_fits",
+	} {
+		e := explainedBy(t, captured(body, headerOf(explainedSecret, "other")), explainedSecret, explainedAt)
+		assert.Equal(t, want, e.Change, body)
 	}
 }
 
