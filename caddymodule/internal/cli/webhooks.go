@@ -70,6 +70,9 @@ func (w *workspace) agentFlags(cmd *cobra.Command, usage string) {
 
 // connect makes the client. No request is sent yet.
 func (w *workspace) connect(cmd *cobra.Command) error {
+	if err := refuseEmpty(cmd, "region"); err != nil {
+		return err
+	}
 	key, err := w.apiKey.read(cmd)
 	if err != nil {
 		return err

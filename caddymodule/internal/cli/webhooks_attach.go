@@ -82,7 +82,10 @@ func (w *workspace) attachFlags(cmd *cobra.Command) *attacher {
 var transcriptFormats = []string{"json", "opentelemetry"}
 
 // check finds out what is wrong with the flags, before anything is asked.
-func (a *attacher) check(slots []slot, postCall []string) error {
+func (a *attacher) check(cmd *cobra.Command, slots []slot, postCall []string) error {
+	if err := refuseEmpty(cmd, "transcript-format"); err != nil {
+		return err
+	}
 	if a.format != "" && !slices.Contains(transcriptFormats, a.format) {
 		return fmt.Errorf("--transcript-format is to be %s", strings.Join(transcriptFormats, " or "))
 	}
@@ -140,7 +143,7 @@ func refuse(cmd *cobra.Command, id, step string, reasons []string) error {
 		}
 	}
 	if len(reasons) > 0 {
-		return fmt.Errorf("%w: nothing was changed: %s", errCheckFailed, strings.Join(reasons, "; "))
+		return fmt.Errorf("%w: nothing was changed", errCheckFailed)
 	}
 	return nil
 }
@@ -231,7 +234,7 @@ webhooks can have the same.
 			return err
 		}
 		slots := slotsOf(len(w.agents) == 0 && (len(postCall) > 0 || len(ofWorkspace) == 0), w.agents)
-		if err := a.check(slots, postCall); err != nil {
+		if err := a.check(cmd, slots, postCall); err != nil {
 			return err
 		}
 		webhook, err := w.open(cmd, args[0])

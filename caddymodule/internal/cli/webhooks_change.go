@@ -53,8 +53,9 @@ Events of the workspace: ` + strings.Join(workspaceEvents, ", ") + `.
 			return err
 		case len(postCall) > 0:
 			return errors.New("--events is to have only events of the workspace here: set those after calls by `attach --events`")
-		case flags.Changed("name") && *name == "":
-			return errors.New("--name is empty")
+		}
+		if err := refuseEmpty(cmd, "name"); err != nil {
+			return err
 		}
 		if flags.Changed("name") {
 			change.Name = *name

@@ -54,7 +54,7 @@ and what is left, with the commands for it.
 		}
 		c.events = ofWorkspace
 		slots := slotsOf(attach, w.agents)
-		if err := errors.Join(c.check(cmd), a.check(slots, postCall)); err != nil {
+		if err := errors.Join(c.check(cmd), a.check(cmd, slots, postCall)); err != nil {
 			return err
 		}
 		if err := w.connect(cmd); err != nil {
@@ -90,6 +90,9 @@ type creation struct {
 }
 
 func (c *creation) check(cmd *cobra.Command) error {
+	if err := refuseEmpty(cmd, "secret-out"); err != nil {
+		return err
+	}
 	target, err := url.Parse(c.url)
 	if c.name == "" || err != nil || target.Scheme != "https" || target.Hostname() == "" {
 		return errors.New("give --name, and --url with a whole URL that begins with https://")

@@ -42,6 +42,9 @@ func (h *headerFlags) read(cmd *cobra.Command) (map[string]string, error) {
 	if !h.given(cmd) {
 		return nil, nil
 	}
+	if err := refuseEmpty(cmd, "header-file"); err != nil {
+		return nil, err
+	}
 	headers := map[string]string{}
 	add := func(line, separator string) bool {
 		name, value, found := strings.Cut(line, separator)

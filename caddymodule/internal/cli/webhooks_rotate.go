@@ -64,11 +64,12 @@ user must be able to read the file.
 	}
 	cmd.MarkFlagsMutuallyExclusive("secret-out", "print-secret")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := refuseEmpty(cmd, "switch-to", "name", "secret-out"); err != nil {
+			return err
+		}
 		switch {
 		case r.finish:
 			return r.end(cmd, args[0], *yes)
-		case cmd.Flags().Changed("switch-to") && r.to == "":
-			return errors.New("--switch-to is empty: give the new webhook's id")
 		case r.to != "":
 			return r.change(cmd, args[0])
 		}

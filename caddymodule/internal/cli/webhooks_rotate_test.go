@@ -89,20 +89,20 @@ func TestARotationLosesNoEvent(t *testing.T) {
 }
 
 func TestASwitchThatBrokeOffIsFinishedByGivingItAgain(t *testing.T) {
-	for _, fault := range []string{"PATCH /v1/convai/settings", "PATCH /v1/convai/agents/agent_1", "PATCH /v1/workspace/webhooks/wh_new", "PATCH /v1/workspace/webhooks/wh_old"} {
+	for _, fault := range []string{"PATCH /v1/convai/settings", "PATCH /v1/convai/agents/agent_1", "PATCH /v1/workspace/webhooks/wh_new_1", "PATCH /v1/workspace/webhooks/wh_old"} {
 		e := newElevenLabs(t)
 		rotating(e)
 		e.faults[fault] = 400
-		got := e.run("rotate", "wh_old", "--switch-to", "wh_new", "--agent", "agent_1")
+		got := e.run("rotate", "wh_old", "--switch-to", "wh_new_1", "--agent", "agent_1")
 		require.Error(t, got.err)
 		assert.Equal(t, 1, got.code)
-		assert.Contains(t, got.stdout, "caddy elevenlabs webhooks rotate wh_old --switch-to wh_new --agent agent_1\n")
+		assert.Contains(t, got.stdout, "caddy elevenlabs webhooks rotate wh_old --switch-to wh_new_1 --agent agent_1\n")
 		delete(e.faults, fault)
-		got = e.run("rotate", "wh_old", "--switch-to", "wh_new", "--agent", "agent_1")
+		got = e.run("rotate", "wh_old", "--switch-to", "wh_new_1", "--agent", "agent_1")
 		require.NoError(t, got.err)
-		assert.Equal(t, "wh_new", e.Settings()["post_call_webhook_id"])
-		assert.Equal(t, "wh_new", e.Agent("agent_1")["post_call_webhook_id"])
-		assert.ElementsMatch(t, []any{"speech_to_text", "flows"}, e.Webhook("wh_new")["events"])
+		assert.Equal(t, "wh_new_1", e.Settings()["post_call_webhook_id"])
+		assert.Equal(t, "wh_new_1", e.Agent("agent_1")["post_call_webhook_id"])
+		assert.ElementsMatch(t, []any{"speech_to_text", "flows"}, e.Webhook("wh_new_1")["events"])
 		assert.Empty(t, e.Webhook("wh_old")["events"])
 	}
 }
@@ -112,11 +112,11 @@ func TestTheCommandsThatArePrintedAreForAShell(t *testing.T) {
 	rotating(e)
 	e.SetAgent("an agent", attached("wh_old", "audio"))
 	e.faults["PATCH /v1/convai/settings"] = 400
-	got := run(e.host(), elevenlabstest.Key, "webhooks", "rotate", "wh_old", "--switch-to", "wh_new", "--agent", "an agent", "--api-key-file", "-")
+	got := run(e.host(), elevenlabstest.Key, "webhooks", "rotate", "wh_old", "--switch-to", "wh_new_1", "--agent", "an agent", "--api-key-file", "-")
 	require.Error(t, got.err)
 	left := strings.Count(got.stdout, "left  ")
 	assert.Equal(t, 4, left)
-	assert.Equal(t, left, strings.Count(got.stdout, "caddy elevenlabs webhooks rotate wh_old --switch-to wh_new --agent 'an agent'\n"), got.stdout)
+	assert.Equal(t, left, strings.Count(got.stdout, "caddy elevenlabs webhooks rotate wh_old --switch-to wh_new_1 --agent 'an agent'\n"), got.stdout)
 }
 
 func TestASwitchDoesNotSayThatNothingIsLeftIfThatIsNotKnown(t *testing.T) {
@@ -127,7 +127,7 @@ func TestASwitchDoesNotSayThatNothingIsLeftIfThatIsNotKnown(t *testing.T) {
 			forMember(e)
 		}
 	}
-	got := e.run("rotate", "wh_old", "--switch-to", "wh_new", "--agent", "agent_1")
+	got := e.run("rotate", "wh_old", "--switch-to", "wh_new_1", "--agent", "agent_1")
 	require.ErrorContains(t, got.err, `it is not known which events of the workspace go to "gateway" (wh_old)`)
 	assert.Equal(t, 2, got.code)
 	assert.NotContains(t, got.stdout, "nothing uses")

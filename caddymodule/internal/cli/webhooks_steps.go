@@ -88,7 +88,7 @@ func commandLine(args ...string) string {
 func (w *workspace) commandLine(args ...string) string {
 	for _, name := range []string{"region", "api-key-file", "api-key-env"} {
 		flag := w.cmd.Flags().Lookup(name)
-		if value := flag.Value.String(); value != "" && value != "-" && flag.Changed {
+		if value := flag.Value.String(); flag.Changed && value != "-" {
 			args = append(slices.Clip(args), "--"+name, value)
 		}
 	}

@@ -118,14 +118,27 @@ func two(e *elevenLabs) {
 	e.SetAgent("agent_2", nil)
 }
 
-// rotating adds an old webhook that is used wherever it can be, and a new one
-// like it.
-func rotating(e *elevenLabs) {
+// used adds a webhook that is used wherever it can be.
+func used(e *elevenLabs) {
 	e.Add(map[string]any{"webhook_id": "wh_old", "events": []any{"speech_to_text", "flows"}})
-	e.Add(map[string]any{"webhook_id": "wh_new"})
 	e.SetSettings(attached("wh_old", "transcript", "audio"))
 	e.SetAgent("agent_1", attached("wh_old", "call_initiation_failure"))
 	e.SetAgent("agent_2", attached("wh_other", "transcript"))
+}
+
+// rotating adds a new one like it.
+func rotating(e *elevenLabs) {
+	used(e)
+	e.Add(map[string]any{"webhook_id": "wh_new_1"})
+}
+
+// switched has the new one in its place.
+func switched(e *elevenLabs) {
+	e.Add(map[string]any{"webhook_id": "wh_old"})
+	e.Add(map[string]any{"webhook_id": "wh_new_1", "events": []any{"speech_to_text", "flows"}})
+	e.SetSettings(attached("wh_new_1", "transcript", "audio"))
+	e.SetAgent("agent_1", attached("wh_new_1", "call_initiation_failure"))
+	e.SetAgent("agent_2", nil)
 }
 
 // forMember makes the key that of somebody who is no administrator.
@@ -165,7 +178,7 @@ func TestWebhooksPrints(t *testing.T) {
 			e.Add(map[string]any{"webhook_id": "wh_1", "usage": nil})
 		}, "list", 0},
 		"list_member":           {func(e *elevenLabs) { rotating(e); forMember(e) }, "list", 0},
-		"list_agents_not_named": {rotating, "list --agent agent_2", 0},
+		"list_agents_not_named": {used, "list --agent agent_2", 0},
 		"list_without_settings": {func(e *elevenLabs) {
 			addOne(e)
 			e.faults["GET /v1/convai/settings"] = 401
@@ -192,15 +205,16 @@ func TestWebhooksPrints(t *testing.T) {
 		"create_no_such_user": {func(*elevenLabs) {}, "create --name gateway --url " + testURL + " --secret-out SECRET --agent agent_0", 1},
 
 		"update":               {addOne, "update gateway --name renamed --retries --header X-Env=prod --header X-Tenant=a=b --events flows,agent_qa,flows", 0},
+		"update_some":          {addOne, "update gateway --retries --header X-Env=prod --events speech_to_text,flows", 0},
 		"update_left":          {func(e *elevenLabs) { addOne(e); e.faults["PATCH /v1/workspace/webhooks/wh_1"] = 400 }, "update gateway --retries", 1},
 		"update_header_file":   {addOne, "update gateway --header-file HEADERS --header X-Env=prod", 0},
 		"update_no_headers":    {addOne, "update gateway --no-headers", 0},
 		"update_off":           {func(e *elevenLabs) { e.Add(map[string]any{"webhook_id": "wh_1", "is_disabled": true}) }, "update wh_1 --retries=false --events=", 0},
-		"enable":               {func(e *elevenLabs) { e.Add(map[string]any{"webhook_id": "wh_1", "is_disabled": true}) }, "enable " + testURL, 0},
-		"enable_not_taken":     {func(e *elevenLabs) { e.Add(map[string]any{"webhook_id": "wh_1", "is_auto_disabled": true}) }, "enable wh_1", 2},
-		"disable":              {addOne, "disable wh_1", 0},
+		"enable":               {func(e *elevenLabs) { e.Add(map[string]any{"webhook_id": "wh_1", "is_disabled": true}) }, "enable gateway", 0},
+		"enable_not_taken":     {func(e *elevenLabs) { e.Add(map[string]any{"webhook_id": "wh_1", "is_auto_disabled": true}) }, "enable gateway", 2},
+		"disable":              {addOne, "disable gateway", 0},
 		"delete":               {two, "delete gateway --yes", 0},
-		"delete_in_use":        {two, "delete other --agent agent_1,agent_2 --yes", 2},
+		"delete_in_use":        {two, "delete other --agent agent_1,agent_2", 2},
 		"delete_in_use_member": {func(e *elevenLabs) { rotating(e); forMember(e); e.SetSettings(attached(nil)) }, "delete wh_old --yes", 2},
 		"delete_left":          {func(e *elevenLabs) { addOne(e); e.faults["DELETE /v1/workspace/webhooks/wh_1"] = 403 }, "delete wh_1 --yes", 1},
 		"delete_used_events":   {func(e *elevenLabs) { e.Add(map[string]any{"webhook_id": "wh_1", "events": []any{"flows"}}) }, "delete wh_1 --yes", 2},
@@ -220,26 +234,26 @@ func TestWebhooksPrints(t *testing.T) {
 
 		"detach":                {two, "detach other", 0},
 		"detach_agent":          {two, "detach other --agent agent_1", 0},
-		"detach_events":         {func(e *elevenLabs) { e.Add(map[string]any{"webhook_id": "wh_1", "events": []any{"flows"}}) }, "detach wh_1 --events flows", 0},
+		"detach_events":         {func(e *elevenLabs) { e.Add(map[string]any{"webhook_id": "wh_1", "events": []any{"flows"}}) }, "detach gateway --events flows", 0},
 		"detach_events_unknown": {func(e *elevenLabs) { rotating(e); forMember(e) }, "detach wh_old --events flows", 2},
 		"detach_not_attached":   {two, "detach gateway --agent agent_1,agent_2 --events flows", 2},
 
 		"rotate": {func(e *elevenLabs) {
-			rotating(e)
+			used(e)
 			e.Add(map[string]any{"webhook_id": "wh_1", "name": "knows", "retry_enabled": true, "request_headers": map[string]any{"X-Env": "prod"}, "events": []any{"flows"}})
 		}, "rotate knows --secret-out SECRET", 0},
-		"rotate_agents":       {rotating, "rotate wh_old --secret-out SECRET --name gateway-2 --retries --header X-Env=prod", 0},
-		"rotate_agents_named": {rotating, "rotate wh_old --secret-out SECRET --agent agent_1,agent_2", 0},
+		"rotate_agents":       {used, "rotate wh_old --secret-out SECRET --name gateway-2 --retries --header X-Env=prod", 0},
+		"rotate_agents_named": {used, "rotate wh_old --secret-out SECRET --agent agent_1,agent_2", 0},
 		"rotate_print":        {addOne, "rotate gateway --print-secret", 0},
 		"rotate_left":         {func(e *elevenLabs) { addOne(e); e.faults["PATCH /v1/workspace/webhooks/wh_new_1"] = 400 }, "rotate gateway --secret-out SECRET --retries", 1},
-		"rotate_switch":       {rotating, "rotate wh_old --switch-to wh_new --agent agent_1,agent_2", 0},
-		"rotate_switch_rest":  {rotating, "rotate wh_old --switch-to wh_new", 2},
-		"rotate_switch_left":  {func(e *elevenLabs) { rotating(e); e.faults["PATCH /v1/workspace/webhooks/wh_new"] = 400 }, "rotate wh_old --switch-to wh_new --agent agent_1", 1},
+		"rotate_switch":       {rotating, "rotate wh_old --switch-to wh_new_1 --agent agent_1 --agent agent_2", 0},
+		"rotate_switch_rest":  {rotating, "rotate wh_old --switch-to wh_new_1", 2},
+		"rotate_switch_left":  {func(e *elevenLabs) { rotating(e); e.faults["PATCH /v1/workspace/webhooks/wh_new_1"] = 400 }, "rotate wh_old --switch-to wh_new_1 --agent agent_1", 1},
 		"rotate_switch_left_flags": {func(e *elevenLabs) {
 			rotating(e)
-			e.faults["PATCH /v1/workspace/webhooks/wh_new"] = 400
-		}, "rotate wh_old --switch-to wh_new --api-key-file KEY --region us", 1},
-		"rotate_region": {rotating, "rotate wh_old --secret-out SECRET --region eu --agent agent_1", 0},
+			e.faults["PATCH /v1/workspace/webhooks/wh_new_1"] = 400
+		}, "rotate wh_old --switch-to wh_new_1 --api-key-file KEY --region us", 1},
+		"rotate_region": {used, "rotate wh_old --secret-out SECRET --region eu --agent agent_1", 0},
 		"rotate_switch_again": {func(e *elevenLabs) {
 			addOne(e)
 			e.Add(map[string]any{"webhook_id": "wh_2"})
@@ -249,11 +263,11 @@ func TestWebhooksPrints(t *testing.T) {
 			e.Add(map[string]any{"webhook_id": "wh_1", "usage": usages("Dubbing")})
 			e.Add(map[string]any{"webhook_id": "wh_2"})
 		}, "rotate wh_1 --switch-to wh_2", 2},
-		"rotate_switch_unknown": {func(e *elevenLabs) { rotating(e); forMember(e) }, "rotate wh_old --switch-to wh_new", 2},
+		"rotate_switch_unknown": {func(e *elevenLabs) { rotating(e); forMember(e) }, "rotate wh_old --switch-to wh_new_1", 2},
 		"rotate_switch_off":     {func(e *elevenLabs) { addOne(e); e.Add(map[string]any{"webhook_id": "wh_2", "is_disabled": true}) }, "rotate wh_1 --switch-to wh_2", 2},
 		"rotate_switch_other":   {two, "rotate wh_2 --switch-to wh_1", 2},
 		"rotate_switch_itself":  {two, "rotate wh_2 --switch-to wh_2", 2},
-		"rotate_finish":         {func(e *elevenLabs) { addOne(e); e.Add(map[string]any{"webhook_id": "wh_2"}) }, "rotate wh_1 --finish --yes", 0},
+		"rotate_finish":         {switched, "rotate wh_old --finish --agent agent_1 --agent agent_2 --yes", 0},
 		"rotate_finish_unknown": {func(e *elevenLabs) { addOne(e); e.Add(map[string]any{"webhook_id": "wh_2"}); forMember(e) }, "rotate wh_1 --finish --yes", 2},
 		"rotate_finish_in_use":  {rotating, "rotate wh_old --finish --yes --agent agent_1", 2},
 	} {
