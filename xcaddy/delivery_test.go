@@ -80,7 +80,7 @@ func TestAudioOf64MiBArrivesIntactInLittleMemory(t *testing.T) {
 
 	for _, test := range []struct {
 		concurrent, most int // MiB above idle
-	}{{1, 40}, {16, 80}} {
+	}{{1, 40}, {16, 40}} {
 		t.Run(fmt.Sprint(test.concurrent, " at once"), func(t *testing.T) {
 			s.resetPeakMemory()
 			client := s.client("HTTP/1.1")

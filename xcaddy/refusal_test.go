@@ -123,15 +123,41 @@ func (s *server) head(body []byte, lengthHeader string) string {
 func TestTrailersAreDropped(t *testing.T) {
 	b := newBackend(t)
 	s := start(t, webhook(b.address(), ""))
-	got := s.raw(t, func(w io.Writer) {
-		_, _ = io.WriteString(w, s.head([]byte(transcript), "Transfer-Encoding: chunked\r\nTrailer: X-ElevenLabs-Voice-Id"))
-		fmt.Fprintf(w, "%x\r\n%s\r\n0\r\nX-ElevenLabs-Voice-Id: spoofed\r\n\r\n", len(transcript), transcript)
+	requireNone := func(t *testing.T) {
+		t.Helper()
+		d := requireDelivered(t, b, []byte(transcript))
+		assert.Empty(t, d.header.Values("X-ElevenLabs-Voice-Id"))
+		assert.Empty(t, d.header.Values("Trailer"))
+		assert.Empty(t, d.trailer)
+	}
+	for name, declared := range map[string]string{"declared": "\r\nTrailer: X-ElevenLabs-Voice-Id", "not declared": ""} {
+		t.Run(name, func(t *testing.T) {
+			got := s.raw(t, func(w io.Writer) {
+				_, _ = io.WriteString(w, s.head([]byte(transcript), "Transfer-Encoding: chunked"+declared))
+				fmt.Fprintf(w, "%x\r\n%s\r\n0\r\nX-ElevenLabs-Voice-Id: spoofed\r\n\r\n", len(transcript), transcript)
+			})
+			assert.Equal(t, 200, got.status)
+			requireNone(t)
+		})
+	}
+	for _, proto := range protocols[1:] {
+		t.Run(proto, func(t *testing.T) {
+			client := s.client(proto)
+			request := chunked(s.event([]byte(transcript)))
+			request.Trailer = http.Header{"X-Elevenlabs-Voice-Id": {"spoofed"}}
+			assert.Equal(t, 200, send(t, client, request).status)
+			client.CloseIdleConnections()
+			requireNone(t)
+		})
+	}
+	t.Run("a signature", func(t *testing.T) {
+		line := signature.HeaderName + ": " + signature.Sign([]byte(secret), time.Now(), []byte(transcript))
+		got := s.raw(t, func(w io.Writer) {
+			fmt.Fprintf(w, "POST /webhooks/elevenlabs HTTP/1.1\r\nHost: %s\r\nTransfer-Encoding: chunked\r\nTrailer: %s\r\n\r\n", s.address, signature.HeaderName)
+			fmt.Fprintf(w, "%x\r\n%s\r\n0\r\n%s\r\n\r\n", len(transcript), transcript, line)
+		})
+		requireRefused(t, b, got, 400, "signature_missing")
 	})
-	assert.Equal(t, 200, got.status)
-	d := requireDelivered(t, b, []byte(transcript))
-	assert.Empty(t, d.header.Values("X-ElevenLabs-Voice-Id"))
-	assert.Empty(t, d.header.Values("Trailer"))
-	assert.Empty(t, d.trailer)
 }
 
 func TestTruncatedBodiesAreIncomplete(t *testing.T) {
