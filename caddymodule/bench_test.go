@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"runtime"
 	"strconv"
@@ -70,22 +71,28 @@ func (zeros) Read(p []byte) (int, error) {
 func TestWhatARequestAllocatesDoesNotGrowWithItsBody(t *testing.T) {
 	h, _ := provision(t, &Handler{})
 	h.proxy = discard{}
-	allocated := func(size int64) int64 {
+	allocated := func(size int64, tries int) int64 {
 		mac := hmac.New(sha256.New, []byte(testSecret))
 		fmt.Fprintf(mac, "%d.", signedAt.Unix())
 		_, err := io.CopyN(mac, zeros{}, size)
 		require.NoError(t, err)
-		r := newRequest("")
-		r.Header.Set(signature.HeaderName, fmt.Sprintf("t=%d,v0=%x", signedAt.Unix(), mac.Sum(nil)))
-		r.Body, r.ContentLength = io.NopCloser(io.LimitReader(zeros{}, size)), -1
-		w := discard{http.Header{}}
-		r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, nil)
-		var before, after runtime.MemStats
-		runtime.ReadMemStats(&before)
-		require.NoError(t, h.ServeHTTP(w, r, nil))
-		runtime.ReadMemStats(&after)
-		return int64(after.TotalAlloc - before.TotalAlloc) //nolint:gosec // far from the limit
+		header := fmt.Sprintf("t=%d,v0=%x", signedAt.Unix(), mac.Sum(nil))
+		least := int64(math.MaxInt64) // the pools of blocks lose some, to the garbage collector and by the race detector
+		for range tries {
+			r := newRequest("")
+			r.Header.Set(signature.HeaderName, header)
+			r.Body, r.ContentLength = io.NopCloser(io.LimitReader(zeros{}, size)), -1
+			w := discard{http.Header{}}
+			r = caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, nil)
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			require.NoError(t, h.ServeHTTP(w, r, nil))
+			runtime.ReadMemStats(&after)
+			least = min(least, int64(after.TotalAlloc-before.TotalAlloc)) //nolint:gosec // far from the limit
+		}
+		return least
 	}
-	small, large := allocated(2<<20), allocated(64<<20)
-	assert.Less(t, large, small+(256<<10), "at most a few blocks whose pool was emptied meanwhile")
+	const few = 4 * 64 << 10 // such blocks
+	assert.Less(t, allocated(1<<20, 20), allocated(2<<10, 20)+few, "in memory")
+	assert.Less(t, allocated(64<<20, 3), allocated(2<<20, 3)+few, "on disk")
 }

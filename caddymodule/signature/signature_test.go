@@ -320,8 +320,9 @@ func BenchmarkVerify(b *testing.B) {
 		b.Run("crypto-hmac/"+byteSize(size), func(b *testing.B) {
 			b.SetBytes(int64(size))
 			b.ReportAllocs()
+			mac := hmac.New(sha256.New, current) // keyed once, as the Verifier is
 			for b.Loop() {
-				mac := hmac.New(sha256.New, current)
+				mac.Reset()
 				mac.Write(payload)
 				mac.Sum(nil)
 			}
