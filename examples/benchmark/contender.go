@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"math/big"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -41,6 +42,14 @@ func (c *contender) url(w work) string {
 		path = "/refused" // the ceiling of a refusal is one that looks at nothing
 	}
 	return "https://" + c.address + path
+}
+
+// status is what the contender is to answer.
+func (c *contender) status(w work) int {
+	if !c.verifies() && w.key != "" {
+		return http.StatusOK
+	}
+	return w.status
 }
 
 // arena is what all contenders share.

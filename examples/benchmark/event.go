@@ -2,7 +2,8 @@ package main
 
 import (
 	"bytes"
-	"fmt"
+	"slices"
+	"strings"
 )
 
 // transcript is a post_call_transcription of about n bytes in the documented
@@ -16,15 +17,20 @@ func transcript(n int, reversed bool) []byte {
 		}
 		turns.WriteString(turn)
 	}
-	const ids = `"agent_id":"agent_01jz","conversation_id":"conv_01jz"`
-	const rest = `"status":"done","user_id":"user_01jz","metadata":{"start_time_unix_secs":1739537297,"call_duration_secs":22,"cost":296},"analysis":{"call_successful":"success"}`
-	var b bytes.Buffer
-	if reversed {
-		fmt.Fprintf(&b, `{"data":{%s,"transcript":[%s],%s},"event_timestamp":1739537297,"type":"post_call_transcription"}`, rest, turns.Bytes(), ids)
-	} else {
-		fmt.Fprintf(&b, `{"type":"post_call_transcription","event_timestamp":1739537297,"data":{%s,%s,"transcript":[%s]}}`, ids, rest, turns.Bytes())
+	members := []string{ // of data, in the order of https://elevenlabs.io/docs/eleven-agents/workflows/post-call-webhooks
+		`"agent_id":"agent_01jz"`, `"conversation_id":"conv_01jz"`, `"status":"done"`, `"user_id":"user_01jz"`,
+		`"transcript":[` + turns.String() + `]`,
+		`"metadata":{"start_time_unix_secs":1739537297,"call_duration_secs":22,"cost":296}`,
+		`"analysis":{"call_successful":"success"}`,
 	}
-	return b.Bytes()
+	event := []string{`"type":"post_call_transcription"`, `"event_timestamp":1739537297`}
+	if reversed {
+		slices.Reverse(members)
+		event = []string{`"data":{` + strings.Join(members, ",") + `}`, event[1], event[0]}
+	} else {
+		event = append(event, `"data":{`+strings.Join(members, ",")+`}`)
+	}
+	return []byte("{" + strings.Join(event, ",") + "}")
 }
 
 // audio is a post_call_audio of about n bytes.

@@ -20,6 +20,8 @@ import (
 	"syscall"
 	"text/tabwriter"
 	"time"
+
+	"golang.org/x/term"
 )
 
 func main() {
@@ -28,7 +30,7 @@ func main() {
 	}
 	rounds := flag.Int("rounds", 3, "how often to measure each, interleaved")
 	duration := flag.Duration("duration", 2*time.Second, "how long to measure each in a round")
-	only := flag.String("only", "", "measure only work whose name contains this")
+	only := flag.String("only", "", "measure only work whose name contains one of these, with commas between them")
 	asJSON := flag.Bool("json", false, "print one JSON object a row")
 	profiles := flag.String("profile", "", "write a CPU profile of each Caddy under each work into this folder")
 	flag.Parse()
@@ -50,7 +52,9 @@ func main() {
 		}
 	}()
 
-	selected := slices.DeleteFunc(works(), func(w work) bool { return !strings.Contains(w.name, *only) })
+	selected := slices.DeleteFunc(works(), func(w work) bool {
+		return !slices.ContainsFunc(strings.Split(*only, ","), func(name string) bool { return strings.Contains(w.name, name) })
+	})
 	idle := map[string]float64{}
 	for _, c := range contenders {
 		small := works()[0]
@@ -58,16 +62,20 @@ func main() {
 		send(newClient(1), c, small)
 		idle[c.name] = memory(c.pid(), "VmRSS")
 	}
+	show := func(string, ...any) {}
+	if term.IsTerminal(int(os.Stderr.Fd())) {
+		show = func(format string, args ...any) { fmt.Fprintf(os.Stderr, "\r\033[K"+format, args...) }
+	}
 	measured := map[string][]result{}
 	for round := range *rounds {
 		for _, w := range selected {
 			for _, c := range contenders {
-				fmt.Fprintf(os.Stderr, "\r\033[Kround %d of %d: %s, %s", round+1, *rounds, w.name, c.name)
+				show("round %d of %d: %s, %s", round+1, *rounds, w.name, c.name)
 				measured[w.name+c.name] = append(measured[w.name+c.name], measure(c, w, idle[c.name], *duration, *profiles))
 			}
 		}
 	}
-	fmt.Fprint(os.Stderr, "\r\033[K")
+	show("")
 
 	rows := make([]result, 0, len(contenders)*len(selected))
 	for _, w := range selected {
@@ -83,9 +91,10 @@ func main() {
 		return
 	}
 	table := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "work\tcontender\trequests/s\tto plain\tp50 ms\tp99 ms\tCPU s/1000\tto plain\tpeak MiB\tabove idle\t")
+	fmt.Fprintln(table, "work\tcontender\trequests/s\tratio\tp50 ms\tratio\tp99 ms\tratio\tCPU s/1000\tratio\tpeak MiB\tratio\tabove idle\t")
 	for _, r := range rows {
-		fmt.Fprintf(table, "%s\t%s\t%.1f\t%.2f\t%.2f\t%.2f\t%.3f\t%.2f\t%.0f\t%.0f\t\n", r.Work, r.Contender, r.PerSecond, r.ToPlain, r.P50, r.P99, r.CPU, r.CPUToPlain, r.Memory, r.AboveIdle)
+		fmt.Fprintf(table, "%s\t%s\t%.1f\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%.3f\t%.2f\t%.0f\t%.2f\t%.0f\t\n", r.Work, r.Contender,
+			r.PerSecond, r.ToPlain.PerSecond, r.P50, r.ToPlain.P50, r.P99, r.ToPlain.P99, r.CPU, r.ToPlain.CPU, r.Memory, r.ToPlain.Memory, r.AboveIdle)
 	}
 	check(table.Flush())
 }
@@ -93,38 +102,52 @@ func main() {
 // medians takes the median of each figure by itself.
 func medians(results []result) result {
 	median := func(figure func(result) float64) float64 {
-		figures := make([]float64, len(results))
+		all := make([]float64, len(results))
 		for i, r := range results {
-			figures[i] = figure(r)
+			all[i] = figure(r)
 		}
-		slices.Sort(figures)
-		return figures[len(figures)/2]
+		slices.Sort(all)
+		return all[len(all)/2]
 	}
 	return result{
 		Work: results[0].Work, Contender: results[0].Contender,
-		PerSecond: median(func(r result) float64 { return r.PerSecond }),
-		P50:       median(func(r result) float64 { return r.P50 }),
-		P99:       median(func(r result) float64 { return r.P99 }),
-		CPU:       median(func(r result) float64 { return r.CPU }),
-		Memory:    median(func(r result) float64 { return r.Memory }),
+		figures: figures{
+			PerSecond: median(func(r result) float64 { return r.PerSecond }),
+			P50:       median(func(r result) float64 { return r.P50 }),
+			P99:       median(func(r result) float64 { return r.P99 }),
+			CPU:       median(func(r result) float64 { return r.CPU }),
+			Memory:    median(func(r result) float64 { return r.Memory }),
+		},
 		AboveIdle: median(func(r result) float64 { return r.AboveIdle }),
 	}
 }
 
 // toPlain fills in the ratios to the row of plain for the same work.
 func toPlain(rows []result) {
-	plain := map[string]result{}
+	plain := map[string]figures{}
 	for _, r := range rows {
 		if r.Contender == "plain" {
-			plain[r.Work] = r
+			plain[r.Work] = r.figures
 		}
 	}
 	for i := range rows {
-		rows[i].ToPlain = rows[i].PerSecond / plain[rows[i].Work].PerSecond
-		if base := plain[rows[i].Work].CPU; base > 0 {
-			rows[i].CPUToPlain = rows[i].CPU / base
+		base := plain[rows[i].Work]
+		rows[i].ToPlain = figures{
+			PerSecond: ratio(rows[i].PerSecond, base.PerSecond),
+			P50:       ratio(rows[i].P50, base.P50),
+			P99:       ratio(rows[i].P99, base.P99),
+			CPU:       ratio(rows[i].CPU, base.CPU),
+			Memory:    ratio(rows[i].Memory, base.Memory),
 		}
 	}
+}
+
+// ratio is 0 where the clock was too coarse to measure.
+func ratio(figure, base float64) float64 {
+	if base == 0 {
+		return 0
+	}
+	return figure / base
 }
 
 func check(err error) {
