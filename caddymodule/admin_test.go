@@ -164,5 +164,5 @@ func TestTheLastFailureIsToBeFoundAmongTheDeliveries(t *testing.T) {
 		LastFailure deliveries.Delivery `json:"last_failure"`
 	}
 	require.NoError(t, json.NewDecoder(ask(t, http.MethodGet, server.URL+"/elevenlabs/status", http.Header{}).Body).Decode(&all))
-	assert.Equal(t, getDeliveries(t, server.URL+"/elevenlabs/deliveries?limit=1"), []deliveries.Delivery{all[0].LastFailure})
+	assert.Equal(t, []deliveries.Delivery{all[0].LastFailure}, getDeliveries(t, server.URL+"/elevenlabs/deliveries?limit=1"))
 }

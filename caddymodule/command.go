@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -40,7 +41,11 @@ func askAdmin(address, file, adapter, uri string, header http.Header) (*http.Res
 	}
 	response, err := caddycmd.AdminAPIRequest(address, http.MethodGet, uri, header, nil)
 	if err != nil {
-		return nil, fmt.Errorf("asking Caddy's admin endpoint at %s (is Caddy running? --address says where): %w", address, err)
+		hint := ""
+		if strings.HasPrefix(err.Error(), "performing request") { // else Caddy has answered: no error is wrapped
+			hint = " (is Caddy running? --address says where)"
+		}
+		return nil, fmt.Errorf("asking Caddy's admin endpoint at %s%s: %w", address, hint, err)
 	}
 	return response, nil
 }

@@ -135,7 +135,7 @@ func (m *handlerMetrics) prepare(h *Handler) {
 			m.wouldReject.WithLabelValues(reason.code)
 		}
 	}
-	for _, class := range []string{"2xx", "3xx", "4xx", "5xx", classNone} {
+	for _, class := range append(classes, classNone) {
 		m.responses.WithLabelValues(class)
 	}
 }
@@ -230,6 +230,9 @@ func typeLabel(d deliveries.Delivery) string {
 
 var knownTypes = envelope.Types()
 
+// classes are those of a status, from 200 on.
+var classes = []string{"2xx", "3xx", "4xx", "5xx"}
+
 const classNone = "none" // there is no answer
 
 // statusClass is 2xx for 200, and so on.
@@ -237,5 +240,5 @@ func statusClass(status int) string {
 	if status < 200 || status > 599 {
 		return classNone
 	}
-	return string(rune('0'+status/100)) + "xx"
+	return classes[status/100-2]
 }

@@ -51,7 +51,7 @@ func healthy() map[string]any {
 		"failures_in_row": 0,
 		"last_success":    noon.Add(-90 * time.Second),
 		"last_delivery":   noon.Add(-90 * time.Second),
-		"last_failure":    map[string]any{"time": noon.Add(-26 * time.Hour), "reason": "backend_answer", "upstream_status": 500, "event_type": "post_call_audio"},
+		"last_failure":    map[string]any{"ended": noon.Add(-26 * time.Hour), "reason": "backend_answer", "upstream_status": 500, "event_type": "post_call_audio"},
 		"config":          []map[string]any{{"max_size": 104857600}},
 	}
 }
@@ -65,7 +65,7 @@ func TestStatusTellsHowEachWebhookFares(t *testing.T) {
 		"failing_since":   noon.Add(-5 * time.Minute),
 		"last_success":    noon.Add(-3 * time.Hour),
 		"last_delivery":   noon.Add(-time.Minute),
-		"last_failure":    map[string]any{"time": noon.Add(-time.Minute), "reason": "backend_unreachable", "event_type": "post_call_transcription"},
+		"last_failure":    map[string]any{"ended": noon.Add(-time.Minute), "reason": "backend_unreachable", "event_type": "post_call_transcription"},
 		"config":          []map[string]any{{"report_only": true}},
 	}
 	for name, test := range map[string]struct {
@@ -104,11 +104,11 @@ func TestStatusWithoutAnAnswerIsAnErrorOfTheSetUp(t *testing.T) {
 func someDeliveries() []deliveries.Delivery {
 	at := func(ago int64) time.Time { return time.Unix(noon.Unix()-ago, 0).UTC() }
 	return []deliveries.Delivery{ // newest first
-		{Sequence: 5, Time: at(9), Result: deliveries.Rejected, Reason: "body_too_large", ClientIP: "34.67.146.145", Size: -1},
-		{Sequence: 4, Time: at(37), Result: deliveries.Rejected, Reason: "signature_mismatch", ClientIP: "203.0.113.7", Size: 120, ReceiveSeconds: .001},
-		{Sequence: 3, Time: at(61), Result: deliveries.Failed, Reason: "backend_answer", EventType: "post_call_audio", ConversationID: "conv_3701kb2s", ClientIP: "34.67.146.145", Size: 5 << 20, UpstreamStatus: 500, ReceiveSeconds: 1.25, UpstreamSeconds: .1},
-		{Sequence: 2, Time: at(62), Result: deliveries.Accepted, EventType: "post_call_transcription", ConversationID: "conv_3701kb2s", ClientIP: "34.67.146.145", Size: 18_300, UpstreamStatus: 204, ReceiveSeconds: .003, UpstreamSeconds: .021},
-		{Sequence: 1, Time: at(3600), Result: deliveries.Accepted, WouldReject: "timestamp_stale", EventType: "speech_to_text_transcription", RequestID: "req_7b1", ClientIP: "34.59.11.47", Size: 2048, UpstreamStatus: 200, UpstreamSeconds: .012},
+		{Sequence: 5, Time: at(9), Handler: "ELEVENLABS_WEBHOOK_SECRET", Result: deliveries.Rejected, Reason: "body_too_large", ClientIP: "34.67.146.145", Size: -1},
+		{Sequence: 4, Time: at(37), Handler: "staging", Result: deliveries.Rejected, Reason: "signature_mismatch", ClientIP: "203.0.113.7", Size: 120, ReceiveSeconds: .001},
+		{Sequence: 3, Time: at(61), Handler: "ELEVENLABS_WEBHOOK_SECRET", Result: deliveries.Failed, Reason: "backend_answer", EventType: "post_call_audio", ConversationID: "conv_3701kb2s", ClientIP: "34.67.146.145", Size: 5 << 20, UpstreamStatus: 500, ReceiveSeconds: 1.25, UpstreamSeconds: .1},
+		{Sequence: 2, Time: at(62), Handler: "ELEVENLABS_WEBHOOK_SECRET", Result: deliveries.Accepted, EventType: "post_call_transcription", ConversationID: "conv_3701kb2s", ClientIP: "34.67.146.145", Size: 18_300, UpstreamStatus: 204, ReceiveSeconds: .003, UpstreamSeconds: .021},
+		{Sequence: 1, Time: at(3600), Handler: "staging", Result: deliveries.Accepted, WouldReject: "timestamp_stale", EventType: "speech_to_text_transcription", RequestID: "req_7b1", ClientIP: "34.59.11.47", Size: 2048, UpstreamStatus: 200, UpstreamSeconds: .012},
 	}
 }
 

@@ -101,7 +101,7 @@ func (s webhookStatus) print(cmd *cobra.Command, now time.Time) error {
 	}
 	failure := ago(time.Time{})
 	if f := s.LastFailure; f != nil {
-		failure = fmt.Sprintf("%s: %s", ago(f.Time), f.Reason)
+		failure = fmt.Sprintf("%s: %s", ago(f.Ended), f.Reason)
 		if f.UpstreamStatus != 0 {
 			failure += fmt.Sprintf(" %d", f.UpstreamStatus)
 		}

@@ -41,8 +41,8 @@ func tailCommand(host Host) *cobra.Command {
 		Short: "Prints each delivery as it comes",
 		Long: `Prints the last deliveries to a running Caddy, and then each one as it comes,
 until it is interrupted: the time, what became of it and why, its type, size, the
-application's answer, how long that took, and its ids. There are no bodies and no
-secrets in it.
+application's answer, how long that took, its ids, and the handler. There are no
+bodies and no secrets in it.
 
 Caddy keeps the last 256 deliveries that ElevenLabs signed and the last 256
 requests that it did not, also over reloads.`,
@@ -187,6 +187,7 @@ func printDelivery(cmd *cobra.Command, zone *time.Location, text json.RawMessage
 		{"request", d.RequestID},
 		{"voice", d.VoiceID},
 		{"from", d.ClientIP},
+		{"handler", d.Handler},
 	} {
 		if id.value != "" {
 			fmt.Fprintf(line, "  %s=%s", id.name, id.value)

@@ -1,0 +1,46 @@
+package caddymodule
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
+)
+
+// BenchmarkRecord is what it costs to tell the operator of an event that the
+// backend took: the log of deliveries and those who follow it, the status, and all
+// metrics.
+func BenchmarkRecord(b *testing.B) {
+	for followers := range 2 {
+		b.Run(fmt.Sprintf("followers=%d", followers), func(b *testing.B) {
+			h, _ := provision(b, &Handler{})
+			h.proxy = discard{}
+			w := discard{http.Header{}}
+			r := caddyhttp.PrepareRequest(newRequest(transcript), caddy.NewReplacer(), w, nil)
+			caddyhttp.SetVar(r.Context(), caddyhttp.ClientIPVarKey, "34.67.146.145")
+			if err := h.ServeHTTP(w, r, nil); err != nil {
+				b.Fatal(err)
+			}
+			e := eventOf(r.Context())
+			var followed <-chan deliveries.Delivery
+			if followers > 0 {
+				_, follower := deliveryLog.Follow(deliveries.Filter{})
+				defer deliveryLog.Unfollow(follower)
+				followed = follower.C
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				h.webhook.enter(r.Context())
+				h.record(r, e, time.Now())
+				if followed != nil {
+					<-followed // else it is sent away
+				}
+			}
+		})
+	}
+}
