@@ -131,11 +131,7 @@ func resolve(text string, target *url.URL) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("--resolve: %q is not an IP address, such as 192.0.2.1, 192.0.2.1:8443 or [2001:db8::1]:8443", address)
 	}
-	port := target.Port()
-	if port == "" {
-		port = map[string]string{"http": "80", "https": "443"}[target.Scheme]
-	}
-	return net.JoinHostPort(ip.String(), port), nil
+	return net.JoinHostPort(ip.String(), portOf(target)), nil
 }
 
 // result is what became of one delivery: a line of the output.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,8 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -29,11 +32,11 @@ var checks = []check{
 	{"handler", (*doctor).checkHandler, "Put elevenlabs_webhook into the site, as in Caddyfile.example."},
 	{"secret", (*doctor).checkSecrets, "The whole secret is wsec_ and what follows, as the dashboard showed it once, without quotes. If it is lost, create a new webhook."},
 	{"upstream", (*doctor).checkUpstreams, "Start the application, and let it listen at that address; run doctor on the machine that Caddy runs on."},
-	{"url", (*doctor).checkURL, "Give the webhook's URL by --url, as it stands in ElevenLabs's settings."},
+	{"url", (*doctor).checkURL, ""},
 	{"dns", (*doctor).checkDNS, "Let an A record of the name point to the server."},
 	{"connection", (*doctor).checkConnection, "Let Caddy run, and open the port to the internet in every firewall on the way."},
 	{"certificate", (*doctor).checkCertificate, "Caddy obtains and renews certificates by itself if ports 80 and 443 can be reached from the internet; its log says what keeps it from that."},
-	{"endpoint", (*doctor).checkEndpoint, "Compare the URL's path with the Caddyfile's."},
+	{"endpoint", (*doctor).checkEndpoint, mendPath},
 	{"clock", (*doctor).checkClock, "Set the clock right on both machines: timedatectl set-ntp true on Linux."},
 	{"forged", (*doctor).checkForged, "Whoever finds the URL can send events: put the application behind elevenlabs_webhook."},
 	{"signed", (*doctor).checkSigned, "Caddy's log says what became of the event."},
@@ -87,6 +90,7 @@ type doctor struct {
 	handler *ConfigHandler // the one that the URL leads to; nil if it is not known
 	url     *url.URL       // nil if it is not known
 	key     []byte         // nil without a secret
+	blank   bool           // where the secret was to come from, there is none
 	client  *client        // nil without a URL
 	probe   probe
 
@@ -114,7 +118,10 @@ The URL is taken from the configuration if that has one host and one path for
 the webhook; otherwise give it by --url.
 
 One signed sample event goes through to the application, a post_call_transcription
-with "_test_" in its ids, unless --no-send is given.
+with "_test_" in its ids, unless --no-send is given. Before it go a POST of {}
+without a signature, which tells what answers at the URL, and an event with a
+forged one: elevenlabs_webhook refuses both. Where it does not stand in front, or
+has report_only, they reach the application, too; the event does not by --no-send.
 
 The exit code is 2 if any check fails. Warnings do not count.`,
 		Example: `  caddy elevenlabs doctor
@@ -140,8 +147,11 @@ The exit code is 2 if any check fails. Warnings do not count.`,
 }
 
 func (d *doctor) run(cmd *cobra.Command) error {
+	if err := refuseEmpty(cmd, "config", "adapter", "url", "ca", "resolve"); err != nil {
+		return err
+	}
 	if d.connection.timeout <= 0 {
-		return errors.New("--timeout is to be above 0")
+		return fmt.Errorf("--timeout is to be above 0, not %s", d.connection.timeout)
 	}
 	if err := d.prepare(cmd); err != nil {
 		return err
@@ -248,9 +258,16 @@ func (d *doctor) findURL() error {
 		return nil
 	}
 	for i := range d.config.Handlers {
-		if h := &d.config.Handlers[i]; h.serves(d.url) {
+		h := &d.config.Handlers[i]
+		if !h.serves(d.url) {
+			continue
+		}
+		if h.listens(d.url) {
 			d.handler = h
 			break
+		}
+		if d.handler == nil { // what is in front may have the URL's port
+			d.handler = h
 		}
 	}
 	return nil
@@ -273,9 +290,13 @@ func (d *doctor) findKey(cmd *cobra.Command) error {
 	if _, set := os.LookupEnv(d.secret.env); !named && !set {
 		return nil
 	}
-	value, err := d.secret.read(cmd)
+	value, err := d.secret.raw(cmd)
 	if err != nil {
 		return err
+	}
+	if value = strings.TrimSpace(value); value == "" {
+		d.blank = named || !slices.ContainsFunc(d.handlers(), func(h ConfigHandler) bool { return len(h.Secrets) > 0 })
+		return nil
 	}
 	d.setKey(value)
 	return nil
@@ -322,6 +343,16 @@ func (h ConfigHandler) url() (string, bool) {
 		host += fmt.Sprintf(":%d", port)
 	}
 	return (&url.URL{Scheme: scheme, Host: host, Path: h.Paths[0]}).String(), true
+}
+
+// listens reports whether the handler's server has a URL's port.
+func (h ConfigHandler) listens(u *url.URL) bool {
+	return slices.ContainsFunc(h.Listen, func(port uint) bool { return strconv.FormatUint(uint64(port), 10) == portOf(u) })
+}
+
+// portOf is the port that a URL leads to.
+func portOf(u *url.URL) string {
+	return cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
 }
 
 // serves reports whether a URL leads to the handler, as far as its matchers are

@@ -9,8 +9,21 @@ import (
 	"time"
 )
 
-// secretPattern is for what must not be shown in an error that quotes a file.
-var secretPattern = regexp.MustCompile(secretPrefix + `\S+`)
+// secretPattern is for what must not be shown in an error that quotes a file:
+// signing secrets, API keys, and what else looks like a key.
+var secretPattern = regexp.MustCompile(`\b(?:wh?sec_|sk_)\S+|[0-9A-Fa-f]{32,}`)
+
+// withoutSecrets hides them in an error, also those that look like other words.
+func (c *Config) withoutSecrets(text string) string {
+	for _, h := range c.Handlers {
+		for _, s := range h.Secrets {
+			if value := strings.TrimSpace(s.Value); value != "" {
+				text = strings.ReplaceAll(text, value, "…")
+			}
+		}
+	}
+	return secretPattern.ReplaceAllString(text, "…")
+}
 
 func (d *doctor) checkConfig(context.Context) []finding {
 	switch {
@@ -18,7 +31,7 @@ func (d *doctor) checkConfig(context.Context) []finding {
 		return only(statusSkip, "there is no Caddyfile here; --config names one")
 	case d.config.Problem != nil:
 		text := strings.ReplaceAll(d.config.Problem.Error(), "\n", " ")
-		return only(statusFail, "%s does not load: %s", d.config.File, secretPattern.ReplaceAllString(text, secretPrefix+"…"))
+		return only(statusFail, "%s does not load: %s", d.config.File, printable(d.config.withoutSecrets(text)))
 	}
 	return only(statusOK, "%s loads", d.config.File)
 }
@@ -73,6 +86,8 @@ func (d *doctor) checkSecrets(context.Context) []finding {
 		}
 	}
 	switch {
+	case d.blank:
+		findings = append(findings, found(statusFail, "the secret in %s is blank", d.secret.source()))
 	case d.key == nil && len(findings) == 0:
 		return []finding{found(statusSkip, "there is none: the environment variable %s is not set", d.secret.env).
 			mendBy("Name another by --secret-env, or a file by --secret-file.")}

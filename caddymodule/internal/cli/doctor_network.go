@@ -31,10 +31,14 @@ type probe struct {
 func (d *doctor) checkURL(context.Context) []finding {
 	switch {
 	case d.url == nil:
-		return only(statusFail, "%s does not tell it: there is not exactly one handler with one host and one path", d.config.File)
+		return []finding{found(statusSkip, "%s does not tell it: there is not exactly one handler with one host and one path", d.config.File).
+			mendBy("%s", giveURL)}
 	case d.url.Scheme != "https":
 		return []finding{found(statusFail, "%s does not begin with https://, as ElevenLabs wants it", d.url).
 			mendBy("Serve HTTPS: in the Caddyfile, write the name alone as the site's address. If a load balancer in front does it, give the public URL by --url.")}
+	case portOf(d.url) != "443":
+		return []finding{found(statusWarn, "%s is not on port 443", d.url).
+			mendBy("Serve it there: it is not known whether ElevenLabs calls other ports. If something in front does, give the public URL by --url.")}
 	}
 	return only(statusOK, "%s", d.url)
 }
@@ -79,7 +83,7 @@ func (d *doctor) checkConnection(ctx context.Context) []finding {
 		return only(statusSkip, "there is no URL")
 	}
 	d.probe = d.send(ctx)
-	if d.probe.err != nil && d.untrusted() == nil {
+	if d.probe.err != nil && d.untrusted() == nil && d.refusedTLS() == nil {
 		return only(statusFail, "%s does not answer: %s", d.url.Host, explainError(ctx, d.probe.err))
 	}
 	detail := d.probe.address + " answers"
@@ -121,6 +125,14 @@ func (d *doctor) untrusted() *tls.CertificateVerificationError {
 	return err
 }
 
+// refusedTLS is the error of a server that broke off the handshake of TLS, or nil.
+func (d *doctor) refusedTLS() error {
+	if err, ok := errors.AsType[*net.OpError](d.probe.err); ok && err.Op == "remote error" { // as crypto/tls names alerts
+		return err
+	}
+	return nil
+}
+
 // unreached is what the checks say that need an answer, where there is none.
 func (d *doctor) unreached() []finding {
 	switch {
@@ -135,6 +147,10 @@ func (d *doctor) unreached() []finding {
 func (d *doctor) checkCertificate(context.Context) []finding {
 	if err := d.untrusted(); err != nil {
 		return []finding{untrustedFinding(d.url.Hostname(), err)}
+	}
+	if err := d.refusedTLS(); err != nil {
+		return []finding{found(statusFail, "the server breaks off the TLS handshake: %s", err).
+			mendBy("The server may have no certificate for %s: let the site's address in the Caddyfile be that name, and the DNS record point to this server. Caddy's log says what keeps it from obtaining one.", d.url.Hostname())}
 	}
 	if skipped := d.unreached(); skipped != nil {
 		return skipped
@@ -189,16 +205,26 @@ var refusalRemedies = map[string]string{
 	"spool_failed":        "The disk of spool_dir is full, or not writable.",
 }
 
+const (
+	giveURL      = "Give the webhook's URL by --url, as it stands in ElevenLabs's settings."
+	mendRedirect = "ElevenLabs is not known to follow redirects: give it the URL that it ends at, and mind http, www and a slash at the end."
+	mendInFront  = "Something in front of elevenlabs_webhook fails: look into its log."
+	mendPath     = "Compare the URL's path with the Caddyfile's."
+)
+
+// rejection is why the handler refused the request without a signature; empty if
+// it did not.
+func (d *doctor) rejection() string { return brief(d.probe.header.Get(headerRejection), 40) }
+
 func (d *doctor) checkEndpoint(context.Context) []finding {
 	if skipped := d.unreached(); skipped != nil {
 		return skipped
 	}
-	code, reason := d.probe.status, d.probe.header.Get(headerRejection)
+	code, reason := d.probe.status, d.rejection()
 	status := fmt.Sprintf("%d %s", code, http.StatusText(code))
 	switch {
 	case code/100 == 3:
-		return []finding{found(statusFail, "redirects to %s (%s)", d.probe.header.Get("Location"), status).
-			mendBy("ElevenLabs is not known to follow redirects: give it the URL that it ends at, and mind http, www and a slash at the end.")}
+		return []finding{found(statusFail, "redirects to %s (%s)", brief(d.probe.header.Get("Location"), longest), status).mendBy("%s", mendRedirect)}
 	case reason == "signature_missing":
 		return only(statusOK, "a request without a signature is refused: %s, %s", status, reason)
 	case reason != "":
@@ -210,7 +236,7 @@ func (d *doctor) checkEndpoint(context.Context) []finding {
 		return []finding{found(statusFail, "a request without a signature is accepted: %s", status).
 			mendBy("It is not elevenlabs_webhook that answers: compare the URL's path with the Caddyfile's. If the application answers, it can be reached without verification.")}
 	case code >= 500:
-		return []finding{found(statusFail, "%s", status).mendBy("Something in front of elevenlabs_webhook fails: look into its log.")}
+		return []finding{found(statusFail, "%s", status).mendBy("%s", mendInFront)}
 	}
 	return only(statusFail, "%s, but not by elevenlabs_webhook, which would say signature_missing", status)
 }
@@ -245,18 +271,38 @@ func (d *doctor) checkForged(ctx context.Context) []finding {
 	if skipped := d.unreached(); skipped != nil {
 		return skipped
 	}
+	if d.noSend && d.rejection() == "" {
+		return only(statusSkip, "left out by --no-send, since it may reach the application: the request without a signature was not refused by elevenlabs_webhook")
+	}
 	forged, _ := forgeryNamed("signature")
 	r, err := d.deliver(ctx, forged)
 	switch {
 	case err != nil:
 		return only(statusFail, "%s", err)
+	case r.OK && r.Reason == "":
+		return only(statusSkip, "an event with a forged signature is refused, but not by elevenlabs_webhook: %s", r.answer())
 	case r.OK:
 		return only(statusOK, "an event with a forged signature is refused: %s", r.answer())
 	case d.handler != nil && d.handler.ReportOnly && r.Status/100 == 2:
 		return []finding{found(statusWarn, "an event with a forged signature is let through, by report_only: %s", r.answer()).
 			mendBy("Take report_only out when the change-over is done.")}
 	}
-	return []finding{found(statusFail, "an event with a forged signature is not refused as such: %s", r.answer()).mendBy("%s", refusalRemedies[r.Reason])}
+	return []finding{found(statusFail, "an event with a forged signature is not refused as such: %s", r.answer()).mendBy("%s", forgedRemedy(r))}
+}
+
+// forgedRemedy is empty for that of the check, which is for what was let through.
+func forgedRemedy(r result) string {
+	switch {
+	case r.Reason != "":
+		return cmp.Or(refusalRemedies[r.Reason], "Something else than elevenlabs_webhook says so: look into the log of what is in front.")
+	case r.Status/100 == 2:
+		return ""
+	case r.Status/100 == 3:
+		return mendRedirect
+	case r.Status == 0 || r.Status >= 500:
+		return mendInFront
+	}
+	return mendPath
 }
 
 func (d *doctor) checkSigned(ctx context.Context) []finding {

@@ -16,7 +16,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -41,6 +40,7 @@ type patient struct {
 	names    []string // of the certificate
 	from, to time.Time
 	trusted  bool
+	refused  bool // of TLS, as by Caddy without a certificate for the name
 	args     []string
 	now      time.Time
 	api      http.RoundTripper
@@ -104,6 +104,9 @@ func (p *patient) run(args ...string) outcome {
 	leaf, leafKey := certificate(p.t, authority, key, p.from, p.to, p.names...)
 	server := httptest.NewUnstartedServer(p.handler)
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{leaf.Raw}, PrivateKey: leafKey}}}
+	if p.refused {
+		server.TLS.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, errors.New("none") }
+	}
 	server.Config.ErrorLog = log.New(io.Discard, "", 0)
 	server.StartTLS()
 	defer server.Close()
@@ -181,9 +184,14 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 		says        string
 		spoil       func(*patient)
 	}{
-		{"a configuration that does not load", "config", statusFail, "Caddyfile does not load: no wsec_… here", func(p *patient) {
+		{"a configuration that does not load", "config", statusFail, "Caddyfile does not load: no … here", func(p *patient) {
 			p.config.Problem = errors.New("no " + doctorSecret + "\nhere")
 		}},
+		{"an error that quotes other secrets", "config", statusFail, "no … or … or … or …", func(p *patient) {
+			p.first().Secrets = append(p.first().Secrets, ConfigSecret{Text: "hunter2hunter2", Literal: true, Value: "hunter2hunter2"})
+			p.config.Problem = errors.New("no hunter2hunter2 or whsec_x or sk_0123 or " + strings.Repeat("0aF", 11))
+		}},
+		{"an error that steers the terminal", "config", statusFail, `\x1b[2J`, func(p *patient) { p.config.Problem = errors.New("\x1b[2J") }},
 		{"no handler", "handler", statusFail, "there is no elevenlabs_webhook in Caddyfile", func(p *patient) {
 			p.config.Handlers, p.args = nil, []string{"--url", doctorURL}
 		}},
@@ -208,6 +216,14 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 		{"a second secret that is wrong", "secret", statusFail, "secret 2 (", func(p *patient) {
 			p.first().Secrets = append(p.first().Secrets, ConfigSecret{Text: "{env.OLD}", Value: "'" + doctorSecret + "'"})
 		}},
+		{"an empty variable, and no configuration", "secret", statusFail, "the secret in the environment variable ELEVENLABS_WEBHOOK_SECRET is blank", func(p *patient) {
+			p.config.Handlers, p.args = nil, []string{"--url", doctorURL}
+			p.t.Setenv("ELEVENLABS_WEBHOOK_SECRET", "")
+		}},
+		{"an empty variable that is named", "secret", statusFail, "the secret in the environment variable BLANK is blank", func(p *patient) {
+			p.t.Setenv("BLANK", " \n")
+			p.args = []string{"--secret-env", "BLANK"}
+		}},
 		{"another secret than the configuration's", "secret", statusFail, "the secret in the environment variable OTHER is none of the configuration's", func(p *patient) {
 			p.t.Setenv("OTHER", doctorSecret+"0")
 			p.args = []string{"--secret-env", "OTHER"}
@@ -228,6 +244,10 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 			p.first().Plain, p.first().Listen = true, []uint{80}
 		}},
 
+		{"another port than the usual", "url", statusWarn, "https://hooks.example.com:8443/webhooks/elevenlabs is not on port 443", func(p *patient) { p.first().Listen = []uint{8443} }},
+
+		{"no certificate for the name", "connection", statusOK, "127.0.0.1:443 answers", func(p *patient) { p.refused = true }},
+		{"no certificate for the name", "certificate", statusFail, "remote error: tls: internal error\n      Remedy: The server may have no certificate for hooks.example.com", func(p *patient) { p.refused = true }},
 		{"a certificate for another name", "certificate", statusFail, "valid for other.example.com, not hooks.example.com", func(p *patient) {
 			p.names = []string{"other.example.com"}
 		}},
@@ -243,6 +263,7 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 		}},
 
 		{"a redirect", "endpoint", statusFail, "redirects to https://www.example.com/ (308 Permanent Redirect)", answer(308, "Location", "https://www.example.com/")},
+		{"a redirect to what steers the terminal", "endpoint", statusFail, `redirects to "/\u009b2J" (302`, answer(302, "Location", "/\u009b2J")},
 		{"another path", "endpoint", statusFail, "404 Not Found, but not by elevenlabs_webhook", answer(404)},
 		{"an application without verification", "endpoint", statusFail, "a request without a signature is accepted: 200 OK", answer(200)},
 		{"report_only at work", "endpoint", statusWarn, "let through, by report_only", func(p *patient) {
@@ -268,6 +289,14 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 		{"a forgery accepted", "forged", statusFail, "is not refused as such: 200 OK", answer(200)},
 		{"a forgery let through by report_only", "forged", statusWarn, "by report_only", func(p *patient) {
 			p.handler, p.first().ReportOnly = answering(200), true
+		}},
+		{"a forgery, redirected", "forged", statusFail, "301 Moved Permanently\n      Remedy: ElevenLabs is not known to follow redirects", answer(301, "Location", "/")},
+		{"a forgery that finds nothing", "forged", statusFail, "404 Not Found\n      Remedy: Compare the URL's path with the Caddyfile's", answer(404)},
+		{"a forgery that something in front fails at", "forged", statusFail, "502 Bad Gateway\n      Remedy: Something in front of elevenlabs_webhook fails", answer(502)},
+		{"a forgery refused for an unknown reason", "forged", statusFail, "403 Forbidden, nonsense\n      Remedy: Something else than elevenlabs_webhook", answer(403, headerRejection, "nonsense")},
+		{"a forgery refused by another verifier", "forged", statusSkip, "refused, but not by elevenlabs_webhook: 401 Unauthorized", answer(401)},
+		{"a forgery that would reach the application", "forged", statusSkip, "left out by --no-send", func(p *patient) {
+			p.handler, p.first().ReportOnly, p.args = answering(200), true, []string{"--no-send"}
 		}},
 		{"a forgery refused by something else", "forged", statusFail, "403 Forbidden, source_not_allowed", answer(403, headerRejection, "source_not_allowed")},
 
@@ -337,6 +366,14 @@ func TestDoctorSendsTheSignedEventOnceAndNoneIfItIsTold(t *testing.T) {
 	}
 }
 
+func TestDoctorSendsNothingMoreToAnUnprotectedApplicationWithoutSending(t *testing.T) {
+	p := newPatient(t)
+	requests := 0
+	p.handler = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { requests++ })
+	p.run("--no-send")
+	assert.Equal(t, 1, requests, "the request that tells what answers, and no other")
+}
+
 func TestDoctorSaysWhyItGetsNoAnswer(t *testing.T) {
 	p := newPatient(t)
 	p.args = []string{"--resolve", doctorHost + ":" + closedPort(t)}
@@ -355,154 +392,6 @@ func TestDoctorConnectsByIPv4AsElevenLabsDoes(t *testing.T) {
 	got := run(Host{Now: time.Now}, "", "doctor", "--url", "https://[::1]:9/")
 	assert.Contains(t, got.line("connection"), "no suitable address", got.stdout)
 	assert.Equal(t, 2, got.code)
-}
-
-func TestDoctorLooksAtAddresses(t *testing.T) {
-	for target, want := range map[string]finding{
-		"https://203.0.113.7/":            {Status: statusOK, Detail: "203.0.113.7 is 203.0.113.7"},
-		"https://[2001:db8::1]/":          {Status: statusFail, Detail: "2001:db8::1 has no IPv4 address, from which alone ElevenLabs sends (it has 2001:db8::1)"},
-		"https://10.1.2.3/":               {Status: statusWarn, Detail: "10.1.2.3 is 10.1.2.3 here, which is not a public address"},
-		"https://127.0.0.1:8443/webhooks": {Status: statusWarn, Detail: "127.0.0.1 is 127.0.0.1 here, which is not a public address"},
-		"https://no..name/":               {Status: statusFail, Detail: "no..name does not resolve: lookup no..name: no such host"},
-	} {
-		parsed, err := url.Parse(target)
-		require.NoError(t, err)
-		got := (&doctor{url: parsed}).checkDNS(t.Context())
-		require.Len(t, got, 1)
-		assert.Equal(t, want.Status, got[0].Status, target)
-		assert.Equal(t, want.Detail, got[0].Detail)
-	}
-	p := newPatient(t)
-	assert.Contains(t, p.run().line("dns"), "skip  dns          left out by --resolve")
-}
-
-func TestDoctorExaminesSecrets(t *testing.T) {
-	for secret, want := range map[string]finding{
-		doctorSecret:                     {Status: statusOK, Detail: "has the right form"},
-		" \n":                            {Status: statusFail, Detail: "blank"},
-		`"` + doctorSecret + `"`:         {Status: statusFail, Detail: "quotes round it"},
-		"'" + doctorSecret + "'\n":       {Status: statusFail, Detail: "quotes round it"},
-		"{env.SECRET}":                   {Status: statusFail, Detail: "placeholder"},
-		"${SECRET}":                      {Status: statusFail, Detail: "placeholder"},
-		"wsec_0011 " + doctorSecret[9:]:  {Status: statusFail, Detail: "blanks or line ends in it"},
-		"wsec_0011\n" + doctorSecret[9:]: {Status: statusFail, Detail: "blanks or line ends in it"},
-		"\ufeff" + doctorSecret:          {Status: statusFail, Detail: "not plain ASCII"},
-		"whsec_" + doctorSecret[5:]:      {Status: statusFail, Detail: "another service's"},
-		doctorSecret[5:]:                 {Status: statusWarn, Detail: "does not begin with wsec_"},
-		"wsec_demo":                      {Status: statusWarn, Detail: "has but 9 characters"},
-		doctorSecret + "\n":              {Status: statusWarn, Detail: "blanks or line ends round it"},
-	} {
-		got := examine("it", secret)
-		require.Len(t, got, 1)
-		assert.Equal(t, want.Status, got[0].Status, "%q", secret)
-		assert.Contains(t, got[0].Detail, want.Detail, "%q", secret)
-	}
-}
-
-func TestDoctorFindsTheURLInTheConfiguration(t *testing.T) {
-	tests := []struct {
-		name    string
-		handler ConfigHandler
-		want    string
-	}{
-		{"usual", ConfigHandler{Hosts: []string{"a.test"}, Paths: []string{"/hook"}, Listen: []uint{443}}, "https://a.test/hook"},
-		{"another port", ConfigHandler{Hosts: []string{"a.test"}, Paths: []string{"/hook"}, Listen: []uint{8443}}, "https://a.test:8443/hook"},
-		{"several ports", ConfigHandler{Hosts: []string{"a.test"}, Paths: []string{"/hook"}, Listen: []uint{80, 8443, 443}}, "https://a.test/hook"},
-		{"plain HTTP", ConfigHandler{Hosts: []string{"a.test"}, Paths: []string{"/hook"}, Listen: []uint{8080}, Plain: true}, "http://a.test:8080/hook"},
-		{"an IPv6 address", ConfigHandler{Hosts: []string{"::1"}, Paths: []string{"/hook"}, Listen: []uint{443}}, "https://[::1]/hook"},
-		{"no host", ConfigHandler{Paths: []string{"/hook"}, Listen: []uint{443}}, ""},
-		{"two hosts", ConfigHandler{Hosts: []string{"a.test", "b.test"}, Paths: []string{"/hook"}, Listen: []uint{443}}, ""},
-		{"a wildcard host", ConfigHandler{Hosts: []string{"*.test"}, Paths: []string{"/hook"}, Listen: []uint{443}}, ""},
-		{"no path", ConfigHandler{Hosts: []string{"a.test"}, Listen: []uint{443}}, ""},
-		{"a wildcard path", ConfigHandler{Hosts: []string{"a.test"}, Paths: []string{"/hook/*"}, Listen: []uint{443}}, ""},
-		{"a placeholder", ConfigHandler{Hosts: []string{"{env.HOST}"}, Paths: []string{"/hook"}, Listen: []uint{443}}, ""},
-		{"a unix socket", ConfigHandler{Hosts: []string{"a.test"}, Paths: []string{"/hook"}}, ""},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			got, ok := test.handler.url()
-			assert.Equal(t, test.want, got)
-			assert.Equal(t, test.want != "", ok)
-		})
-	}
-}
-
-func TestDoctorAsksForTheURLWhereThereAreSeveral(t *testing.T) {
-	p := newPatient(t)
-	second := p.config.Handlers[0]
-	second.Paths = []string{"/other"}
-	p.config.Handlers = append(p.config.Handlers, second)
-	file := filepath.Join(t.TempDir(), "Caddyfile")
-	require.NoError(t, os.WriteFile(file, nil, 0o600))
-	host := Host{Now: time.Now, Inspect: func(_, _ string) Config { return p.config }}
-
-	got := run(host, "", "doctor", "--config", file)
-	assert.Equal(t, 2, got.code)
-	assert.Contains(t, got.line("url"), "FAIL")
-	assert.Contains(t, got.line("url"), "--url")
-	for _, check := range []string{"dns", "connection", "certificate", "endpoint", "clock", "forged", "signed"} {
-		assert.Contains(t, got.line(check), "skip", got.stdout)
-	}
-	assert.Equal(t, 2, strings.Count(got.line("handler"), "\n"), "both are looked at")
-}
-
-func TestDoctorWithoutAConfigurationHasTheURLAndTheVariable(t *testing.T) {
-	p := newPatient(t)
-	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", testSecret)
-	target, trust := server(t, protected(testSecret, p.now, answering(200)))
-	t.Chdir(t.TempDir())
-	host := Host{Now: func() time.Time { return p.now }}
-	got := run(host, "", append([]string{"doctor", "--url", target}, trust...)...)
-	assert.Equal(t, 0, got.code, got.stdout)
-	for check, want := range map[string]string{
-		"config": "skip", "handler": "skip", "upstream": "skip", "secret": "warn", "dns": "warn", "endpoint": "ok", "forged": "ok", "signed": "ok",
-	} {
-		assert.True(t, strings.HasPrefix(got.line(check), want), got.stdout)
-	}
-}
-
-func TestDoctorTakesTheCaddyfileThatIsHere(t *testing.T) {
-	newPatient(t)
-	t.Chdir(t.TempDir())
-	require.NoError(t, os.WriteFile("Caddyfile", nil, 0o600))
-	inspected := ""
-	host := Host{Now: time.Now, Inspect: func(file, _ string) Config {
-		inspected = file
-		return Config{File: file}
-	}}
-	run(host, "", "doctor")
-	assert.Equal(t, "Caddyfile", inspected)
-}
-
-func TestDoctorSaysHowItIsUsed(t *testing.T) {
-	newPatient(t)
-	t.Chdir(t.TempDir())
-	require.NoError(t, os.WriteFile("x.json", nil, 0o600))
-	for _, test := range []struct {
-		name string
-		args []string
-		says string
-	}{
-		{"nothing to look at", nil, "there is no Caddyfile here"},
-		{"no such file", []string{"--config", "none"}, "reading --config"},
-		{"no URL", []string{"--url", "hooks.example.com"}, "is not a URL"},
-		{"no such CA", []string{"--url", doctorURL, "--ca", "none"}, "reading --ca"},
-		{"another host to resolve", []string{"--url", doctorURL, "--resolve", "x:127.0.0.1"}, "--resolve is to be hooks.example.com:"},
-		{"a host to resolve without a URL", []string{"--config", "x.json", "--resolve", "x:127.0.0.1"}, "--resolve needs a URL"},
-		{"no such secret", []string{"--url", doctorURL, "--secret-file", "none"}, "reading --secret-file"},
-		{"no such variable", []string{"--url", doctorURL, "--secret-env", "NONE"}, "NONE is not set"},
-		{"both from standard input", []string{"--url", doctorURL, "--secret-file", "-", "--api-key-file", "-"}, "only one thing"},
-		{"no time at all", []string{"--url", doctorURL, "--timeout", "0s"}, "--timeout"},
-		{"an argument", []string{doctorURL}, "unknown command"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			got := run(Host{Now: time.Now, Inspect: func(string, string) Config { return Config{} }}, "", append([]string{"doctor"}, test.args...)...)
-			require.Error(t, got.err)
-			assert.ErrorContains(t, got.err, test.says)
-			assert.Equal(t, 1, got.code)
-			assert.Empty(t, got.stdout)
-		})
-	}
 }
 
 func TestDoctorPrints(t *testing.T) {

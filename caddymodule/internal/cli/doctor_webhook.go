@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -18,7 +19,7 @@ import (
 // findWorkspace makes ready to ask ElevenLabs, if there is an API key.
 func (d *doctor) findWorkspace(cmd *cobra.Command) error {
 	named := cmd.Flags().Changed("api-key-file") || cmd.Flags().Changed("api-key-env")
-	if _, set := os.LookupEnv(d.workspace.apiKey.env); !named && !set {
+	if !named && strings.TrimSpace(os.Getenv(d.workspace.apiKey.env)) == "" {
 		return nil
 	}
 	return d.workspace.connect(cmd)
@@ -27,7 +28,11 @@ func (d *doctor) findWorkspace(cmd *cobra.Command) error {
 func (d *doctor) checkWebhook(ctx context.Context) []finding {
 	switch {
 	case d.workspace.client == nil:
-		return only(statusSkip, "there is no API key: the environment variable %s is not set; see --api-key-file", d.workspace.apiKey.env)
+		why := "not set"
+		if _, set := os.LookupEnv(d.workspace.apiKey.env); set {
+			why = "blank"
+		}
+		return only(statusSkip, "there is no API key: the environment variable %s is %s; see --api-key-file", d.workspace.apiKey.env, why)
 	case d.url == nil:
 		return only(statusSkip, "there is no URL")
 	}
@@ -65,8 +70,7 @@ func (d *doctor) checkWebhook(ctx context.Context) []finding {
 
 // destination is what tells URLs apart.
 func destination(u *url.URL) string {
-	port := cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
-	return u.Scheme + "://" + strings.ToLower(u.Hostname()) + ":" + port + cmp.Or(u.EscapedPath(), "/") + "?" + u.RawQuery
+	return u.Scheme + "://" + strings.ToLower(u.Hostname()) + ":" + portOf(u) + cmp.Or(u.EscapedPath(), "/") + "?" + u.RawQuery
 }
 
 // checkStates looks whether ElevenLabs sends to the webhooks, and signs what it
@@ -135,14 +139,21 @@ func (d *doctor) usesOf(w elevenlabs.Webhook) []string {
 }
 
 func (d *doctor) checkAttached(context.Context) []finding {
+	used := slices.ContainsFunc(d.workspace.webhooks, func(w elevenlabs.Webhook) bool { return len(d.usesOf(w)) > 0 })
 	return d.eachWebhook(func(w elevenlabs.Webhook) finding {
 		uses := d.usesOf(w)
 		switch {
 		case len(uses) > 0:
 			return found(statusOK, "%s gets: %s", label(w), printable(strings.Join(uses, "; ")))
 		case d.usesUnknown != nil:
-			return found(statusWarn, "it is not known what points at %s: %s", label(w), d.usesUnknown).
-				mendBy("Give the API key the permission to read the settings of ElevenAgents, or look into the dashboard.")
+			f := found(statusWarn, "it is not known what points at %s: %s", label(w), d.usesUnknown)
+			if refused, ok := errors.AsType[*elevenlabs.Error](d.usesUnknown); ok && refused.Status == http.StatusNotFound {
+				return f.mendBy("There is no such agent in this workspace: give its id by --agent, as it stands in the dashboard.")
+			}
+			return f.mendBy("Give the API key the permission to read the settings of ElevenAgents, or look into the dashboard.")
+		case w.Usage != nil && !used: // and ElevenLabs tells this key all
+			return found(statusFail, "nothing points at %s: it is not called, but by requests that name it", label(w)).
+				mendBy("%s.", commandLine("attach", w.ID))
 		}
 		return found(statusWarn, "nothing that can be seen here points at %s, and then it is never called", label(w)).
 			mendBy("%s. An agent may have it in settings of its own: --agent looks there.", commandLine("attach", w.ID))

@@ -87,6 +87,9 @@ func TestDoctorLooksAtTheWebhook(t *testing.T) {
 		{"a key that may not see webhooks", "webhook", statusFail, "Remedy: Give the API key the permission webhooks_read.", []map[string]any{hook()}, func(_ *patient, s api) {
 			s.Lacks("webhooks_read")
 		}},
+		{"an empty key", "webhook", statusSkip, "there is no API key: the environment variable ELEVENLABS_API_KEY is blank; see --api-key-file\n", nil, func(p *patient, _ api) {
+			p.t.Setenv("ELEVENLABS_API_KEY", "")
+		}},
 		{"no key", "webhook", statusSkip, "there is no API key: the environment variable ELEVENLABS_API_KEY is not set; see --api-key-file\n", nil, func(p *patient, _ api) {
 			require.NoError(p.t, os.Unsetenv("ELEVENLABS_API_KEY"))
 		}},
@@ -103,11 +106,26 @@ func TestDoctorLooksAtTheWebhook(t *testing.T) {
 			s.SetAgent("agent_1", map[string]any{"post_call_webhook_id": "wh_1"})
 		}},
 		{
-			"nothing", "attached", statusWarn,
-			`nothing that can be seen here points at "gateway" (wh_1), and then it is never called` + "\n      Remedy: caddy elevenlabs webhooks attach wh_1. An agent may have it in settings of its own: --agent looks there.",
+			"nothing", "attached", statusFail,
+			`nothing points at "gateway" (wh_1): it is not called, but by requests that name it` + "\n      Remedy: caddy elevenlabs webhooks attach wh_1.",
 			[]map[string]any{hook()},
 			detached,
 		},
+		{
+			"nothing that is seen", "attached", statusWarn,
+			`nothing that can be seen here points at "gateway" (wh_1), and then it is never called` + "\n      Remedy: caddy elevenlabs webhooks attach wh_1. An agent may have it in settings of its own: --agent looks there.",
+			[]map[string]any{hook("usage", nil)},
+			detached,
+		},
+		{"an agent that does not exist", "attached", statusWarn, "Remedy: There is no such agent in this workspace: give its id by --agent", []map[string]any{hook()}, func(p *patient, s api) {
+			detached(p, s)
+			p.args = []string{"--agent", "agent_of_nobody"}
+		}},
+		{"settings that may not be read", "attached", statusWarn, "Remedy: Give the API key the permission to read", []map[string]any{hook()}, func(p *patient, s api) {
+			detached(p, s)
+			s.Lacks("convai_read")
+		}},
+		{"nothing, at one of two", "attached", statusWarn, `nothing that can be seen here points at "gateway" (wh_2)`, []map[string]any{hook(), hook()}, nil},
 		{"what cannot be read", "attached", statusWarn, `it is not known what points at "gateway" (wh_1): `, []map[string]any{hook()}, func(p *patient, s api) {
 			detached(p, s)
 			p.args = []string{"--agent", "agent_of_nobody"}
@@ -174,10 +192,10 @@ func TestDoctorNeedsTheURLToFindTheWebhook(t *testing.T) {
 func TestDoctorSaysHowAnAPIKeyIsGiven(t *testing.T) {
 	p, workspace := newMember(t)
 	workspace.Add(hook())
-	t.Setenv("ELEVENLABS_API_KEY", " ")
-	got := p.run()
+	t.Setenv("BLANK", " ")
+	got := p.run("--api-key-env", "BLANK")
 	assert.Equal(t, 1, got.code)
-	assert.ErrorContains(t, got.err, "ELEVENLABS_API_KEY is blank")
+	assert.ErrorContains(t, got.err, "BLANK is blank")
 	for _, args := range [][]string{{"--api-key-env", "NOT_SET"}, {"--api-key-file", "none"}, {"--region", "mars"}} {
 		got := p.run(args...)
 		assert.Equal(t, 1, got.code, args)
