@@ -247,9 +247,9 @@ func TestExampleOfAPipeline(t *testing.T) {
 	b := newBackend(t)
 	s := start(t, webhook(b.address(), ""))
 
-	smokeTest := func(key, url string) (output string, code int) {
+	smokeTest := func(key, url string, args ...string) (output string, code int) {
 		script := strings.NewReplacer("CADDY=./caddy", "CADDY="+program, "https://hooks.example.com/webhooks/elevenlabs", url).Replace(string(command[1]))
-		shell := exec.Command("sh", append([]string{"-c", script + ` "$@"`, "sh"}, s.trust()...)...)
+		shell := exec.Command("sh", append([]string{"-c", script + ` "$@"`, "sh"}, append(s.trust(), args...)...)...)
 		shell.Dir = ".."
 		shell.Env = append(os.Environ(), "WAIT=3", "ELEVENLABS_WEBHOOK_SECRET="+key)
 		text, _ := shell.CombinedOutput()
@@ -272,6 +272,21 @@ func TestExampleOfAPipeline(t *testing.T) {
 	output, code = smokeTest(secret, fmt.Sprintf("https://localhost:%d/", freePort(t)))
 	assert.Equal(t, 2, code, output)
 	assert.Contains(t, output, "connection refused")
+
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // it connects, and does not answer
+	require.NoError(t, err)
+	defer silent.Close()
+	began := time.Now()
+	output, code = smokeTest(secret, "https://"+silent.Addr().String()+"/")
+	assert.Equal(t, 2, code, output)
+	assert.Contains(t, output, "no answer in time")
+	assert.Less(t, time.Since(began), 20*time.Second)
+
+	for _, args := range [][]string{{"--secret-file", "-"}, {"--json", "--secret-file=-"}} {
+		output, code = smokeTest(secret, s.url(), args...)
+		assert.Equal(t, 1, code, output)
+		assert.Contains(t, output, "cannot come from standard input")
+	}
 
 	late := startLate(t, s.address, 2)
 	output, code = smokeTest(secret, strings.Replace(s.url(), s.address, late, 1))
