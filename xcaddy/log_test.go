@@ -1,0 +1,43 @@
+package main
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// The option as the README has it: also what Caddy logs of a request that it
+// answers 502 has the request's headers.
+func TestTheLogFilterDropsTheSignatureFromEveryLog(t *testing.T) {
+	content, err := os.ReadFile(readme)
+	require.NoError(t, err)
+	option := regexp.MustCompile("(?s)```caddyfile\n(\\{\n\tlog \\{.*?\n\\}\n)```").FindSubmatch(content)
+	require.NotNil(t, option, "the README has the option")
+	const nobody = "127.0.0.1:1"
+	config := strings.Replace(webhook(nobody, "retries 0"), "tls internal\n", "tls internal\nlog\n", 1)
+	for name, test := range map[string]struct {
+		globals string
+		kept    bool
+	}{
+		"without": {"", true},
+		"with it": {string(option[1]), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := start(t, test.globals+config)
+			assert.Equal(t, 502, send(t, s.client("HTTP/2.0"), s.event([]byte(transcript))).status)
+			for _, logger := range []string{`"logger":"http.log.access`, `"logger":"http.log.error`} {
+				s.eventually(logger, func() bool { return strings.Contains(s.log.String(), logger) })
+				for line := range strings.Lines(s.log.String()) {
+					if strings.Contains(line, logger) {
+						assert.Equal(t, test.kept, strings.Contains(line, "v0="), line)
+					}
+				}
+			}
+			assert.Equal(t, test.kept, strings.Contains(s.log.String(), "v0="))
+		})
+	}
+}
