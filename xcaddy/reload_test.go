@@ -94,15 +94,20 @@ func TestReloadsUnderLoadLoseNothingAndLeakNothing(t *testing.T) {
 	}
 	assert.Equal(t, accepted, arrived, "everything that was accepted was delivered, and nothing forged")
 	assert.Equal(t, int(answered.Load()), results(t, s)-counted, "what had no answer had not come to the handler")
-	assert.Zero(t, resent["HTTP/2.0"].Load())
+	assert.Less(t, resent["HTTP/2.0"].Load(), int32(5), "but connections that were being made")
 	assert.Less(t, resent["HTTP/1.1"].Load(), answered.Load()/4)
 	t.Logf("%d deliveries, %d forgeries, %d sent again, during 200 reloads", len(deliveries), forged.Load(), resent["HTTP/1.1"].Load())
+	growth := 1 << 20
+	if raceDetector {
+		growth = 8 << 20
+	}
 	var after resources
 	settled := assert.Eventually(t, func() bool {
 		after = s.resources()
-		return after.descriptors <= before.descriptors+8 && after.series <= before.series && after.heap <= before.heap+8<<20
+		return after.descriptors <= before.descriptors+8 && after.series <= before.series && after.heap <= before.heap+growth
 	}, patience, 200*time.Millisecond)
-	assert.True(t, settled, "before: %+v, after: %+v", before, after)
+	t.Logf("before: %+v, after: %+v", before, after)
+	assert.True(t, settled)
 }
 
 // results is how many requests came to the handler and were answered.
