@@ -240,11 +240,9 @@ func (h *Handler) Validate() error {
 // ServeHTTP is the way of a request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	e := newEvent(r)
-	if h.webhook.enter(r.Context()) { // else a handler of the same name before this one tells of it
-		h.webhook.metrics.inFlight.Inc()
-		defer h.webhook.metrics.inFlight.Dec()
-		defer h.record(r, e, time.Now())
-	}
+	h.webhook.metrics.inFlight.Inc()
+	defer h.webhook.metrics.inFlight.Dec()
+	defer h.record(r, e, time.Now())
 
 	// It bounds also what the server reads of a body that was refused, before it
 	// sends the answer. Not every ResponseWriter can; those of Caddy's server do.

@@ -64,7 +64,6 @@ func failure(answer *answerWriter, returned bool, err error) string {
 
 // record tells the operator, in every way there is, what became of a request.
 func (h *Handler) record(r *http.Request, e *event, start time.Time) {
-	h.webhook.exit(r.Context())
 	d := deliveryLog.Add(h.delivery(r, e, start))
 	alarm, status := h.webhook.status.Count(d)
 	h.webhook.metrics.observe(d, &e.outcome)

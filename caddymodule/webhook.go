@@ -1,7 +1,6 @@
 package caddymodule
 
 import (
-	"context"
 	"crypto/sha256"
 	"fmt"
 	"maps"
@@ -11,8 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
 )
 
@@ -21,7 +18,6 @@ import (
 // out may come back. There are as many as the operator has made up names.
 type webhook struct {
 	name    string
-	entered string // the request variable that says that a request is in a handler
 	status  deliveries.Webhook
 	metrics handlerMetrics
 
@@ -51,7 +47,7 @@ func joinWebhook(h *Handler, keys [][]byte) *webhook {
 	hook := webhooks.byName[name]
 	if hook == nil {
 		hook = &webhook{
-			name: name, entered: "elevenlabs_webhook " + name,
+			name:    name,
 			metrics: newHandlerMetrics(name), keys: map[keyDigest]struct{}{},
 		}
 		webhooks.byName[name] = hook
@@ -96,20 +92,6 @@ func (hook *webhook) leave(h *Handler) {
 	defer webhooks.Unlock()
 	hook.handlers = slices.DeleteFunc(hook.handlers, func(other *Handler) bool { return other == h })
 }
-
-// enter notes that a request is in a handler of the webhook, and reports whether
-// it was in none before: what two of one name see of it is one delivery.
-func (hook *webhook) enter(ctx context.Context) (first bool) {
-	if _, entered := caddyhttp.GetVar(ctx, hook.entered).(*webhook); entered { // no configuration can put one there
-		return false
-	}
-	caddyhttp.SetVar(ctx, hook.entered, hook)
-	return true
-}
-
-// exit is for the end of what enter began. A handler before may hand the request
-// on again.
-func (hook *webhook) exit(ctx context.Context) { caddyhttp.SetVar(ctx, hook.entered, nil) }
 
 // name is the handler's name for the operator: those of its secrets, or, where
 // one has none, the variable or file that it is in.

@@ -149,37 +149,6 @@ func TestARequestThatOutlivesItsHandlerIsCountedAndNotShown(t *testing.T) {
 	assert.Equal(t, 1, again.webhook.status.Status().FailuresInRow)
 }
 
-func TestOfTwoHandlersOfOneNameOnARequestsWayOnlyTheFirstCounts(t *testing.T) {
-	first, _ := configure(t, secretA)
-	second, _ := configure(t, secretA)
-	other, _ := configure(t, Secret{Value: secretA.Value, Name: "other"})
-	then := func(h *Handler, next caddyhttp.Handler) caddyhttp.Handler {
-		return caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) (err error) {
-			r.Body, err = r.GetBody() // the test has read it
-			assert.NoError(t, err)
-			return h.ServeHTTP(w, r, next)
-		})
-	}
-	*first.Retries.Count, *other.Retries.Count, *second.Retries.Count = 1, 0, 0
-	seen := 0
-	serveWith(t, first, newRequest(transcript), then(other, then(second, caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
-		if seen++; seen == 1 { // for the second handler, a failure
-			return caddyhttp.Error(http.StatusBadGateway, errors.New("connection refused"))
-		}
-		assert.Equal(t, 1, int(testutil.ToFloat64(first.webhook.metrics.inFlight)))
-		w.WriteHeader(http.StatusOK)
-		return nil
-	}))))
-	require.Equal(t, 2, seen)
-	status := first.webhook.status.Status()
-	assert.Equal(t, int64(1), status.Results.Accepted)
-	assert.Zero(t, status.Results.Failed)
-	assert.Equal(t, "a", lastDelivery(t).Handler)
-	assert.Equal(t, 2, lastDelivery(t).Attempts, "as the outer one saw it")
-	status = other.webhook.status.Status()
-	assert.Equal(t, []int64{1, 1}, []int64{status.Results.Accepted, status.Results.Failed}, "one of another name has its own account")
-}
-
 func TestTheStatusShowsTheHandlersOfANameInTheOrderOfTheConfiguration(t *testing.T) {
 	for i := range 20 {
 		h, _ := configure(t, secretA)
