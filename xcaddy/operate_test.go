@@ -3,12 +3,15 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -121,7 +124,7 @@ func TestTheOperatorSeesEveryDeliverysFateAlsoOverReloads(t *testing.T) {
 	assert.Regexp(t, `(?s)^end-to-end\n  failures in a row   0\n.*2 accepted, 2 rejected, 1 ignored, 3 failed\n$`, o.stdout)
 	o = elevenlabs(t, "", "tail", "--once", "--result", "failed", "--config", s.file)
 	assert.Zero(t, o.code)
-	assert.Regexp(t, `^(?:\S+ \S+  failed    backend_answer       post_call_transcription .* 500 .* conversation=conv_1  from=\S+\n){3}$`, o.stdout)
+	assert.Regexp(t, `^(?:\S+ \S+  failed    backend_answer       post_call_transcription .* 500 .* conversation=conv_1  from=\S+  handler=end-to-end\n){3}$`, o.stdout)
 
 	assert.Contains(t, s.log.String(), "webhook deliveries fail")
 	assert.Contains(t, s.log.String(), `"failures_in_row":3`)
@@ -131,6 +134,228 @@ func TestTheOperatorSeesEveryDeliverysFateAlsoOverReloads(t *testing.T) {
 		})
 	}
 	assert.Equal(t, 1, strings.Count(s.log.String(), "webhook deliveries succeed again"))
+}
+
+// logged returns the lines of the log with a message.
+func (s *server) logged(message string) (all []map[string]any) {
+	s.t.Helper()
+	for line := range strings.Lines(s.log.String()) {
+		var fields map[string]any
+		if json.Unmarshal([]byte(line), &fields) == nil && fields["msg"] == message {
+			all = append(all, fields)
+		}
+	}
+	return all
+}
+
+func TestTheWatchdogWarnsAtThreeFiveAndEightFailuresAndSaysWhenTheyAreOver(t *testing.T) {
+	address, status := moody(t)
+	s := start(t, webhook(address, ""))
+	client := s.client("HTTP/2.0")
+	status.Store(500)
+	for range 9 {
+		require.Equal(t, 500, send(t, client, s.event([]byte(transcript))).status)
+	}
+	status.Store(200)
+	require.Equal(t, 200, send(t, client, s.event([]byte(transcript))).status)
+	s.eventually("the end of the failures", func() bool { return len(s.logged("webhook deliveries succeed again")) > 0 })
+
+	warned := make([]string, 0, 3)
+	for _, line := range s.logged("webhook deliveries fail") {
+		warned = append(warned, fmt.Sprint(line["level"], " ", line["failures_in_row"], " ", line["reason"]))
+		assert.Contains(t, line["consequence"], "ElevenLabs sends it again if retries are on")
+	}
+	assert.Equal(t, []string{"info 3 backend_answer", "warn 5 backend_answer", "error 8 backend_answer"}, warned)
+	over := s.logged("webhook deliveries succeed again")
+	require.Len(t, over, 1)
+	assert.Equal(t, []any{"info", 9., "end-to-end"}, []any{over[0]["level"], over[0]["failures_in_row"], over[0]["handler"]})
+}
+
+// A rotation of secrets, as the README has it, gives the handler another name.
+func TestFailuresInARowGoOnUnderAnotherNameAlsoWithARequestInFlight(t *testing.T) {
+	came, answer := make(chan struct{}), make(chan struct{})
+	letGo := sync.OnceFunc(func() { close(answer) })
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		if r.Header.Get("X-ElevenLabs-Event-Type") == "post_call_audio" {
+			close(came)
+			<-answer
+		}
+		w.WriteHeader(http.StatusInternalServerError)
+	}))
+	t.Cleanup(backend.Close)
+	t.Cleanup(letGo)
+	address := backend.Listener.Addr().String()
+	s := start(t, webhook(address, ""))
+	status := func() (handler, failures string) {
+		of := shown(t, s, "/elevenlabs/status")
+		require.Len(t, of, 1, "only the handler that there is")
+		return fmt.Sprint(of[0]["handler"]), fmt.Sprint(of[0]["failures_in_row"])
+	}
+	// for a moment after a reload, the old configuration may still answer
+	failUntil := func(want string) {
+		t.Helper()
+		s.eventually(want+" failures in a row", func() bool {
+			_, err := try(s.client("HTTP/1.1"), s.event([]byte(transcript)))
+			_, failures := status()
+			return assert.NoError(t, err) && failures == want
+		})
+	}
+	failUntil("4")
+
+	ended := make(chan int, 1)
+	go func() {
+		got, err := try(s.client("HTTP/2.0"), s.event(audio(1000)))
+		assert.NoError(t, err)
+		ended <- got.status
+	}()
+	select {
+	case <-came:
+	case got := <-ended:
+		t.Fatalf("answered %d", got)
+	}
+	renamed := webhook(address, "secret wsec_of_the_new_webhook new")
+	s.load(renamed)
+	letGo()
+	require.Equal(t, 500, <-ended)
+	handler, failures := status()
+	assert.Equal(t, "end-to-end,new 4", handler+" "+failures)
+	assert.Equal(t, "1", s.metric(`deliveries_total{event_type="post_call_audio",reason="backend_answer",result="failed"}`), "the request in flight, under the old name")
+	assert.Empty(t, s.metric("consecutive_failures"), "under the old name")
+
+	failUntil("5")
+	warned := s.logged("webhook deliveries fail")
+	last := warned[len(warned)-1]
+	assert.Equal(t, []any{"warn", 5., "end-to-end,new"}, []any{last["level"], last["failures_in_row"], last["handler"]})
+	assert.Contains(t, s.get("/metrics"), `consecutive_failures{handler="end-to-end,new"} 5`)
+
+	s.load(site(`respond "closed for today"`))
+	assert.Empty(t, shown(t, s, "/elevenlabs/status"))
+	s.load(renamed)
+	handler, failures = status()
+	assert.Equal(t, "end-to-end,new 5", handler+" "+failures, "put back")
+}
+
+func TestTheOperatorSeesWhatReportOnlyLetsThrough(t *testing.T) {
+	address, _ := moody(t)
+	s := start(t, webhook(address, "report_only"))
+	assert.Equal(t, "0", s.metric(`would_reject_total{reason="signature_mismatch"}`))
+	for range 2 {
+		require.Equal(t, 200, send(t, s.client("HTTP/1.1"), s.signed([]byte(transcript), "wsec_other", time.Now())).status)
+	}
+	assert.Equal(t, "2", s.metric(`would_reject_total{reason="signature_mismatch"}`))
+	assert.Contains(t, elevenlabs(t, "", "status", "--address", s.admin).stdout, "\n  report_only         on: 2 let through that would have been refused\n")
+}
+
+// halting is a body that halts before its last byte.
+type halting struct {
+	body []byte
+	goOn <-chan struct{}
+}
+
+func (h *halting) Read(p []byte) (int, error) {
+	switch len(h.body) {
+	case 0:
+		return 0, io.EOF
+	case 1:
+		<-h.goOn
+	default:
+		p = p[:min(len(p), len(h.body)-1)]
+	}
+	n := copy(p, h.body)
+	h.body = h.body[n:]
+	return n, nil
+}
+
+func TestTheMetricsShowRequestsAndBytesInFlight(t *testing.T) {
+	address, _ := moody(t)
+	s := start(t, webhook(address, "memory_buffer 64KiB"))
+	assert.Equal(t, "0", s.metric("last_delivery_timestamp_seconds"))
+	body, goOn := audio(1<<20), make(chan struct{})
+	request := s.event(body)
+	request.Body, request.GetBody = io.NopCloser(&halting{body, goOn}), nil
+	ended := make(chan int, 1)
+	go func() {
+		got, err := try(s.client("HTTP/2.0"), request)
+		assert.NoError(t, err)
+		ended <- got.status
+	}()
+	number := func(name string) float64 {
+		value, err := strconv.ParseFloat(s.metric(name), 64)
+		require.NoError(t, err, name)
+		return value
+	}
+	s.eventually("the body to be on its way", func() bool {
+		return number(`spooled_bytes{medium="disk"}`) > 900_000 && number(`spooled_bytes{medium="memory"}`) > 0
+	})
+	assert.Equal(t, "1", s.metric("requests_in_flight"))
+	close(goOn)
+	require.Equal(t, 200, <-ended)
+	assert.InDelta(t, time.Now().Unix(), number("last_delivery_timestamp_seconds"), patience.Seconds())
+	s.eventually("nothing to be in flight", func() bool {
+		return number("requests_in_flight")+number(`spooled_bytes{medium="disk"}`)+number(`spooled_bytes{medium="memory"}`) == 0
+	})
+}
+
+func TestTheLast256DeliveriesAreKeptWhateverIsForged(t *testing.T) {
+	address, _ := moody(t)
+	s := start(t, webhook(address, ""))
+	assert.Equal(t, "[]\n", s.get("/elevenlabs/deliveries"), "an empty list is one")
+	client := s.client("HTTP/2.0")
+	var senders sync.WaitGroup
+	for range 8 {
+		senders.Go(func() {
+			for range 35 { // 280 of each
+				got, err := try(client, s.event([]byte(transcript)))
+				assert.NoError(t, err)
+				assert.Equal(t, 200, got.status)
+				_, err = try(client, s.signed([]byte(transcript), "wsec_other", time.Now()))
+				assert.NoError(t, err)
+			}
+		})
+	}
+	senders.Wait()
+	assert.Len(t, shown(t, s, "/elevenlabs/deliveries?result=accepted"), 256)
+	assert.Len(t, shown(t, s, "/elevenlabs/deliveries?result=rejected"), 256)
+	assert.Equal(t, "280", s.metric(`deliveries_total{event_type="post_call_transcription",reason="",result="accepted"}`))
+}
+
+func TestTailAndStatusColourOnlyATerminalAndNotWithNO_COLOR(t *testing.T) {
+	runtimeOf(t, "script")
+	address, status := moody(t)
+	s := start(t, webhook(address, ""))
+	status.Store(500)
+	for range 3 {
+		require.Equal(t, 500, send(t, s.client("HTTP/1.1"), s.event([]byte(transcript))).status)
+	}
+	for _, args := range []string{"tail --once", "status"} {
+		line := binary + " elevenlabs " + args + " --address " + s.admin
+		terminal := func(env ...string) string {
+			command := exec.Command("script", "--quiet", "--command", line, "/dev/null")
+			command.Env = append(os.Environ(), env...)
+			output, err := command.CombinedOutput()
+			require.NoError(t, err)
+			return string(output)
+		}
+		const red = "\x1b[31"
+		assert.Contains(t, terminal("NO_COLOR="), red, args)
+		plain := terminal("NO_COLOR=1")
+		assert.NotContains(t, plain, "\x1b", args)
+		assert.Contains(t, plain, "backend_answer", args)
+		assert.NotContains(t, elevenlabs(t, "", append(strings.Fields(args), "--address", s.admin)...).stdout, "\x1b", args)
+	}
+}
+
+func TestAnAnswerOf400IsNotTakenForACaddyThatDoesNotRun(t *testing.T) {
+	address, _ := moody(t)
+	s := start(t, webhook(address, ""))
+	o := elevenlabs(t, "", "tail", "--once", "--result", "bogus", "--address", s.admin)
+	assert.Equal(t, 1, o.code)
+	assert.Contains(t, o.stderr, "say one of [accepted rejected ignored failed]")
+	assert.NotContains(t, o.stderr, "is Caddy running?")
+	o = elevenlabs(t, "", "tail", "--once", "--address", fmt.Sprintf("127.0.0.1:%d", freePort(t)))
+	assert.Equal(t, 1, o.code)
+	assert.Contains(t, o.stderr, "is Caddy running?")
 }
 
 // The admin endpoint's server gives a request ten seconds.
