@@ -83,7 +83,9 @@ type Handler struct {
 	SpoolLimit int64 `json:"spool_limit,omitempty"`
 
 	// How long the whole body may take to arrive, from when the headers are
-	// there; later is refused by 408. Default: 1m.
+	// there; later is refused by 408. Of a request that is refused for its head,
+	// the server reads the body no longer than that before it answers.
+	// Default: 1m.
 	ReadTimeout caddy.Duration `json:"read_timeout,omitempty"`
 
 	// The client addresses to accept: CIDRs or single addresses, `elevenlabs` for

@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
 )
 
 // Two thousand connections, a quarter of which says nothing, a quarter of which is
@@ -96,4 +98,84 @@ func TestGenuineEventsPassBesideSlowConnections(t *testing.T) {
 	requireHeld()
 	assert.Less(t, slowest, 5*time.Second)
 	t.Logf("the slowest genuine event took %v", slowest.Round(time.Millisecond))
+}
+
+// trickle is a body that never ends.
+type trickle struct{ done <-chan struct{} }
+
+func (tr trickle) Read(p []byte) (int, error) {
+	select {
+	case <-tr.done:
+		return 0, io.EOF
+	case <-time.After(20 * time.Millisecond):
+		p[0] = 'x'
+		return 1, nil
+	}
+}
+
+func TestTrickledBodiesAreCutAtReadTimeout(t *testing.T) {
+	b := newBackend(t)
+	s := start(t, webhook(b.address(), "read_timeout 500ms"))
+	for _, proto := range protocols {
+		t.Run(proto, func(t *testing.T) {
+			done := make(chan struct{})
+			defer close(done)
+			request := s.event([]byte(transcript))
+			request.Body, request.ContentLength, request.GetBody = io.NopCloser(trickle{done}), -1, nil
+			began := time.Now()
+			client := s.client(proto)
+			requireRefused(t, b, send(t, client, request), 408, "body_timeout")
+			assert.Less(t, time.Since(began), 5*time.Second)
+			client.CloseIdleConnections()
+		})
+	}
+	t.Run("and what comes after is not", func(t *testing.T) {
+		client := s.client("HTTP/1.1")
+		for range 3 {
+			assert.Equal(t, 200, send(t, client, s.event([]byte(transcript))).status)
+			requireDelivered(t, b, []byte(transcript))
+		}
+		client.CloseIdleConnections()
+	})
+}
+
+// The server reads on before it sends an answer: so a client that is refused for
+// its head can hold a connection no longer than one that is not.
+func TestWhoIsRefusedForTheHeadCannotHoldTheConnectionWithTheBody(t *testing.T) {
+	b := newBackend(t)
+	s := start(t, webhook(b.address(), "read_timeout 500ms\nmax_size 1KiB"))
+	for _, test := range []struct {
+		name, header, reason string
+	}{
+		{"without a signature", "Content-Length: 100", "signature_missing"},
+		{"with half a signature", "Content-Length: 100\r\n" + signature.HeaderName + ": t=1", "signature_malformed"},
+		{"too large", "Content-Length: 10000", "body_too_large"},
+		{"without a signature, in chunks", "Transfer-Encoding: chunked", "signature_missing"},
+		{"without a signature, expecting 100", "Content-Length: 100\r\nExpect: 100-continue", "signature_missing"},
+	} {
+		for _, body := range []string{"silent", "dripping"} {
+			t.Run(test.name+", "+body, func(t *testing.T) {
+				began, stop := time.Now(), make(chan struct{})
+				var dripping sync.WaitGroup
+				got := s.raw(t, func(w io.Writer) {
+					fmt.Fprintf(w, "POST /webhooks/elevenlabs HTTP/1.1\r\nHost: %s\r\n%s\r\n\r\n", s.address, test.header)
+					if body == "silent" {
+						return
+					}
+					dripping.Go(func() {
+						for drops := io.Reader(trickle{stop}); ; {
+							if _, err := io.CopyN(w, drops, 1); err != nil {
+								return
+							}
+						}
+					})
+				})
+				close(stop)
+				dripping.Wait()
+				assert.Equal(t, test.reason, got.header.Get("X-ElevenLabs-Rejection"))
+				assert.Less(t, time.Since(began), 5*time.Second)
+			})
+		}
+	}
+	assert.Empty(t, b.take())
 }
