@@ -114,6 +114,7 @@ func TestABodyThatBreaksOffAnywhereReachesNobody(t *testing.T) {
 			}
 		}
 	}
+	all := brokenOff
 	for _, proto := range protocols[:2] { // a client of HTTP/3 keeps connections that it has broken off
 		client := s.client(proto)
 		for cut := 8 << 10; cut < len(body); cut += 4 << 10 {
@@ -122,14 +123,15 @@ func TestABodyThatBreaksOffAnywhereReachesNobody(t *testing.T) {
 			request.Body = io.NopCloser(io.MultiReader(bytes.NewReader(body[:cut]), iotest.ErrReader(errors.New("the client breaks off"))))
 			_, err := try(client, request)
 			require.Error(t, err)
-			brokenOff++
+			all++
 		}
 		client.CloseIdleConnections()
 	}
 	s.requireNothingLeft()
 	assert.Empty(t, b.take())
 	seen := shown(t, s, "/elevenlabs/deliveries?result=rejected")
-	assert.Len(t, seen, brokenOff)
+	assert.GreaterOrEqual(t, len(seen), brokenOff)
+	assert.LessOrEqual(t, len(seen), all, "a stream may be reset before its request is there")
 	for _, d := range seen {
 		assert.Equal(t, "body_incomplete", d["reason"])
 	}

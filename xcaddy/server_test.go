@@ -427,8 +427,10 @@ func audio(n int) []byte {
 	var b bytes.Buffer
 	b.Grow(n + 200)
 	b.WriteString(`{"type":"post_call_audio","event_timestamp":1739537319,"data":{"full_audio":"`)
-	for i := 0; b.Len() < n; i++ {
-		fmt.Fprintf(&b, "%08x", i)
+	var digits []byte
+	for i := int64(1 << 28); b.Len() < n; i++ { // of 8 digits
+		digits = strconv.AppendInt(digits[:0], i, 16)
+		b.Write(digits)
 	}
 	b.WriteString(`","agent_id":"agent_1","conversation_id":"conv_1"}}`)
 	return b.Bytes()
