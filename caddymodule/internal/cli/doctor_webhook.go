@@ -92,9 +92,9 @@ func (d *doctor) checkStates() []finding {
 		switch {
 		case w.IsAutoDisabled:
 			f = found(off, "%s was disabled by ElevenLabs, since its deliveries failed", label(w)).
-				mendBy("Mend what it failed by, until a signed event passes here, and then: %s. What it was not sent meanwhile is lost.", commandLine("enable", w.ID))
+				mendBy("Mend what it failed by, until a signed event passes here, and then: %s. What it was not sent meanwhile is lost.", d.workspace.commandLine("enable", w.ID))
 		case w.IsDisabled:
-			f = found(off, "%s is disabled", label(w)).mendBy("%s.", commandLine("enable", w.ID))
+			f = found(off, "%s is disabled", label(w)).mendBy("%s.", d.workspace.commandLine("enable", w.ID))
 		case w.AuthType != "" && w.AuthType != "hmac":
 			f = found(statusFail, "%s does not sign what it sends: it authenticates by %q", label(w), w.AuthType).
 				mendBy("Create another webhook, which signs: caddy elevenlabs webhooks create.")
@@ -153,16 +153,16 @@ func (d *doctor) checkAttached(context.Context) []finding {
 			return f.mendBy("Give the API key the permission to read the settings of ElevenAgents, or look into the dashboard.")
 		case w.Usage != nil && !used: // and ElevenLabs tells this key all
 			return found(statusFail, "nothing points at %s: it is not called, but by requests that name it", label(w)).
-				mendBy("%s.", commandLine("attach", w.ID))
+				mendBy("%s.", d.workspace.commandLine("attach", w.ID))
 		}
 		return found(statusWarn, "nothing that can be seen here points at %s, and then it is never called", label(w)).
-			mendBy("%s. An agent may have it in settings of its own: --agent looks there.", commandLine("attach", w.ID))
+			mendBy("%s. An agent may have it in settings of its own: --agent looks there.", d.workspace.commandLine("attach", w.ID))
 	})
 }
 
 func (d *doctor) checkRetries(context.Context) []finding {
 	return d.eachWebhook(func(w elevenlabs.Webhook) finding {
-		remedy := commandLine("update", w.ID, "--retries") + ". Without, a transcript that fails once is lost."
+		remedy := d.workspace.commandLine("update", w.ID, "--retries") + ". Without, a transcript that fails once is lost."
 		switch string(w.Extra["retry_enabled"]) {
 		case "true":
 			return found(statusOK, "they are on for %s", label(w))
