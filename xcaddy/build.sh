@@ -19,13 +19,14 @@ module=$(go list -m)
 caddy=$(go list -m -f '{{.Version}}' github.com/caddyserver/caddy/v2)
 
 # xcaddy asks the module proxy for this module too, though it is replaced, and
-# not every proxy answers "not found" for what is not published. So all other
-# modules are fetched first, and xcaddy is given what is there.
+# not every proxy answers "not found" for what is not published. So xcaddy itself
+# and all other modules are fetched first, and xcaddy is given what is there.
+xcaddy=$(go tool -modfile=.ci/tools.mod -n xcaddy)
 go mod download
 cache=$(go env GOMODCACHE)/cache/download
 
 # the plugin is a package inside the module, so the replacement is named apart
 GOPROXY="file://$cache" GOSUMDB=off GOFLAGS=-mod=mod \
-	go tool -modfile=.ci/tools.mod xcaddy build "$caddy" \
+	"$xcaddy" build "$caddy" \
 	--output "$output" \
 	--with "$module/caddymodule" --replace "$module=$PWD"
