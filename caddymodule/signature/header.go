@@ -72,7 +72,9 @@ func Parse(lines []string) (Header, error) {
 	}
 
 	var h Header
-	for element := range strings.SplitSeq(line, ",") {
+	for more := true; more; {
+		var element string
+		element, line, more = strings.Cut(line, ",")
 		element = strings.TrimLeft(element, " \t")
 		if element == "" {
 			continue // RFC 9110, section 5.6.1.2

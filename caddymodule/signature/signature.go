@@ -50,7 +50,13 @@ var (
 type Verifier struct {
 	past, future time.Duration
 	now          func() time.Time
-	macs         []sync.Pool // one a secret, of hash.Hash: keying costs two hash blocks
+	keyed        sync.Pool // of *keyed: keying costs two hash blocks a secret
+}
+
+// keyed is what a check needs and another may use after it.
+type keyed struct {
+	macs    []hash.Hash // one a secret
+	scratch [sha256.Size]byte
 }
 
 // NewVerifier makes a Verifier of one or more secrets, any of which may have
@@ -63,12 +69,18 @@ func NewVerifier(secrets [][]byte, past, future time.Duration, now func() time.T
 	if now == nil {
 		now = time.Now
 	}
-	v := &Verifier{past: past, future: future, now: now, macs: make([]sync.Pool, len(secrets))}
-	for i, secret := range secrets {
+	for _, secret := range secrets {
 		if len(secret) == 0 {
 			return nil, ErrNoSecret
 		}
-		v.macs[i].New = func() any { return hmac.New(sha256.New, secret) }
+	}
+	v := &Verifier{past: past, future: future, now: now}
+	v.keyed.New = func() any {
+		k := new(keyed)
+		for _, secret := range secrets {
+			k.macs = append(k.macs, hmac.New(sha256.New, secret))
+		}
+		return k
 	}
 	return v, nil
 }
@@ -78,13 +90,11 @@ func NewVerifier(secrets [][]byte, past, future time.Duration, now func() time.T
 // Write the raw body to the Check, in pieces of any size, then ask for the
 // Result, or call Discard.
 func (v *Verifier) Begin(h Header) *Check {
-	c := &Check{verifier: v, header: h, age: v.now().Sub(h.SignedAt()), macs: make([]hash.Hash, len(v.macs))}
-	for i := range v.macs {
-		mac := v.macs[i].Get().(hash.Hash)
+	c := &Check{verifier: v, header: h, age: v.now().Sub(h.SignedAt()), keyed: v.keyed.Get().(*keyed)}
+	prefix := append(append(c.keyed.scratch[:0], h.time...), '.')
+	for _, mac := range c.keyed.macs {
 		mac.Reset()
-		mac.Write([]byte(h.time)) // hash.Hash never returns an error
-		mac.Write([]byte{'.'})
-		c.macs[i] = mac
+		mac.Write(prefix) // hash.Hash never returns an error
 	}
 	return c
 }
@@ -106,7 +116,7 @@ type Check struct {
 	verifier *Verifier
 	header   Header
 	age      time.Duration
-	macs     []hash.Hash
+	keyed    *keyed // nil once the check has ended
 }
 
 // Match tells which secret signed, and when.
@@ -120,7 +130,7 @@ type Match struct {
 
 // Write adds a piece of the raw body. It never fails.
 func (c *Check) Write(p []byte) (int, error) {
-	for _, mac := range c.macs {
+	for _, mac := range c.keyed.macs {
 		mac.Write(p)
 	}
 	return len(p), nil
@@ -132,12 +142,11 @@ func (c *Check) Write(p []byte) (int, error) {
 func (c *Check) Result() (Match, error) {
 	defer c.Discard()
 	secret := -1
-	var sum [sha256.Size]byte
-	for i, mac := range c.macs {
-		mac.Sum(sum[:0])
+	for i, mac := range c.keyed.macs {
+		sum := mac.Sum(c.keyed.scratch[:0])
 		equal := 0
 		for j := range c.header.macs {
-			equal |= subtle.ConstantTimeCompare(sum[:], c.header.macs[j][:])
+			equal |= subtle.ConstantTimeCompare(sum, c.header.macs[j][:])
 		}
 		if equal == 1 && secret < 0 {
 			secret = i
@@ -158,10 +167,10 @@ func (c *Check) Result() (Match, error) {
 
 // Discard ends the check without a result. After Result it does nothing.
 func (c *Check) Discard() {
-	for i, mac := range c.macs {
-		c.verifier.macs[i].Put(mac)
+	if c.keyed != nil {
+		c.verifier.keyed.Put(c.keyed)
+		c.keyed = nil
 	}
-	c.macs = nil
 }
 
 // Sign returns the value of the signature header for a raw body signed with a
