@@ -1,6 +1,10 @@
 package envelope
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/binary"
+	"math/bits"
+)
 
 type state uint8
 
@@ -245,23 +249,51 @@ func (s *Scanner) skipString(p []byte, next state) int {
 	return len(p)
 }
 
-// skipNested passes over an object or array, up to its end or its next string.
+// skipNested passes over an object or array, up to its end or a string that is
+// not short.
 func (s *Scanner) skipNested(p []byte) int {
-	for i, c := range p {
+	for i := 0; i < len(p); {
+		c := p[i]
+		i++
 		switch c {
 		case '"':
-			s.state = inNestedString
-			return i + 1
+			length := shortString(p[i:])
+			if length == 0 {
+				s.state = inNestedString
+				return i
+			}
+			i += length
 		case '{', '[':
 			s.depth++
 		case '}', ']':
 			if s.depth--; s.depth == 0 {
 				s.endValue()
-				return i + 1
+				return i
 			}
 		}
 	}
 	return len(p)
+}
+
+// shortString returns the length of what is left of a string with its closing
+// quote, or 0 if that is not found at once. It looks at eight bytes together:
+// for the many names and short strings of a transcript bytes.IndexByte does not
+// pay.
+func shortString(p []byte) int {
+	const each, high = 0x0101010101010101, 0x8080808080808080
+	for i := 0; i+8 <= min(len(p), 64); i += 8 {
+		word := binary.LittleEndian.Uint64(p[i:])
+		quote, backslash := word^('"'*each), word^('\\'*each)
+		// the lowest bit set is the high one of the first byte that is zero
+		found := ((quote-each)&^quote | (backslash-each)&^backslash) & high
+		if found != 0 {
+			if i += bits.TrailingZeros64(found) / 8; p[i] == '"' {
+				return i + 1
+			}
+			return 0
+		}
+	}
+	return 0
 }
 
 // number is how much of a number was read: RFC 8259, section 6.
