@@ -60,6 +60,7 @@ type arena struct {
 func newArena(upstream string) *arena {
 	dir, err := os.MkdirTemp("", "benchmark-")
 	check(err)
+	folder = dir
 	a := &arena{dir: dir, certificate: filepath.Join(dir, "certificate.pem"), key: filepath.Join(dir, "key.pem"), upstream: upstream}
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	check(err)
@@ -175,6 +176,7 @@ func (a *arena) startAt(name string, port int, program string, args []string) *c
 		"CERTIFICATE="+a.certificate, "KEY="+a.key, "TMPDIR="+a.dir, "XDG_DATA_HOME="+a.dir+"/data", "XDG_CONFIG_HOME="+a.dir+"/data")
 	c.command.Stderr = os.Stderr
 	check(c.command.Start())
+	commands = append(commands, c.command)
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		conn, err := tls.Dial("tcp", c.address, &tls.Config{InsecureSkipVerify: true})
 		if err == nil {

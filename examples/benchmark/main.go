@@ -15,8 +15,11 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
+	"os/signal"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"text/tabwriter"
 	"time"
@@ -42,15 +45,16 @@ func main() {
 			_, _ = io.Copy(io.Discard, r.Body)
 		})))
 	}()
-	a := newArena(upstream.Addr().String())
-	defer os.RemoveAll(a.dir)
-	contenders := a.contenders()
-	defer func() {
-		for _, c := range contenders {
-			_ = c.command.Process.Signal(syscall.SIGTERM) // a background job of a script ignores os.Interrupt
-			_ = c.command.Wait()
-		}
+	if *profiles != "" {
+		check(os.MkdirAll(*profiles, 0o755))
+	}
+	go func() {
+		interrupted := make(chan os.Signal, 1)
+		signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
+		check(fmt.Errorf("ended: %s", <-interrupted))
 	}()
+	defer end()
+	contenders := newArena(upstream.Addr().String()).contenders()
 
 	selected := slices.DeleteFunc(works(), func(w work) bool {
 		return !slices.ContainsFunc(strings.Split(*only, ","), func(name string) bool { return strings.Contains(w.name, name) })
@@ -150,8 +154,23 @@ func ratio(figure, base float64) float64 {
 	return figure / base
 }
 
+// end stops what was started and removes what was written.
+var end = sync.OnceFunc(func() {
+	for _, command := range commands {
+		_ = command.Process.Signal(syscall.SIGTERM) // a background job of a script ignores os.Interrupt
+		_ = command.Wait()
+	}
+	_ = os.RemoveAll(folder)
+})
+
+var (
+	commands []*exec.Cmd
+	folder   string
+)
+
 func check(err error) {
 	if err != nil {
+		end()
 		log.Fatalln("benchmark:", err)
 	}
 }
