@@ -378,10 +378,10 @@ func TestSpoolLimitHoldsAcrossReloads(t *testing.T) {
 	require.NoError(t, err)
 
 	client := s.client("HTTP/2.0")
-	full := func() answer { return send(t, client, s.event(body)) }
-	s.eventually("the first body to be held", func() bool { return full().status == 503 })
+	event := func() *http.Request { return s.event(body) }
+	s.eventually("the first body to be held", func() bool { return send(t, client, event()).status == 503 })
 	s.reload(config)
-	got := full()
+	got := s.sendAfterReload(client, event)
 	assert.Equal(t, 503, got.status)
 	assert.Equal(t, "overloaded", got.header.Get("X-ElevenLabs-Rejection"))
 	assert.Equal(t, "5", got.header.Get("Retry-After"))
@@ -394,7 +394,7 @@ func TestSpoolLimitHoldsAcrossReloads(t *testing.T) {
 	response.Body.Close()
 	assert.Equal(t, 200, response.StatusCode)
 	requireDelivered(t, b, body)
-	assert.Equal(t, 200, full().status, "there is room again")
+	assert.Equal(t, 200, send(t, client, event()).status, "there is room again")
 	client.CloseIdleConnections()
 	conn.Close()
 }

@@ -254,8 +254,7 @@ func TestNoSpellingOfThePathReachesTheBackendUnverified(t *testing.T) {
 
 func TestErrorRoutesSeeTheReason(t *testing.T) {
 	b := newBackend(t)
-	s := start(t, webhook(b.address(), "")+"")
-	s.reload(strings.TrimSuffix(webhook(b.address(), ""), "}\n") + `
+	s := start(t, strings.TrimSuffix(webhook(b.address(), ""), "}\n")+`
 	handle_errors {
 		respond "{http.elevenlabs.rejection}/{http.elevenlabs.verified}/{err.status_code}/{err.message}" {err.status_code}
 	}

@@ -361,6 +361,18 @@ func send(t testing.TB, client *http.Client, request *http.Request) answer {
 	return got
 }
 
+// sendAfterReload sends until there is an answer: for a moment after a reload,
+// Caddy may lose a connection to its old listener, before any handler.
+func (s *server) sendAfterReload(client *http.Client, request func() *http.Request) (got answer) {
+	s.t.Helper()
+	s.eventually("an answer after the reload", func() (answered bool) {
+		var err error
+		got, err = try(client, request())
+		return err == nil
+	})
+	return got
+}
+
 func try(client *http.Client, request *http.Request) (answer, error) {
 	response, err := client.Do(request)
 	if err != nil {

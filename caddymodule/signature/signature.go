@@ -111,7 +111,8 @@ func (v *Verifier) Verify(lines []string, body []byte) (Match, error) {
 	return c.Result()
 }
 
-// Check is the check of one delivery, for one goroutine.
+// Check is the check of one delivery, for one goroutine. After Result or Discard
+// nothing but Discard may be called.
 type Check struct {
 	verifier *Verifier
 	header   Header
@@ -136,7 +137,7 @@ func (c *Check) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Result ends the check, and may be called once. The error is nil, ErrMismatch, ErrStale or ErrFuture;
+// Result ends the check. The error is nil, ErrMismatch, ErrStale or ErrFuture;
 // with the latter two the Match is filled, since the signature is genuine.
 // Every secret is compared with every signature, in constant time.
 func (c *Check) Result() (Match, error) {
