@@ -131,14 +131,6 @@ func (s *server) held() (bytes int64) {
 	return bytes
 }
 
-// zeros is as many zero bytes, made as they are read.
-type zeros struct{}
-
-func (zeros) Read(p []byte) (int, error) {
-	clear(p)
-	return len(p), nil
-}
-
 // The limit holds whatever comes, genuine events are taken or told to come again,
 // and when the flood is over so is its effect.
 func TestAFloodOfForgeriesStaysWithinSpoolLimit(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -98,12 +99,23 @@ func (b *lockedBuffer) String() string {
 	return b.buffer.String()
 }
 
+// lastPort is below the ports that Linux gives to connections and to ":0", which
+// begin at 32768 (ip(7)), so that none is taken before a server listens on it.
+var lastPort = 10_000 + os.Getpid()%20_000
+
+// freePort returns a port that it never returned before: a server whose site and
+// admin endpoint have the same one starts, but its site does not answer.
 func freePort(t testing.TB) int {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
+	for {
+		lastPort++
+		listener, err := net.Listen("tcp", fmt.Sprint(":", lastPort))
+		if err == nil {
+			require.NoError(t, listener.Close())
+			return lastPort
+		}
+		require.ErrorIs(t, err, syscall.EADDRINUSE)
+	}
 }
 
 // site is a Caddyfile with a site on $ADDRESS over TLS.

@@ -206,3 +206,11 @@ func TestSoakOfGenuineAndHostileTraffic(t *testing.T) {
 		assert.Less(t, s.peakMemory(), 200)
 	}
 }
+
+// zeros is as many zero bytes, made as they are read.
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}

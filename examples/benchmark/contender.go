@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"embed"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io/fs"
 	"math/big"
@@ -18,6 +19,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -189,11 +191,24 @@ func (a *arena) startAt(name string, port int, program string, args []string) *c
 	}
 }
 
+// lastPort is below the ports that Linux gives to connections and to ":0", which
+// begin at 32768 (ip(7)), so that none is taken before a contender listens on it.
+var lastPort = 10_000 + os.Getpid()%20_000
+
+// freePort returns a port that it never returned before: a Caddy whose site and
+// admin endpoint have the same one starts, but its site does not answer.
 func freePort() int {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	check(err)
-	defer listener.Close()
-	return listener.Addr().(*net.TCPAddr).Port
+	for {
+		lastPort++
+		listener, err := net.Listen("tcp", fmt.Sprint(":", lastPort))
+		if err == nil {
+			check(listener.Close())
+			return lastPort
+		}
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			check(err)
+		}
+	}
 }
 
 func run(dir, program string, args ...string) {
