@@ -379,7 +379,8 @@ func TestSpoolLimitHoldsAcrossReloads(t *testing.T) {
 
 	client := s.client("HTTP/2.0")
 	event := func() *http.Request { return s.event(body) }
-	s.eventually("the first body to be held", func() bool { return send(t, client, event()).status == 503 })
+	s.eventually("the first body to be held", func() bool { return s.held() >= int64(half) })
+	assert.Equal(t, 503, send(t, client, event()).status)
 	s.reload(config)
 	got := s.sendAfterReload(client, event)
 	assert.Equal(t, 503, got.status)

@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -114,21 +113,6 @@ func TestKillingTheServerLeavesNoFile(t *testing.T) {
 	left, err := os.ReadDir(s.spool)
 	require.NoError(t, err)
 	assert.Empty(t, left)
-}
-
-var heldLine = regexp.MustCompile(`(?m)^caddy_elevenlabs_webhook_spooled_bytes\{.*\} (\S+)$`)
-
-// held is what the server says that bodies hold, in memory and on disk.
-func (s *server) held() (bytes int64) {
-	s.t.Helper()
-	lines := heldLine.FindAllStringSubmatch(s.get("/metrics"), -1)
-	require.Len(s.t, lines, 2)
-	for _, line := range lines {
-		value, err := strconv.ParseFloat(line[1], 64)
-		require.NoError(s.t, err)
-		bytes += int64(value)
-	}
-	return bytes
 }
 
 // The limit holds whatever comes, genuine events are taken or told to come again,

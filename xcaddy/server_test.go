@@ -256,6 +256,21 @@ func (s *server) get(path string) string {
 	return string(body)
 }
 
+var heldLine = regexp.MustCompile(`(?m)^caddy_elevenlabs_webhook_spooled_bytes\{.*\} (\S+)$`)
+
+// held is what the server says that bodies hold, in memory and on disk.
+func (s *server) held() (bytes int64) {
+	s.t.Helper()
+	lines := heldLine.FindAllStringSubmatch(s.get("/metrics"), -1)
+	require.Len(s.t, lines, 2)
+	for _, line := range lines {
+		value, err := strconv.ParseFloat(line[1], 64)
+		require.NoError(s.t, err)
+		bytes += int64(value)
+	}
+	return bytes
+}
+
 // goroutines counts those with a text in their stacks, but for those of idle
 // connections to the backend.
 func (s *server) goroutines(text string) (count int) {
