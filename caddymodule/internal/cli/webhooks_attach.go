@@ -66,14 +66,15 @@ func (w *workspace) write(ctx context.Context, s slot, settings elevenlabs.PostC
 type attacher struct {
 	w       *workspace
 	format  string
+	events  []string // after calls; none are to stay as they are
 	replace bool
+	taken   string // what to do where another webhook is attached, and replace is not set
 }
 
 // attachFlags adds the flags that say how a webhook is attached.
 func (w *workspace) attachFlags(cmd *cobra.Command) *attacher {
 	a := &attacher{w: w}
 	cmd.Flags().StringVar(&a.format, "transcript-format", "", "send transcripts in this `format`: "+strings.Join(transcriptFormats, " or "))
-	cmd.Flags().BoolVar(&a.replace, "replace", false, "take the place of another webhook, where one is attached")
 	return a
 }
 
@@ -82,15 +83,15 @@ func (w *workspace) attachFlags(cmd *cobra.Command) *attacher {
 var transcriptFormats = []string{"json", "opentelemetry"}
 
 // check finds out what is wrong with the flags, before anything is asked.
-func (a *attacher) check(cmd *cobra.Command, slots []slot, postCall []string) error {
+func (a *attacher) check(cmd *cobra.Command, slots []slot) error {
 	if err := refuseEmpty(cmd, "transcript-format"); err != nil {
 		return err
 	}
 	if a.format != "" && !slices.Contains(transcriptFormats, a.format) {
 		return fmt.Errorf("--transcript-format is to be %s", strings.Join(transcriptFormats, " or "))
 	}
-	if len(slots) == 0 && (a.format != "" || a.replace || len(postCall) > 0) {
-		return errors.New("--transcript-format, --replace and events after calls go with attaching: to the workspace, or to an --agent")
+	if len(slots) == 0 && (a.format != "" || a.replace || len(a.events) > 0) {
+		return errors.New("what is said of events after calls goes with attaching: to the workspace, or to an --agent")
 	}
 	return nil
 }
@@ -104,8 +105,8 @@ type place struct {
 }
 
 // plan reads the slots. Those that another webhook has are refused, but to
-// --replace. The events are left as they are if none are given.
-func (a *attacher) plan(cmd *cobra.Command, slots []slot, id string, events []string) ([]place, error) {
+// --replace.
+func (a *attacher) plan(cmd *cobra.Command, slots []slot, id string) ([]place, error) {
 	var places []place
 	var refused []string
 	for _, s := range slots {
@@ -117,14 +118,14 @@ func (a *attacher) plan(cmd *cobra.Command, slots []slot, id string, events []st
 		if settings.WebhookID != "" && settings.WebhookID != id {
 			p.instead = settings.WebhookID
 			if !a.replace {
-				refused = append(refused, fmt.Sprintf("the %s go to %s: --replace takes its place", s, a.w.label(p.instead)))
+				refused = append(refused, fmt.Sprintf("the %s go to %s: %s", s, a.w.label(p.instead), a.taken))
 			}
 		}
 		if a.format != "" {
 			p.settings.TranscriptFormat = a.format
 		}
-		if len(events) > 0 {
-			p.settings.Events = events
+		if len(a.events) > 0 {
+			p.settings.Events = a.events
 		}
 		if len(p.settings.Events) == 0 {
 			p.settings.Events = postCallEvents[:1]
@@ -160,7 +161,9 @@ func (a *attacher) steps(places []place, id string) []step {
 			what += "; in place of " + a.w.label(p.instead)
 		}
 		again := append([]string{"attach", id}, p.slot.flags()...)
-		again = append(again, "--events", strings.Join(p.settings.Events, ","))
+		if len(a.events) > 0 {
+			again = append(again, "--events", strings.Join(a.events, ","))
+		}
 		if a.format != "" {
 			again = append(again, "--transcript-format", a.format)
 		}
@@ -176,6 +179,14 @@ func (a *attacher) steps(places []place, id string) []step {
 		})
 	}
 	return steps
+}
+
+// disabled says that a webhook is, for what is sent to it is lost.
+func disabled(webhook elevenlabs.Webhook) []string {
+	if webhook.IsDisabled || webhook.IsAutoDisabled {
+		return []string{label(webhook) + " is disabled: enable it first"}
+	}
+	return nil
 }
 
 // unknownEvents says of which webhooks the events of the workspace are not known.
@@ -226,6 +237,8 @@ webhooks can have the same.
 	w := workspaceFlags(cmd, host)
 	w.agentFlags(cmd, "attach it to the agent of this `id`, instead of the workspace")
 	a := w.attachFlags(cmd)
+	a.taken = "--replace takes its place"
+	cmd.Flags().BoolVar(&a.replace, "replace", false, "take the place of another webhook, where one is attached")
 	var events []string
 	cmd.Flags().Var(words{values: &events}, "events", "the `events`, with commas between them")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -233,20 +246,23 @@ webhooks can have the same.
 		if err != nil {
 			return err
 		}
+		a.events = postCall
 		slots := slotsOf(len(w.agents) == 0 && (len(postCall) > 0 || len(ofWorkspace) == 0), w.agents)
-		if err := a.check(cmd, slots, postCall); err != nil {
+		if err := a.check(cmd, slots); err != nil {
 			return err
 		}
 		webhook, err := w.open(cmd, args[0])
 		if err != nil {
 			return err
 		}
+		refused := disabled(webhook)
 		if len(ofWorkspace) > 0 {
-			if err := refuse(cmd, webhook.ID, "attach", unknownEvents(webhook)); err != nil {
-				return err
-			}
+			refused = append(refused, unknownEvents(webhook)...)
 		}
-		places, err := a.plan(cmd, slots, webhook.ID, postCall)
+		if err := refuse(cmd, webhook.ID, "attach", refused); err != nil {
+			return err
+		}
+		places, err := a.plan(cmd, slots, webhook.ID)
 		if err != nil {
 			return err
 		}

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -23,7 +25,9 @@ able to read the file.
 
 A webhook that nothing points at is never called: --attach points the events
 after calls in the workspace at it, --agent those of an agent, --events the
-events that are named. See "attach" for more.
+events that are named. See "attach" for more. The place of another webhook is not
+taken: until Caddy has the new secret, it refuses what comes. "attach --replace"
+does it then.
 
 If something fails after the webhook was created, the output says what is done
 and what is left, with the commands for it.
@@ -45,16 +49,16 @@ and what is left, with the commands for it.
 	flags.BoolVar(&attach, "attach", false, "attach it to the events after calls in the workspace")
 	w.agentFlags(cmd, "attach it to the events after calls of the agent of this `id`")
 	a := w.attachFlags(cmd)
+	a.taken = "create it unattached, give Caddy its secret, and then take the place by `attach --replace`"
 	var events []string
 	flags.Var(words{values: &events}, "events", "the `events` to be sent to it, with commas between them")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		postCall, ofWorkspace, err := splitEvents(events)
-		if err != nil {
+		var err error
+		if a.events, c.events, err = splitEvents(events); err != nil {
 			return err
 		}
-		c.events = ofWorkspace
 		slots := slotsOf(attach, w.agents)
-		if err := errors.Join(c.check(cmd), a.check(cmd, slots, postCall)); err != nil {
+		if err := errors.Join(c.check(cmd), a.check(cmd, slots)); err != nil {
 			return err
 		}
 		if err := w.connect(cmd); err != nil {
@@ -65,7 +69,7 @@ and what is left, with the commands for it.
 				return err
 			}
 		}
-		places, err := a.plan(cmd, slots, "", postCall)
+		places, err := a.plan(cmd, slots, "")
 		if err != nil {
 			return err
 		}
@@ -112,8 +116,10 @@ func (c *creation) create(cmd *cobra.Command) (id string, err error) {
 	if err := c.sink.open(); err != nil {
 		return "", err
 	}
+	signal.Ignore(syscall.SIGPIPE) // else it would end this before undo
 	var secret string
-	err = waiting(cmd, "creating", func(ctx context.Context) (err error) {
+	// what waiting returns after an interrupt hides whether there may be a webhook
+	_ = waiting(cmd, "creating", func(ctx context.Context) error {
 		id, secret, err = c.w.client.CreateWebhook(context.WithoutCancel(ctx), elevenlabs.WebhookSettings{
 			Name: c.name, URL: c.url, RequestHeaders: c.headers,
 		})

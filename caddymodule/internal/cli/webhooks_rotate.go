@@ -123,19 +123,25 @@ func (r *rotation) like(cmd *cobra.Command, old elevenlabs.Webhook) (unknown []s
 	if c.name == "" {
 		c.name = old.Name
 	}
-	take := func(flag, key string, to any) {
-		value, told := old.Extra[key]
-		if !told || json.Unmarshal(value, to) != nil {
-			unknown = append(unknown, flag)
-		}
+	if !cmd.Flags().Changed("retries") && !take(old, "retry_enabled", &c.retries) {
+		unknown = append(unknown, "retries")
 	}
-	if !cmd.Flags().Changed("retries") {
-		take("retries", "retry_enabled", &c.retries)
-	}
-	if !c.header.given(cmd) {
-		take("header", "request_headers", &c.headers)
+	if !c.header.given(cmd) && !take(old, "request_headers", &c.headers) {
+		unknown = append(unknown, "header")
 	}
 	return unknown
+}
+
+// take reads a setting that the documented list does not have, all of it or
+// nothing.
+func take[T any](from elevenlabs.Webhook, key string, to *T) bool {
+	var value T
+	told, found := from.Extra[key]
+	if !found || json.Unmarshal(told, &value) != nil {
+		return false
+	}
+	*to = value
+	return true
 }
 
 // nextSteps are those after the creation, as JSON.
@@ -169,11 +175,14 @@ func (r *rotation) printNext(cmd *cobra.Command, old elevenlabs.Webhook, id stri
 		Step: "switch", Status: "left", OldID: old.ID, WebhookID: id, NotKnown: unknown,
 		Caddyfile: []string{"secret {env.ELEVENLABS_WEBHOOK_SECRET} old", "secret " + source + " new"},
 		Commands: []string{
-			"caddy reload --force",
 			"caddy elevenlabs send " + shellQuoted(old.URL) + " " + shellQuoted(where[0]) + " " + shellQuoted(where[1]),
 			r.w.commandLine(append([]string{"rotate", old.ID, "--switch-to", id}, agents...)...),
 			r.w.commandLine(append([]string{"rotate", old.ID, "--finish"}, agents...)...),
 		},
+	}
+	file, checks := r.creation.sink.file, next.Commands
+	if file != "" { // Caddy sees a variable only after a restart
+		next.Commands = append([]string{"caddy reload --force"}, checks...)
 	}
 	if wantsJSON(cmd) {
 		return printJSON(cmd, next)
@@ -184,18 +193,16 @@ func (r *rotation) printNext(cmd *cobra.Command, old elevenlabs.Webhook, id stri
 		fmt.Fprintf(text, "\nElevenLabs does not tell what the old one has for: %s. If it is needed, see\n`%s`.", strings.Join(unknown, ", "), commandLine("update", id, "--help"))
 	}
 	fmt.Fprint(text, "\n\nWhat is left, in this order, so that no event is lost:\n\n")
-	if r.creation.sink.file == "" {
+	if file == "" {
 		fmt.Fprintf(text, "1. Set %s to the secret, where Caddy runs. Have both\n   secrets in the Caddyfile, the first as it is there now, and restart Caddy:\n", newVariable)
-		next.Commands = next.Commands[1:]
 	} else {
 		fmt.Fprint(text, "1. Have both secrets in the Caddyfile, the first as it is there now, and reload\n   Caddy, whose user must be able to read the file:\n")
 	}
 	for _, line := range next.Caddyfile {
 		fmt.Fprintf(text, "\t%s\n", line)
 	}
-	if r.creation.sink.file != "" {
+	if file != "" {
 		fmt.Fprintf(text, "   %s\n", next.Commands[0])
-		next.Commands = next.Commands[1:]
 	}
 	for i, what := range []string{
 		"See that the new secret is accepted:",
@@ -205,7 +212,7 @@ func (r *rotation) printNext(cmd *cobra.Command, old elevenlabs.Webhook, id stri
 		if i == 1 && len(agents) == 0 && slices.Contains(old.Usage, agentUsage) {
 			what += "\n   (agents use it: name each by --agent)"
 		}
-		fmt.Fprintf(text, "%d. %s\n   %s\n", i+2, what, next.Commands[i])
+		fmt.Fprintf(text, "%d. %s\n   %s\n", i+2, what, checks[i])
 	}
 	_, err := fmt.Fprint(cmd.OutOrStdout(), text)
 	return err
@@ -230,10 +237,8 @@ func (r *rotation) change(cmd *cobra.Command, argument string) error {
 		refused = append(refused, "the old webhook and the new one are the same")
 	case to.URL != old.URL:
 		refused = append(refused, fmt.Sprintf("%s has another URL, %s", label(to), to.URL))
-	case to.IsDisabled || to.IsAutoDisabled:
-		refused = append(refused, label(to)+" is disabled: enable it first")
 	default:
-		refused = unknownEvents(old, to)
+		refused = append(disabled(to), unknownEvents(old, to)...)
 	}
 	if err := refuse(cmd, to.ID, "switch", refused); err != nil {
 		return err

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -87,6 +89,37 @@ func TestWhatIsToBeDoneIfItIsNotKnownWhetherAWebhookWasCreated(t *testing.T) {
 	assert.Equal(t, 1, got.code)
 	assert.NotNil(t, e.Webhook("wh_new_1"))
 	assert.NoFileExists(t, file)
+}
+
+func TestAnInterruptHidesNotThatAWebhookMayHaveBeenCreated(t *testing.T) {
+	e := newElevenLabs(t)
+	e.Fault(e.Lose)
+	ctx, interrupt := context.WithCancel(t.Context())
+	e.arrived = func(string) { interrupt() }
+	_, err := e.runWith(ctx, strings.NewReader(""), io.Discard, "create", "--name", "gateway", "--url", testURL, "--print-secret")
+	require.ErrorContains(t, err, "delete the new webhook, if there is one: its secret is lost")
+	assert.NotNil(t, e.Webhook("wh_new_1"))
+}
+
+// A program whose standard output nobody reads any more is killed by SIGPIPE, if it
+// does not ask not to be. The test runs itself as that program.
+func TestAWebhookWhoseSecretGoesIntoABrokenPipeIsDeletedAgain(t *testing.T) {
+	const child = "CREATES_WEBHOOK"
+	if os.Getenv(child) != "" {
+		e := newElevenLabs(t)
+		_, err := e.runWith(t.Context(), strings.NewReader(""), os.Stdout, "create", "--name", "gateway", "--url", testURL, "--print-secret")
+		require.ErrorContains(t, err, "the new webhook wh_new_1 was deleted again")
+		require.Nil(t, e.Webhook("wh_new_1"))
+		return
+	}
+	reader, writer, err := os.Pipe()
+	require.NoError(t, err)
+	require.NoError(t, reader.Close())
+	self := exec.Command(os.Args[0], "-test.run", "^"+t.Name()+"$")
+	self.Env = append(os.Environ(), child+"=1")
+	self.Stdout = writer
+	require.NoError(t, self.Run())
+	require.NoError(t, writer.Close())
 }
 
 // full is a standard output that takes nothing.

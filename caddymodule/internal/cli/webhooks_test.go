@@ -190,12 +190,11 @@ func TestWebhooksPrints(t *testing.T) {
 			e.Add(map[string]any{"webhook_id": "wh_3", "request_headers": nil})
 		}, "list", 0},
 
-		"create_print":     {func(*elevenLabs) {}, "create --name gateway --url " + testURL + " --print-secret", 0},
-		"create":           {two, "create --name gateway --url " + testURL + " --secret-out SECRET --retries --header X-Env=prod --events speech_to_text,transcript,audio --agent agent_2 --transcript-format opentelemetry", 0},
-		"create_attached":  {func(*elevenLabs) {}, "create --name gateway --url " + testURL + " --secret-out SECRET --attach", 0},
-		"create_replacing": {two, "create --name gateway --url " + testURL + " --secret-out SECRET --attach --agent agent_1 --replace", 0},
-		"create_taken":     {two, "create --name gateway --url " + testURL + " --secret-out SECRET --attach --agent agent_1", 2},
-		"create_left_all":  {func(e *elevenLabs) { e.faults["PATCH /v1/workspace/webhooks/wh_new_1"] = 400 }, "create --name gateway --url " + testURL + " --secret-out SECRET --retries --events flows,audio --attach --replace --transcript-format json", 1},
+		"create_print":    {func(*elevenLabs) {}, "create --name gateway --url " + testURL + " --print-secret", 0},
+		"create":          {two, "create --name gateway --url " + testURL + " --secret-out SECRET --retries --header X-Env=prod --events speech_to_text,transcript,audio --agent agent_2 --transcript-format opentelemetry", 0},
+		"create_attached": {func(*elevenLabs) {}, "create --name gateway --url " + testURL + " --secret-out SECRET --attach", 0},
+		"create_taken":    {two, "create --name gateway --url " + testURL + " --secret-out SECRET --attach --agent agent_1", 2},
+		"create_left_all": {func(e *elevenLabs) { e.faults["PATCH /v1/workspace/webhooks/wh_new_1"] = 400 }, "create --name gateway --url " + testURL + " --secret-out SECRET --retries --events flows,audio --attach --transcript-format json", 1},
 		"create_left_flags": {func(e *elevenLabs) {
 			e.faults["PATCH /v1/convai/settings"] = 400
 			t.Setenv("KEY", elevenlabstest.Key)
@@ -227,7 +226,18 @@ func TestWebhooksPrints(t *testing.T) {
 		"attach_to_both":      {addOne, "attach gateway --events speech_to_text,audio", 0},
 		"attach_taken":        {two, "attach gateway --events speech_to_text,audio", 2},
 		"attach_replacing":    {two, "attach gateway --replace", 0},
-		"attach_unlisted":     {func(e *elevenLabs) { addOne(e); e.SetSettings(attached("wh_0")) }, "attach gateway", 2},
+		"attach_disabled": {func(e *elevenLabs) {
+			two(e)
+			e.Add(map[string]any{"webhook_id": "wh_3", "name": "off", "is_auto_disabled": true})
+		}, "attach off --replace --events flows,transcript", 2},
+		"attach_left": {func(e *elevenLabs) {
+			two(e)
+			e.SetAgent("agent_1", attached("wh_2", "transcript", "of_next_year"))
+			e.faults["PATCH /v1/convai/agents/agent_1"] = 403
+		}, "attach gateway --agent agent_1 --replace", 1},
+		"attach_no_events_told": {func(e *elevenLabs) { e.Add(map[string]any{"webhook_id": "wh_1", "events": nil}) }, "attach gateway --events flows", 0},
+		"attach_no_usages_told": {func(e *elevenLabs) { e.Add(map[string]any{"webhook_id": "wh_1", "usage": nil}) }, "attach gateway --events flows", 2},
+		"attach_unlisted":       {func(e *elevenLabs) { addOne(e); e.SetSettings(attached("wh_0")) }, "attach gateway", 2},
 
 		"attach_events_unknown": {func(e *elevenLabs) { rotating(e); forMember(e) }, "attach wh_old --events agent_qa", 2},
 		"attach_member":         {func(e *elevenLabs) { addOne(e); forMember(e) }, "attach gateway", 0},
@@ -245,10 +255,13 @@ func TestWebhooksPrints(t *testing.T) {
 		"rotate_agents":       {used, "rotate wh_old --secret-out SECRET --name gateway-2 --retries --header X-Env=prod", 0},
 		"rotate_agents_named": {used, "rotate wh_old --secret-out SECRET --agent agent_1,agent_2", 0},
 		"rotate_print":        {addOne, "rotate gateway --print-secret", 0},
-		"rotate_left":         {func(e *elevenLabs) { addOne(e); e.faults["PATCH /v1/workspace/webhooks/wh_new_1"] = 400 }, "rotate gateway --secret-out SECRET --retries", 1},
-		"rotate_switch":       {rotating, "rotate wh_old --switch-to wh_new_1 --agent agent_1 --agent agent_2", 0},
-		"rotate_switch_rest":  {rotating, "rotate wh_old --switch-to wh_new_1", 2},
-		"rotate_switch_left":  {func(e *elevenLabs) { rotating(e); e.faults["PATCH /v1/workspace/webhooks/wh_new_1"] = 400 }, "rotate wh_old --switch-to wh_new_1 --agent agent_1", 1},
+		"rotate_headers_half_told": {func(e *elevenLabs) {
+			e.Add(map[string]any{"webhook_id": "wh_1", "request_headers": map[string]any{"X-Env": "prod", "X-Token": map[string]any{"secret_id": "1"}}})
+		}, "rotate gateway --secret-out SECRET", 0},
+		"rotate_left":        {func(e *elevenLabs) { addOne(e); e.faults["PATCH /v1/workspace/webhooks/wh_new_1"] = 400 }, "rotate gateway --secret-out SECRET --retries", 1},
+		"rotate_switch":      {rotating, "rotate wh_old --switch-to wh_new_1 --agent agent_1 --agent agent_2", 0},
+		"rotate_switch_rest": {rotating, "rotate wh_old --switch-to wh_new_1", 2},
+		"rotate_switch_left": {func(e *elevenLabs) { rotating(e); e.faults["PATCH /v1/workspace/webhooks/wh_new_1"] = 400 }, "rotate wh_old --switch-to wh_new_1 --agent agent_1", 1},
 		"rotate_switch_left_flags": {func(e *elevenLabs) {
 			rotating(e)
 			e.faults["PATCH /v1/workspace/webhooks/wh_new_1"] = 400
@@ -258,6 +271,11 @@ func TestWebhooksPrints(t *testing.T) {
 			addOne(e)
 			e.Add(map[string]any{"webhook_id": "wh_2"})
 			e.SetSettings(attached("wh_2"))
+		}, "rotate wh_1 --switch-to wh_2", 0},
+		"rotate_switch_no_events_told": {func(e *elevenLabs) {
+			e.Add(map[string]any{"webhook_id": "wh_1", "events": nil})
+			e.Add(map[string]any{"webhook_id": "wh_2", "events": nil})
+			e.SetSettings(attached("wh_1"))
 		}, "rotate wh_1 --switch-to wh_2", 0},
 		"rotate_switch_dubbing": {func(e *elevenLabs) {
 			e.Add(map[string]any{"webhook_id": "wh_1", "usage": usages("Dubbing")})

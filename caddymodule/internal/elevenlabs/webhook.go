@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 )
 
 const webhooksPath = "/v1/workspace/webhooks"
@@ -24,7 +25,8 @@ type Webhook struct {
 	// It is nil if ElevenLabs does not tell: it tells only administrators.
 	Usage []string
 	// Events has the events of the workspace that the webhook gets. It is nil if
-	// ElevenLabs does not tell, which need not mean that there are none.
+	// ElevenLabs does not tell, which need not mean that there are none: it tells
+	// them with the usages only, by the official SDK's comments.
 	Events []string
 	// LastFailureCode is the last status but 200 that the URL answered; nil if none.
 	LastFailureCode *int
@@ -68,7 +70,18 @@ func (w *Webhook) UnmarshalJSON(data []byte) error {
 	for _, u := range usage {
 		w.Usage = append(w.Usage, u.Type)
 	}
+	if len(w.Events) == 0 {
+		w.Events = nil
+		if w.Usage != nil && !slices.ContainsFunc(w.Usage, mayBeOfEvents) {
+			w.Events = []string{}
+		}
+	}
 	return nil
+}
+
+// mayBeOfEvents reports whether a usage may come from events of the workspace.
+func mayBeOfEvents(usage string) bool {
+	return !slices.Contains([]string{"ConvAI Settings", "ConvAI Agent Settings", "ConvAI Alerting", "Dubbing"}, usage)
 }
 
 // takeKeys reads the values of an object's known keys, and returns those of the

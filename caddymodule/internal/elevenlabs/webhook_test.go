@@ -54,10 +54,23 @@ func TestAllThatTheListTellsIsRead(t *testing.T) {
 				Extra: map[string]json.RawMessage{"retry_enabled": json.RawMessage("true"), "of_next_year": json.RawMessage(`{"a": 1e400}`)},
 			},
 		},
-		"the least":           {`{"webhook_id":"wh_1"}`, Webhook{ID: "wh_1", Extra: map[string]json.RawMessage{}}},
-		"nothing uses it":     {`{"webhook_id":"wh_1","usage":[]}`, Webhook{ID: "wh_1", Usage: []string{}, Extra: map[string]json.RawMessage{}}},
-		"null":                {`{"webhook_id":"wh_1","usage":null,"events":null,"most_recent_failure_error_code":null}`, Webhook{ID: "wh_1", Extra: map[string]json.RawMessage{}}},
-		"a secret is dropped": {`{"webhook_id":"wh_1","webhook_secret":"wsec_1"}`, Webhook{ID: "wh_1", Extra: map[string]json.RawMessage{}}},
+		"the least":       {`{"webhook_id":"wh_1"}`, Webhook{ID: "wh_1", Extra: map[string]json.RawMessage{}}},
+		"nothing uses it": {`{"webhook_id":"wh_1","usage":[]}`, Webhook{ID: "wh_1", Usage: []string{}, Events: []string{}, Extra: map[string]json.RawMessage{}}},
+		"no event uses it": {
+			`{"webhook_id":"wh_1","usage":[{"usage_type":"ConvAI Settings"}],"events":null}`,
+			Webhook{ID: "wh_1", Usage: []string{"ConvAI Settings"}, Events: []string{}, Extra: map[string]json.RawMessage{}},
+		},
+		"an event uses it that is not told": {
+			`{"webhook_id":"wh_1","usage":[{"usage_type":"ConvAI Settings"},{"usage_type":"Speech to Text"}]}`,
+			Webhook{ID: "wh_1", Usage: []string{"ConvAI Settings", "Speech to Text"}, Extra: map[string]json.RawMessage{}},
+		},
+		"something unknown uses it": {
+			`{"webhook_id":"wh_1","usage":[{"usage_type":"Next Year"}]}`,
+			Webhook{ID: "wh_1", Usage: []string{"Next Year"}, Extra: map[string]json.RawMessage{}},
+		},
+		"events without usages": {`{"webhook_id":"wh_1","usage":null,"events":[]}`, Webhook{ID: "wh_1", Extra: map[string]json.RawMessage{}}},
+		"null":                  {`{"webhook_id":"wh_1","usage":null,"events":null,"most_recent_failure_error_code":null}`, Webhook{ID: "wh_1", Extra: map[string]json.RawMessage{}}},
+		"a secret is dropped":   {`{"webhook_id":"wh_1","webhook_secret":"wsec_1"}`, Webhook{ID: "wh_1", Extra: map[string]json.RawMessage{}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := Webhook{ID: "wh_0", LastFailureCode: new(1)}
