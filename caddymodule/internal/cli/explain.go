@@ -38,7 +38,7 @@ func explainCapture(ctx context.Context, d capture, secret []byte, window window
 		return explanation{Change: "method", Sentence: capitalise(v.Sentence) + ".", Remedy: "Only POSTs are webhooks. A redirect turns a POST into a GET: give ElevenLabs the URL that it ends at."}, nil
 	}
 	clues := parseLoosely(d)
-	base := attempt{secret: secret, before: clues.time + ".", body: d.body, macs: decodeAll(clues.v0, hex.DecodeString)}
+	base := attempt{secret: secret, before: clues.time + ".", body: d.read(), macs: decodeAll(clues.v0, hex.DecodeString)}
 	for _, c := range changes {
 		for detail, a := range c.attempts(base, clues) {
 			tried()
@@ -214,12 +214,16 @@ func eventTime(body []byte) time.Time {
 }
 
 // span is a duration for reading: to the second, and in days where it is long.
+// One that is near the end of its type may be more, or have turned over.
 func span(d time.Duration) string {
 	d = d.Round(time.Second)
-	if d.Abs() < 48*time.Hour {
+	const day, century = 24 * time.Hour, 876_600 * time.Hour
+	switch {
+	case d.Abs() < 2*day:
 		return d.String()
+	case d.Abs() > century:
+		return "over 100 years"
 	}
-	const day = 24 * time.Hour
 	text := fmt.Sprintf("%d days", d/day)
 	if rest := (d % day).Abs().Round(time.Minute); rest > 0 {
 		text += " " + rest.String()

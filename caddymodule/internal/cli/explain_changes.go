@@ -83,7 +83,7 @@ var changes = []change{
 	},
 	{
 		"content_length", "All of the captured body was signed, but the request's Content-Length is another", "Something changed the header or the body after it was sent, or the capture was edited: capture it anew, nearer to the client.",
-		once(func(a attempt, h clues) (attempt, bool) { return a, h.declared >= 0 && h.declared != len(h.body) }),
+		once(func(a attempt, h clues) (attempt, bool) { return a.withBody(h.body), h.declared >= 0 && h.declared != len(h.body) }),
 	},
 	{
 		"secret_blanks", "The secret that was given has blanks or line ends in it, which do not belong to it", mendSecret,
@@ -97,6 +97,9 @@ var changes = []change{
 		"secret_prefix_missing", "The secret that was given does not begin with wsec_, which belongs to it", mendSecret,
 		secrets(func(s string) []string {
 			s = strings.TrimSpace(s)
+			if strings.HasPrefix(s, secretPrefix) {
+				return nil
+			}
 			return []string{secretPrefix + s, secretPrefix + strings.TrimPrefix(s, standardPrefix)}
 		}),
 	},
@@ -121,6 +124,10 @@ var changes = []change{
 	{
 		"sender_prefix_dropped", "It was signed with the secret without its wsec_", mendSender,
 		secrets(func(s string) []string { return []string{strings.TrimPrefix(strings.TrimSpace(s), secretPrefix)} }),
+	},
+	{
+		"sender_prefix_doubled", "It was signed with the secret and one more wsec_ before it", mendSender,
+		secrets(func(s string) []string { return []string{secretPrefix + strings.TrimSpace(s)} }),
 	},
 	{
 		"sender_secret_blanks", "It was signed with the secret and a blank or line end round it", mendSender,

@@ -31,7 +31,7 @@ func nothingFits(h clues) explanation {
 			Sentence: "The capture is cut off: " + h.incomplete + ". What was signed is the whole body.",
 			Remedy:   "Capture the request to its end, and byte by byte.",
 		}
-	case h.wrong != nil && !h.anyMAC():
+	case h.wrong != nil && (!h.anyMAC() || h.time == "" && len(h.v0)+len(h.v1) > 0):
 		return explanation{
 			Change:   "no_whole_signature",
 			Sentence: "There is no whole signature to compare with: " + h.wrong.Error() + ".",

@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -108,6 +109,10 @@ var explainTests = []struct {
 		"Content-Length too large", "content_length", "Content-Length", explainedSecret,
 		capture{declared: 1000, incomplete: "it is short", body: []byte(explainedBody), lines: []string{headerOf(explainedSecret, explainedBody)}},
 	},
+	{
+		"quotes round the secret, and a line end in the capture that Content-Length leaves out", "secret_quotes", "given", `"` + explainedSecret + `"`,
+		capture{declared: len(explainedBody), body: []byte(explainedBody + "\n"), lines: []string{headerOf(explainedSecret, explainedBody)}},
+	},
 
 	{"a line end after the secret", "secret_blanks", "given", explainedSecret + "\r\n", captured(explainedBody, headerOf(explainedSecret, explainedBody))},
 	{"a blank before the secret", "secret_blanks", "given", " " + explainedSecret, captured(explainedBody, headerOf(explainedSecret, explainedBody))},
@@ -124,6 +129,7 @@ var explainTests = []struct {
 	{"a whole file of variables for the secret", "secret_assigned", "NAME=", "PORT=1\nX=" + explainedSecret + "\nY=wsec_0", captured(explainedBody, headerOf(explainedSecret, explainedBody))},
 	{"wsec_ twice", "secret_prefix_doubled", "given", "wsec_" + explainedSecret, captured(explainedBody, headerOf(explainedSecret, explainedBody))},
 	{"the sender has no wsec_", "sender_prefix_dropped", "signed with", explainedSecret, captured(explainedBody, headerOf(explainedSecret[5:], explainedBody))},
+	{"the sender has wsec_ twice", "sender_prefix_doubled", "signed with", explainedSecret, captured(explainedBody, headerOf("wsec_"+explainedSecret, explainedBody))},
 	{"the sender has a line end after the secret", "sender_secret_blanks", "signed with", explainedSecret, captured(explainedBody, headerOf(explainedSecret+"\n", explainedBody))},
 	{"the sender has a blank before the secret", "sender_secret_blanks", "signed with", explainedSecret, captured(explainedBody, headerOf(" "+explainedSecret, explainedBody))},
 	{"the sender has quotes round the secret", "sender_secret_quotes", "signed with", explainedSecret, captured(explainedBody, headerOf("'"+explainedSecret+"'", explainedBody))},
@@ -165,6 +171,8 @@ var explainTests = []struct {
 	{"cut off before its first byte", "body_incomplete", "cut off", explainedSecret, capture{declared: 9, incomplete: "9 missing", lines: []string{headerOf(explainedSecret, explainedBody)}}},
 	{"a signature that is cut off", "no_whole_signature", `"v0" is not 64 hex digits`, explainedSecret, captured(explainedBody, headerOf(explainedSecret, explainedBody)[:60])},
 	{"a header without a signature", "no_whole_signature", `there is no "v0"`, explainedSecret, captured(explainedBody, "t=1795421654")},
+	{"a header without its time", "no_whole_signature", `there is no "t"`, explainedSecret, captured(explainedBody, headerOf(explainedSecret, explainedBody)[len("t=1795421654,"):])},
+	{"the signature of a recipe without a time, and another secret", "nothing_fits", "another secret", "wsec_another", captured(explainedBody, hex.EncodeToString(hmacOf(explainedSecret, explainedBody)))},
 	{"bytes that are no text", "nothing_fits", "another secret", explainedSecret, captured("\xff\xfe\xfd\xfc\xfb", headerOf(explainedSecret, explainedBody))},
 	{"numbers written anew by JavaScript", "numbers_lost", "such as 1.0 and 1e-05", explainedSecret, captured(`{"b":1,"a":0.00001}`, headerOf(explainedSecret, `{"b":1.0,"a":1e-05}`))},
 	{"another secret", "nothing_fits", "another secret", "wsec_another", captured(explainedBody, headerOf(explainedSecret, explainedBody))},
@@ -279,6 +287,7 @@ func TestExplainTellsALateDeliveryFromAWrongClock(t *testing.T) {
 		{"late, and the Date agrees with the signature", timeless, explainedAt.Add(time.Second), 3 * time.Hour, "late", []string{"The request's Date header agrees", "is ahead"}},
 		{"sent late", explainedBody, explainedAt.Add(40 * time.Minute), 40 * time.Minute, "sent_late", []string{"sent 40m0s after it was signed"}},
 		{"from the future, and nothing tells the time", timeless, time.Time{}, -10 * time.Minute, "clock_behind", []string{"made 10m0s ahead", "5m0s more than the tolerance"}},
+		{"from a future that no duration reaches", timeless, time.Time{}, math.MinInt64, "clock_behind", []string{"made over 100 years ahead", "over 100 years more"}},
 		{"from the future, and the event's time agrees", explainedBody, time.Time{}, -10 * time.Minute, "clock_behind", []string{"The body's event_timestamp agrees", "this machine's clock (2026-11-23T08:04:14Z) that looks wrong"}},
 	}
 	for _, test := range tests {
