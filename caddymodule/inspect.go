@@ -221,7 +221,7 @@ func (w *walker) add(config map[string]any, at place) {
 	found := cli.ConfigHandler{
 		Hosts: at.hosts, Paths: at.paths,
 		Past: time.Duration(h.Tolerance.Past), Future: time.Duration(h.Tolerance.Future),
-		AllowHTTP: h.AllowHTTP, ReportOnly: h.ReportOnly,
+		AllowHTTP: h.AllowHTTP, ReportOnly: h.ReportOnly, Events: h.Events,
 	}
 	repl := caddy.NewReplacer()
 	for _, secret := range h.Secrets {

@@ -64,6 +64,9 @@ func resolveSecrets(secrets []Secret, logger *zap.Logger) ([][]byte, error) {
 			log.Warn("the secret is written out in the configuration, where others may read it: use {env.NAME} or {file./path}")
 		}
 		value, err := repl.ReplaceOrErr(secret.Value, true, true)
+		if err != nil && strings.Contains(secret.Value, secretPrefix) {
+			return nil, fmt.Errorf("secret %d: the secret itself seems to stand where a name is to be: write {env.NAME}, or {file./path}", i+1)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("secret %d: %w", i+1, err)
 		}

@@ -53,6 +53,9 @@ func TestSecretsAreResolvedWithAWarningForWhatLooksWrong(t *testing.T) {
 		{"file blank", file("blank", " \n \n"), "", nil, "/blank}"},
 		{"unknown placeholder", "{secret.GOOD}", "", nil, "{secret.GOOD}"},
 		{"placeholder of a request", "{http.request.header.X-Key}", "", nil, "{http.request.header.X-Key}"},
+		{"the secret for a variable's name", "{env.wsec_hidden}", "", nil, "write {env.NAME}"},
+		{"the secret in braces", "{wsec_hidden}", "", nil, "write {env.NAME}"},
+		{"the secret beside a variable", "{env.NOT_SET_ANYWHERE}wsec_hidden", "", nil, "write {env.NAME}"},
 		{"literal blank", "  ", "", []string{literal}, "blank"},
 	}
 	for _, test := range tests {

@@ -25,6 +25,9 @@ type ConfigHandler struct {
 
 	Past, Future          time.Duration
 	AllowHTTP, ReportOnly bool
+
+	// Events are the types that are handed on; none are all.
+	Events []string
 }
 
 // ConfigSecret is a signing secret of a handler.

@@ -117,8 +117,9 @@ is started.
 The URL is taken from the configuration if that has one host and one path for
 the webhook; otherwise give it by --url.
 
-One signed sample event goes through to the application, a post_call_transcription
-with "_test_" in its ids, unless --no-send is given. Before it go a POST of {}
+One signed sample event goes through to the application, a post_call_transcription,
+or one of another type if "events" leaves that out, with "_test_" in its ids, unless
+--no-send is given. Before it go a POST of {}
 without a signature, which tells what answers at the URL, and an event with a
 forged one: elevenlabs_webhook refuses both. Where it does not stand in front, or
 has report_only, they reach the application, too; the event does not by --no-send.

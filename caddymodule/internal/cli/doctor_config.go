@@ -22,8 +22,10 @@ func (c *Config) withoutSecrets(text string) string {
 			}
 		}
 	}
-	return secretPattern.ReplaceAllString(text, "…")
+	return hideSecrets(text)
 }
+
+func hideSecrets(text string) string { return secretPattern.ReplaceAllString(text, "…") }
 
 func (d *doctor) checkConfig(context.Context) []finding {
 	switch {
@@ -78,11 +80,11 @@ func (h ConfigHandler) where() string {
 
 func (d *doctor) checkSecrets(context.Context) []finding {
 	var findings []finding
-	known := false
+	known := false // or may be one that cannot be read here
 	for _, h := range d.handlers() {
 		for i, s := range h.Secrets {
 			findings = append(findings, s.check(i+1)...)
-			known = known || d.key != nil && strings.TrimSpace(s.Value) == string(d.key)
+			known = known || s.Problem != nil || d.key != nil && strings.TrimSpace(s.Value) == string(d.key)
 		}
 	}
 	switch {
@@ -111,10 +113,10 @@ func (s ConfigSecret) check(number int) []finding {
 		findings = append(findings, found(statusWarn, "%s is written out in the configuration, where others may read it", label).
 			mendBy("Put it into the environment or a file, and write {env.NAME} or {file./path} for it. {$NAME} does not do: Caddy writes the secret itself into its configuration then."))
 	} else {
-		label += " (" + s.Text + ")"
+		label += " (" + hideSecrets(s.Text) + ")" // it may stand in the braces itself
 	}
 	if s.Problem != nil {
-		return append(findings, found(statusFail, "%s cannot be had: %s", label, s.Problem).
+		return append(findings, found(statusFail, "%s cannot be had: %s", label, hideSecrets(s.Problem.Error())).
 			mendBy("Set it where Caddy runs. If it is missing only here, run doctor as the server's user and with its environment."))
 	}
 	return append(findings, examine(label, s.Value)...)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -52,6 +53,15 @@ func TestDoctorExaminesSecrets(t *testing.T) {
 		assert.Equal(t, want.Status, got[0].Status, "%q", secret)
 		assert.Contains(t, got[0].Detail, want.Detail, "%q", secret)
 	}
+}
+
+func TestDoctorComparesNoSecretWithOneThatItCannotRead(t *testing.T) {
+	p := newPatient(t)
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", doctorSecret)
+	p.first().Secrets[0] = ConfigSecret{Text: "{file./secret}", Problem: errors.New("permission denied")}
+	got := p.run()
+	assert.Contains(t, got.line("secret"), "permission denied")
+	assert.NotContains(t, got.line("secret"), "none of the configuration's")
 }
 
 func TestDoctorFindsTheURLInTheConfiguration(t *testing.T) {

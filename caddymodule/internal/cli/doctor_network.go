@@ -11,9 +11,11 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/envelope"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/sample"
 )
 
@@ -315,6 +317,9 @@ func (d *doctor) checkSigned(ctx context.Context) []finding {
 	if d.key == nil {
 		return only(statusSkip, "there is no secret to sign with")
 	}
+	if _, ok := d.sampleType(); !ok {
+		return only(statusSkip, "events has only types that cannot be made here: %s", strings.Join(d.handler.Events, ", "))
+	}
 	r, err := d.deliver(ctx, genuine)
 	if err != nil {
 		return only(statusFail, "%s", err)
@@ -336,8 +341,24 @@ func (d *doctor) checkSigned(ctx context.Context) []finding {
 	return []finding{f}
 }
 
+// sampleType is the type of the event that is sent: one that the handler hands
+// on, if it is known which these are, and there is one that can be made.
+func (d *doctor) sampleType() (string, bool) {
+	const usual = "post_call_transcription"
+	if d.handler == nil || len(d.handler.Events) == 0 || slices.Contains(d.handler.Events, usual) {
+		return usual, true
+	}
+	for _, event := range d.handler.Events {
+		if slices.Contains(envelope.Types(), event) {
+			return event, true
+		}
+	}
+	return usual, false
+}
+
 func (d *doctor) deliver(ctx context.Context, f forgery) (result, error) {
-	event, err := sample.New("post_call_transcription", sample.Options{Now: d.host.Now(), Turns: 2})
+	typ, _ := d.sampleType()
+	event, err := sample.New(typ, sample.Options{Now: d.host.Now(), Turns: 2})
 	if err != nil {
 		return result{}, err
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -213,6 +214,9 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 		{"a secret that is not there", "secret", statusFail, "secret 1 ({env.SECRET}) cannot be had: not set", func(p *patient) {
 			p.first().Secrets[0] = ConfigSecret{Text: "{env.SECRET}", Problem: errors.New("not set")}
 		}},
+		{"a secret for a variable's name", "secret", statusFail, "1 ({env.…) cannot be had: no {env.…", func(p *patient) {
+			p.first().Secrets[0] = ConfigSecret{Text: "{env." + doctorSecret + "}", Problem: errors.New("no {env." + doctorSecret + "}")}
+		}},
 		{"a second secret that is wrong", "secret", statusFail, "secret 2 (", func(p *patient) {
 			p.first().Secrets = append(p.first().Secrets, ConfigSecret{Text: "{env.OLD}", Value: "'" + doctorSecret + "'"})
 		}},
@@ -311,6 +315,22 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 		}},
 		{"an application that refuses", "signed", statusFail, "422 Unprocessable Entity\n      Remedy: The application answers so", func(p *patient) {
 			p.handler = protected(doctorSecret, p.now, answering(422))
+		}},
+		{"an event type that is not handed on", "signed", statusOK, "a signed event passes", func(p *patient) {
+			p.first().Events = []string{"of_next_year", "post_call_audio"}
+			inner := p.handler
+			p.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				body, err := io.ReadAll(r.Body)
+				require.NoError(p.t, err)
+				if len(body) > 2 { // not that of a request without a signature
+					assert.Contains(p.t, string(body), `"type":"post_call_audio"`)
+				}
+				r.Body = io.NopCloser(bytes.NewReader(body))
+				inner.ServeHTTP(w, r)
+			})
+		}},
+		{"event types that cannot be made", "signed", statusSkip, "events has only types that cannot be made here: of_next_year", func(p *patient) {
+			p.first().Events = []string{"of_next_year"}
 		}},
 		{"no secret", "signed", statusSkip, "no secret", func(p *patient) {
 			p.first().Secrets[0] = ConfigSecret{Text: "{env.SECRET}", Problem: errors.New("not set")}

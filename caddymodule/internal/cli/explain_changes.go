@@ -83,7 +83,9 @@ var changes = []change{
 	},
 	{
 		"content_length", "All of the captured body was signed, but the request's Content-Length is another", "Something changed the header or the body after it was sent, or the capture was edited: capture it anew, nearer to the client.",
-		once(func(a attempt, h clues) (attempt, bool) { return a.withBody(h.body), h.declared >= 0 && h.declared != len(h.body) }),
+		once(func(a attempt, h clues) (attempt, bool) {
+			return a.withBody(h.body), h.declared >= 0 && h.declared != len(h.body)
+		}),
 	},
 	{
 		"secret_blanks", "The secret that was given has blanks or line ends in it, which do not belong to it", mendSecret,
