@@ -119,10 +119,10 @@ the webhook; otherwise give it by --url.
 
 One signed sample event goes through to the application, a post_call_transcription,
 or one of another type if "events" leaves that out, with "_test_" in its ids, unless
---no-send is given. Before it go a POST of {}
-without a signature, which tells what answers at the URL, and an event with a
-forged one: elevenlabs_webhook refuses both. Where it does not stand in front, or
-has report_only, they reach the application, too; the event does not by --no-send.
+--no-send is given. Before it go a POST of {} without a signature, which tells what
+answers at the URL, and an event with a forged one: elevenlabs_webhook refuses both.
+Where it does not stand in front, or has report_only, they reach the application,
+too; the event does not by --no-send.
 
 The exit code is 2 if any check fails. Warnings do not count.`,
 		Example: `  caddy elevenlabs doctor
