@@ -247,9 +247,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	defer h.record(r, e, time.Now())
 
 	// It bounds also what the server reads of a body that was refused, before it
-	// sends the answer. Not every ResponseWriter can; those of Caddy's server do.
-	controller := http.NewResponseController(w)
-	_ = controller.SetReadDeadline(time.Now().Add(time.Duration(h.ReadTimeout)))
+	// sends the answer.
+	setReadDeadline(w, r, time.Now().Add(time.Duration(h.ReadTimeout)))
 
 	// what can be said before anything of the body is read
 	header, refused := h.checkHead(r)
@@ -262,7 +261,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return h.reject(w, r, e, &rejection{reason: bodyReason(err), cause: err})
 	}
 	defer body.Close()
-	_ = controller.SetReadDeadline(time.Time{})
+	setReadDeadline(w, r, time.Time{})
 
 	if refused == nil {
 		refused = h.verify(e)
@@ -288,24 +287,24 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 // passes reports whether a refused request goes on all the same.
 func (h *Handler) passes(refused *rejection) bool { return h.ReportOnly && refused.reportOnly }
 
-// checkHead checks the request's head, cheapest first, and reads the signature
-// header.
+// checkHead checks the request's head, and reads the signature header, which is
+// of use also for what goes on though it is refused.
 func (h *Handler) checkHead(r *http.Request) (signature.Header, *rejection) {
+	header, err := signature.Parse(r.Header.Values(signature.HeaderName))
 	if r.Method != http.MethodPost {
-		return signature.Header{}, &rejection{reason: methodNotAllowed}
+		return header, &rejection{reason: methodNotAllowed}
 	}
 	if r.ContentLength > h.MaxSize {
-		return signature.Header{}, &rejection{reason: bodyTooLarge}
+		return header, &rejection{reason: bodyTooLarge}
 	}
 	if reason := h.checkTransport(r); reason != nil {
-		return signature.Header{}, &rejection{reason: reason}
+		return header, &rejection{reason: reason}
 	}
 	if reason := h.checkSource(r); reason != nil {
-		return signature.Header{}, &rejection{reason: reason}
+		return header, &rejection{reason: reason}
 	}
-	header, err := signature.Parse(r.Header.Values(signature.HeaderName))
 	if err != nil {
-		return signature.Header{}, &rejection{reason: signatureReason(err), cause: err}
+		return header, &rejection{reason: signatureReason(err), cause: err}
 	}
 	return header, nil
 }

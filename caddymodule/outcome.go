@@ -52,6 +52,8 @@ func failure(answer *answerWriter, returned bool, err error) string {
 		return failedIncomplete
 	case handlerErr.StatusCode == http.StatusGatewayTimeout:
 		return failedTimeout
+	case err != nil && answer.backend() != 0 && !isSuccess(answer.backend()): // handle_response made it an error
+		return failedAnswer
 	case handlerErr.StatusCode == http.StatusBadGateway, handlerErr.StatusCode == http.StatusServiceUnavailable:
 		return failedUnreachable
 	case err != nil:

@@ -94,15 +94,16 @@ func TestEachOutcomeIsToldByTheSameWords(t *testing.T) {
 			sign(r, testSecret, signedAt, body)
 		}, next: answers(200), result: "accepted", typ: "other", class: "2xx", proven: true, counts: true},
 
-		"forged":                           {change: func(r *http.Request) { forge(r); elsewhere(r) }, result: "rejected", reason: "signature_mismatch", typ: "none"},
-		"another secret, from ElevenLabs":  {change: forge, result: "rejected", reason: "signature_mismatch", typ: "none", counts: true},
-		"not a webhook, from ElevenLabs":   {change: func(r *http.Request) { r.Header.Del(signature.HeaderName) }, result: "rejected", reason: "signature_missing", typ: "none"},
-		"stale":                            {change: func(r *http.Request) { elsewhere(r); sign(r, testSecret, signedAt.Add(-time.Hour), transcript) }, result: "rejected", reason: "timestamp_stale", typ: "post_call_transcription", proven: true, counts: true},
-		"too large, of anyone":             {handler: Handler{MaxSize: 10}, change: elsewhere, result: "rejected", reason: "body_too_large", typ: "none"},
-		"too large, from ElevenLabs":       {handler: Handler{MaxSize: 10}, result: "rejected", reason: "body_too_large", typ: "none", counts: true},
-		"forged, let through":              {handler: Handler{ReportOnly: true}, change: func(r *http.Request) { forge(r); elsewhere(r) }, next: answers(200), result: "accepted", would: "signature_mismatch", typ: "none", class: "2xx"},
-		"another secret, let through":      {handler: Handler{ReportOnly: true}, change: forge, next: answers(200), result: "accepted", would: "signature_mismatch", typ: "none", class: "2xx", counts: true},
-		"stale, let through, not accepted": {handler: Handler{ReportOnly: true}, change: func(r *http.Request) { sign(r, testSecret, signedAt.Add(-time.Hour), transcript) }, next: answers(500), result: "failed", reason: "backend_answer", would: "timestamp_stale", typ: "post_call_transcription", class: "5xx", proven: true, counts: true},
+		"forged":                              {change: func(r *http.Request) { forge(r); elsewhere(r) }, result: "rejected", reason: "signature_mismatch", typ: "none"},
+		"another secret, from ElevenLabs":     {change: forge, result: "rejected", reason: "signature_mismatch", typ: "none", counts: true},
+		"not a webhook, from ElevenLabs":      {change: func(r *http.Request) { r.Header.Del(signature.HeaderName) }, result: "rejected", reason: "signature_missing", typ: "none"},
+		"stale":                               {change: func(r *http.Request) { elsewhere(r); sign(r, testSecret, signedAt.Add(-time.Hour), transcript) }, result: "rejected", reason: "timestamp_stale", typ: "post_call_transcription", proven: true, counts: true},
+		"too large, of anyone":                {handler: Handler{MaxSize: 10}, change: elsewhere, result: "rejected", reason: "body_too_large", typ: "none"},
+		"too large, from ElevenLabs":          {handler: Handler{MaxSize: 10}, result: "rejected", reason: "body_too_large", typ: "none", counts: true},
+		"forged, let through":                 {handler: Handler{ReportOnly: true}, change: func(r *http.Request) { forge(r); elsewhere(r) }, next: answers(200), result: "accepted", would: "signature_mismatch", typ: "none", class: "2xx"},
+		"another secret, let through":         {handler: Handler{ReportOnly: true}, change: forge, next: answers(200), result: "accepted", would: "signature_mismatch", typ: "none", class: "2xx", counts: true},
+		"in clear, let through, not accepted": {handler: Handler{ReportOnly: true}, change: func(r *http.Request) { elsewhere(r); r.TLS = nil }, next: answers(500), result: "failed", reason: "backend_answer", would: "insecure_transport", typ: "post_call_transcription", class: "5xx", proven: true, counts: true},
+		"stale, let through, not accepted":    {handler: Handler{ReportOnly: true}, change: func(r *http.Request) { sign(r, testSecret, signedAt.Add(-time.Hour), transcript) }, next: answers(500), result: "failed", reason: "backend_answer", would: "timestamp_stale", typ: "post_call_transcription", class: "5xx", proven: true, counts: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h, _ := provision(t, &test.handler)

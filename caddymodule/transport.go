@@ -6,9 +6,26 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
+
+// setReadDeadline limits how long the request's body may take to arrive; the zero
+// time is no limit.
+func setReadDeadline(w http.ResponseWriter, r *http.Request, deadline time.Time) {
+	reader, _ := caddyhttp.IdleTimeoutsFromContext(r.Context())
+	if reader == nil {
+		_ = http.NewResponseController(w).SetReadDeadline(deadline) // not every ResponseWriter can; those of Caddy's server do
+		return
+	}
+	_ = reader.SetReadDeadline(deadline) // else it would set its own before each read
+	if deadline.IsZero() {
+		// With that it has set the server's read_body anew, though the body is
+		// here: as it ran out, the client would seem to have left.
+		_ = reader.Ctrl.SetReadDeadline(deadline)
+	}
+}
 
 // checkTransport refuses a request that crossed the network in clear, and one
 // in TLS early data, which an attacker can send again (RFC 8446, section 8).
@@ -103,6 +120,9 @@ func parseSources(sources []string) ([]netip.Prefix, error) {
 		prefix, err := caddyhttp.CIDRExpressionToPrefix(expression)
 		if err != nil {
 			return nil, fmt.Errorf("%q is neither elevenlabs, nor a region (%s), nor an address or CIDR", expression, regions())
+		}
+		if address := prefix.Addr(); address.Is4In6() && prefix.Bits() >= 96 { // contains compares as IPv4
+			prefix = netip.PrefixFrom(address.Unmap(), prefix.Bits()-96)
 		}
 		prefixes = append(prefixes, prefix)
 	}

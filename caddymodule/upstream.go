@@ -8,10 +8,13 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"go.uber.org/zap"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
@@ -39,13 +42,13 @@ func (h *Handler) deliver(w http.ResponseWriter, r *http.Request, next caddyhttp
 	setBody(r, body)
 
 	client := r.Context()
-	end := func() {}
+	delivered := func() {}
 	if e.verified {
 		var ctx context.Context
-		ctx, end = outlive(client, grace)
+		ctx, delivered = outlive(client, grace)
 		*r = *r.WithContext(ctx) // in place: Caddy's placeholders hold the pointer
 	}
-	answer := &answerWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, client: client}
+	answer := &answerWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, client: client, proxied: h.proxy != nil}
 	start, returned := time.Now(), false
 	defer func() { // also if what follows panics
 		e.outcome.upstream = time.Since(start)
@@ -54,34 +57,42 @@ func (h *Handler) deliver(w http.ResponseWriter, r *http.Request, next caddyhttp
 
 	err = h.attempt(client, answer, r, next, &e.outcome.attempts)
 	returned = true
-	switch {
-	case err != nil:
+	if err == nil && answer.status == 0 && answer.unhandled() {
+		err = caddyhttp.Error(http.StatusInternalServerError, errNoHandler)
+	}
+	if err != nil {
 		// what error routes do is not for the backend to take for the event; they
 		// still use the context, which then ends by itself
 		clearHeaders(r.Header)
-	case answer.status == 0 && answer.unhandled():
-		return caddyhttp.Error(http.StatusInternalServerError, errNoHandler)
-	default:
-		end()
+		return err
 	}
-	return err
+	delivered()
+	return nil
 }
 
 // grace is how long an event goes on to be delivered once the client has left.
 const grace = 30 * time.Second
 
-// outlive returns a context that goes on for a while when the client's ends.
-// The event is here, whole and verified, and ElevenLabs, which has lost patience
-// or only closed its side of the connection, may not send it again.
-func outlive(client context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+// outlive returns a context that goes on for a while when the client's ends, but
+// no longer than until the event is delivered. The event is here, whole and
+// verified, and ElevenLabs, which has lost patience or only closed its side of the
+// connection, may not send it again.
+func outlive(client context.Context, grace time.Duration) (_ context.Context, delivered func()) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(client))
-	stop := context.AfterFunc(client, func() {
+	var done atomic.Bool
+	context.AfterFunc(client, func() {
+		if done.Load() {
+			cancel()
+			return
+		}
 		timer := time.AfterFunc(grace, cancel)
 		context.AfterFunc(ctx, func() { timer.Stop() })
 	})
 	return ctx, func() {
-		stop()
-		cancel()
+		done.Store(true)
+		if client.Err() != nil { // else handlers around ours may go on with the request
+			cancel()
+		}
 	}
 }
 
@@ -102,7 +113,7 @@ func (h *Handler) attempt(client context.Context, w *answerWriter, r *http.Reque
 		*attempts++
 		err := next.ServeHTTP(w, r)
 		_, answered := repl.Get(statusCodePlaceholder)
-		if *attempts > *h.Retries.Count || w.status != 0 || !connectionFailed(err, answered) {
+		if *attempts > *h.Retries.Count || w.status != 0 || w.proxied && answered || !connectionFailed(err, answered) {
 			return err
 		}
 		timer := time.NewTimer(pause)
@@ -130,14 +141,17 @@ func (h *Handler) attempt(client context.Context, w *answerWriter, r *http.Reque
 // connectionFailed reports whether an error of reverse_proxy says that no
 // connection brought an answer. A timeout (504) is not one: the backend may
 // still be at work. If a proxy was answered, that may have been another one
-// before (forward_auth), so then the error itself must be one of a connection.
+// before (forward_auth), so then the error itself must be one of a connection, or
+// say that there is no upstream to choose, for which Caddy exports no error.
 func connectionFailed(err error, answered bool) bool {
 	handlerErr, ok := errors.AsType[caddyhttp.HandlerError](err)
 	if !ok || handlerErr.StatusCode != http.StatusBadGateway && handlerErr.StatusCode != http.StatusServiceUnavailable {
 		return false
 	}
 	_, network := errors.AsType[*net.OpError](err)
-	return !answered || network || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	_, dial := errors.AsType[reverseproxy.DialError](err) // which does not unwrap
+	return !answered || network || dial || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		strings.HasSuffix(handlerErr.Error(), "no upstreams available")
 }
 
 // setBody gives the request a fresh reader of the body, and its length. The
@@ -166,6 +180,9 @@ func (h *Handler) conclude(e *event, answer *answerWriter, returned bool, err er
 	}
 	o := &e.outcome
 	o.upstreamStatus = answer.status
+	if answer.proxied {
+		o.upstreamStatus = answer.backend() // which handle_response may have answered otherwise
+	}
 	o.reason = failure(answer, returned, err)
 	if o.reason == "" {
 		o.result = deliveries.Accepted
@@ -176,7 +193,7 @@ func (h *Handler) conclude(e *event, answer *answerWriter, returned bool, err er
 		zap.Object("event", e),
 		zap.Int64("bytes", o.size),
 		zap.Int("attempts", o.attempts),
-		zap.Int("status", answer.status),
+		zap.Int("status", o.upstreamStatus),
 		zap.Error(err),
 	}
 	logger := h.logger
@@ -199,16 +216,30 @@ func (h *Handler) conclude(e *event, answer *answerWriter, returned bool, err er
 // nothing else.
 type answerWriter struct {
 	*caddyhttp.ResponseWriterWrapper
-	client context.Context
-	status int  // the final status of what follows; 0 while there is none
-	told   bool // the client was sent it, though the answer may go on
-	broken bool // the client took no more of the answer
-	length int  // of the answer so far
-	lost   bool // nothing took the event, and a handler between was about to say 200
+	client  context.Context
+	proxied bool // by our own proxy
+	status  int  // the final status of what follows; 0 while there is none
+	told    bool // the client was sent it, though the answer may go on
+	broken  bool // the client took no more of the answer
+	length  int  // of the answer so far
+	lost    bool // nothing took the event, and a handler between was about to say 200
 }
 
-// unhandled reports whether Caddy's chain of handlers came to its end.
-func (w *answerWriter) unhandled() bool { return caddyhttp.GetVar(w.client, "unhandled") == true }
+// unhandled reports whether Caddy's chain of handlers came to its end, and nothing
+// took the event.
+func (w *answerWriter) unhandled() bool {
+	return caddyhttp.GetVar(w.client, "unhandled") == true && !isSuccess(w.backend())
+}
+
+// backend is what the backend of our own proxy has answered; 0 if nothing.
+func (w *answerWriter) backend() int {
+	if !w.proxied {
+		return 0
+	}
+	status, _ := w.client.Value(caddy.ReplacerCtxKey).(*caddy.Replacer).Get(statusCodePlaceholder)
+	code, _ := status.(int)
+	return code
+}
 
 func (w *answerWriter) WriteHeader(status int) {
 	if status >= http.StatusOK && w.status == 0 {
@@ -228,12 +259,12 @@ func (w *answerWriter) Write(p []byte) (int, error) {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
-	if w.length += len(p); w.length > longAnswer && !w.told {
-		_ = w.FlushError() // the head, so that it is known whether the client has had the status
-	}
 	n, err := w.ResponseWriterWrapper.Write(p)
 	if err != nil {
 		w.broken = true // over HTTP/2 and 3 before the context ends
+	}
+	if w.length += n; w.length > longAnswer && !w.told && err == nil {
+		_ = w.FlushError() // so that it is known whether the client has had the status
 	}
 	return n, err
 }

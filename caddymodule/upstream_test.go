@@ -14,6 +14,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap/zapcore"
@@ -246,16 +247,49 @@ func TestEventsAreDeliveredThoughTheClientLeaves(t *testing.T) {
 }
 
 func TestErrorRoutesGetAContextThatHoldsAndNoMarksOfTheEvent(t *testing.T) {
-	h, _ := provision(t, &Handler{})
-	r := caddyhttp.PrepareRequest(newRequest(transcript), caddy.NewReplacer(), nil, nil)
-	err := h.ServeHTTP(discard{http.Header{}}, r, caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error {
-		return caddyhttp.Error(http.StatusGatewayTimeout, errors.New("timeout"))
-	}))
-	require.Error(t, err)
-	assert.NoError(t, r.Context().Err())
-	for name := range r.Header {
-		assert.NotContains(t, []string{"X-Elevenlabs-Verified", "Idempotency-Key"}, name)
+	for _, next := range []caddyhttp.HandlerFunc{
+		func(http.ResponseWriter, *http.Request) error {
+			return caddyhttp.Error(http.StatusGatewayTimeout, errors.New("timeout"))
+		},
+		func(_ http.ResponseWriter, r *http.Request) error {
+			caddyhttp.SetVar(r.Context(), "unhandled", true)
+			return nil
+		},
+	} {
+		h, _ := provision(t, &Handler{})
+		r := caddyhttp.PrepareRequest(newRequest(transcript), caddy.NewReplacer(), nil, nil)
+		require.Error(t, h.ServeHTTP(discard{http.Header{}}, r, next))
+		assert.NoError(t, r.Context().Err())
+		for name := range r.Header {
+			assert.NotContains(t, []string{"X-Elevenlabs-Verified", "Idempotency-Key"}, name)
+		}
 	}
+}
+
+// lazy is a ResponseWriter such as that of encode, which sends nothing before
+// something is written.
+type lazy struct {
+	discard
+	written, sent bool
+}
+
+func (l *lazy) Write(p []byte) (int, error) {
+	l.written = true
+	return len(p), nil
+}
+
+func (l *lazy) FlushError() error {
+	l.sent = l.written
+	return nil
+}
+
+func TestALongAnswersHeadIsSentWithWhatIsWritten(t *testing.T) {
+	sender := &lazy{discard: discard{http.Header{}}}
+	w := &answerWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: sender}, client: t.Context()}
+	_, err := w.Write(make([]byte, longAnswer+1))
+	require.NoError(t, err)
+	assert.True(t, w.told)
+	assert.True(t, sender.sent)
 }
 
 func TestEventsThatNothingTakesAreAFaultThoughAHandlerBetweenSays200(t *testing.T) {
@@ -271,18 +305,21 @@ func TestEventsThatNothingTakesAreAFaultThoughAHandlerBetweenSays200(t *testing.
 }
 
 func TestAProxyBeforeTheBackendDoesNotSwitchRetriesOff(t *testing.T) {
-	h, _ := provision(t, &Handler{})
-	calls := 0
-	res := serveWith(t, h, newRequest(transcript), caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
-		r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer).Set(statusCodePlaceholder, 200) // forward_auth
-		if calls++; calls < 3 {
-			return caddyhttp.Error(http.StatusBadGateway, &net.OpError{Op: "dial", Err: errors.New("refused")})
-		}
-		w.WriteHeader(http.StatusOK)
-		return nil
-	}))
-	assert.Equal(t, 200, res.status())
-	assert.Equal(t, 3, calls)
+	reset := &net.OpError{Op: "read", Err: errors.New("reset")}
+	for _, failure := range []error{reset, reverseproxy.NewDialError(reset), io.EOF, errors.New("no upstreams available")} {
+		h, _ := provision(t, &Handler{})
+		calls := 0
+		res := serveWith(t, h, newRequest(transcript), caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+			r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer).Set(statusCodePlaceholder, 200) // forward_auth
+			if calls++; calls < 3 {
+				return caddyhttp.Error(http.StatusBadGateway, failure)
+			}
+			w.WriteHeader(http.StatusOK)
+			return nil
+		}))
+		assert.Equal(t, 200, res.status(), failure)
+		assert.Equal(t, 3, calls)
+	}
 }
 
 func TestForgeriesThatReportOnlyLetsThroughDoNotFloodTheLog(t *testing.T) {
@@ -301,8 +338,8 @@ func TestForgeriesThatReportOnlyLetsThroughDoNotFloodTheLog(t *testing.T) {
 func TestDeliveryOutlivesTheClientForAWhileOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, leave := context.WithCancel(context.Background())
-		ctx, cancel := outlive(client, grace)
-		defer cancel()
+		ctx, delivered := outlive(client, grace)
+		defer delivered()
 		leave()
 		synctest.Wait()
 		time.Sleep(grace - time.Nanosecond)
@@ -314,10 +351,20 @@ func TestDeliveryOutlivesTheClientForAWhileOnly(t *testing.T) {
 	})
 	synctest.Test(t, func(t *testing.T) { // synctest fails if a goroutine or timer is left
 		client, leave := context.WithCancel(context.Background())
-		ctx, cancel := outlive(client, grace)
+		ctx, delivered := outlive(client, grace)
 		leave()
 		synctest.Wait()
-		cancel()
+		delivered()
+		synctest.Wait()
+		assert.Error(t, ctx.Err())
+	})
+	synctest.Test(t, func(t *testing.T) { // handlers around ours go on with the request
+		client, leave := context.WithCancel(context.Background())
+		ctx, delivered := outlive(client, grace)
+		delivered()
+		synctest.Wait()
+		assert.NoError(t, ctx.Err())
+		leave()
 		synctest.Wait()
 		assert.Error(t, ctx.Err())
 	})
