@@ -259,12 +259,16 @@ func (w *answerWriter) Write(p []byte) (int, error) {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
 	}
+	w.length += len(p)
+	tell := w.length > longAnswer && !w.told
+	if tell {
+		_ = w.FlushError() // the head, so that it is known whether the client has had the status
+	}
 	n, err := w.ResponseWriterWrapper.Write(p)
 	if err != nil {
 		w.broken = true // over HTTP/2 and 3 before the context ends
-	}
-	if w.length += n; w.length > longAnswer && !w.told && err == nil {
-		_ = w.FlushError() // so that it is known whether the client has had the status
+	} else if tell {
+		_ = w.FlushError() // encode sends no head before something is written
 	}
 	return n, err
 }
