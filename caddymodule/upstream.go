@@ -246,6 +246,9 @@ func (w *answerWriter) WriteHeader(status int) {
 		w.status = status
 	}
 	if isSuccess(status) {
+		if status == http.StatusNoContent { // it has no body, though some send a length (which RFC 9110, section 8.6 forbids)
+			w.Header().Del("Content-Length")
+		}
 		status = http.StatusOK
 		if w.unhandled() {
 			w.lost = true

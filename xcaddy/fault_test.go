@@ -102,6 +102,21 @@ func TestABackendsFaultsAreNeverASuccess(t *testing.T) {
 
 // That one of the two clocks is set wrong is the same to the handler, be it the
 // sender's, as here, or its own.
+// A 204 has no body, whatever length it has in its head, but a 200 has that.
+func TestA204WithALengthBecomesAWhole200(t *testing.T) {
+	address, _ := rawBackend(t, func(conn *net.TCPConn, _ *http.Request) {
+		_, _ = io.WriteString(conn, "HTTP/1.1 204 No Content\r\nContent-Length: 12\r\n\r\n")
+	})
+	s := start(t, webhook(address, ""))
+	for _, proto := range protocols {
+		client := s.client(proto)
+		got := send(t, client, s.event([]byte(transcript)))
+		assert.Equal(t, 200, got.status, proto)
+		assert.Empty(t, got.body)
+		client.CloseIdleConnections()
+	}
+}
+
 func TestAWrongClockIsNamedAsTheLikelyCause(t *testing.T) {
 	b := newBackend(t)
 	s := start(t, webhook(b.address(), ""))
