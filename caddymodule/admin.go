@@ -1,12 +1,14 @@
 package caddymodule
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -16,6 +18,7 @@ import (
 
 func init() {
 	caddy.RegisterModule(Admin{})
+	caddy.OnExit(func(context.Context) { replaceAdminServer() })
 }
 
 // Admin adds to Caddy's [admin endpoint](/docs/api) what the
@@ -39,7 +42,8 @@ func init() {
 // first, and then each new one as it comes. `Last-Event-ID` goes on where an
 // earlier answer ended. The stream ends at a reload; what is shown lives on.
 type Admin struct {
-	done <-chan struct{}
+	config   context.Context // ends with the configuration, at once if Caddy refuses it
+	replaced <-chan struct{} // closed when another admin server takes the place of this one
 }
 
 // CaddyModule returns the Caddy module information.
@@ -50,11 +54,28 @@ func (Admin) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision notes when the configuration ends, since a stream would otherwise
-// hold up the end of its admin server.
+// Provision registers the metrics with the configuration that this admin endpoint
+// shows those of: if Caddy then refuses it, its admin endpoint stays all the same,
+// in front of the handlers from before.
 func (a *Admin) Provision(ctx caddy.Context) error {
-	a.done = ctx.Done()
-	return nil
+	a.config, a.replaced = ctx, replaceAdminServer()
+	return registerMetrics(ctx.GetMetricsRegistry())
+}
+
+// adminServer is that of the process, of which there is one at a time.
+var adminServer = struct {
+	sync.Mutex
+	replaced chan struct{}
+}{replaced: make(chan struct{})}
+
+// replaceAdminServer ends the streams of the admin server before, which would hold
+// up its end, and returns what tells when those of the new one are to end.
+func replaceAdminServer() <-chan struct{} {
+	adminServer.Lock()
+	defer adminServer.Unlock()
+	close(adminServer.replaced)
+	adminServer.replaced = make(chan struct{})
+	return adminServer.replaced
 }
 
 // Routes returns the routes of the admin endpoint.
@@ -120,8 +141,11 @@ func parseFilter(r *http.Request) (filter deliveries.Filter, err error) {
 
 const eventStream = "text/event-stream"
 
+// patience is how long a client may take for what it is sent.
+const patience = 10 * time.Second
+
 // stream sends deliveries until the client leaves, does not keep up, or the
-// configuration ends.
+// admin server ends.
 func (a *Admin) stream(w http.ResponseWriter, r *http.Request, filter deliveries.Filter) error {
 	controller := http.NewResponseController(w)
 	// the admin server's deadline to read a request would end the stream
@@ -135,11 +159,18 @@ func (a *Admin) stream(w http.ResponseWriter, r *http.Request, filter deliveries
 	header.Set("Cache-Control", "no-store")
 	send := func(d deliveries.Delivery) error {
 		text, err := json.Marshal(d)
+		if err == nil {
+			err = controller.SetWriteDeadline(time.Now().Add(patience))
+		}
 		if err != nil {
 			return err
 		}
 		_, err = fmt.Fprintf(w, "id: %d\ndata: %s\n\n", d.Sequence, text)
 		return err
+	}
+	ended := a.config.Done() // as it also does where the next one has no admin endpoint
+	if a.config.Err() != nil {
+		ended = nil // it was refused
 	}
 	for _, d := range last {
 		if err := send(d); err != nil {
@@ -160,7 +191,9 @@ func (a *Admin) stream(w http.ResponseWriter, r *http.Request, filter deliveries
 			}
 		case <-r.Context().Done():
 			return nil
-		case <-a.done:
+		case <-a.replaced:
+			return nil
+		case <-ended:
 			return nil
 		}
 	}

@@ -139,6 +139,27 @@ func TestDeliveriesAreStreamedAsTheyComeUntilTheConfigurationEnds(t *testing.T) 
 	assert.False(t, ok, "the stream ends")
 }
 
+// Caddy keeps the admin server of a configuration that it then refuses, though
+// that one's context has ended.
+func TestAStreamFollowsAlsoAfterARefusedReload(t *testing.T) {
+	server, end := admin(t)
+	end()
+	h, _ := provision(t, &Handler{})
+	audio := func() uint64 {
+		serve(t, h, newRequest(`{"type":"post_call_audio"}`))
+		return lastDelivery(t).Sequence
+	}
+	audio()
+	next := stream(t, server, http.Header{})
+	_, _ = next()
+	later := audio()
+	d, _ := next()
+	assert.Equal(t, later, d.Sequence)
+	admin(t) // of the next configuration
+	_, ok := next()
+	assert.False(t, ok, "the stream ends")
+}
+
 func TestAStreamGoesOnWhereAnEarlierOneEnded(t *testing.T) {
 	server, _ := admin(t)
 	h, _ := provision(t, &Handler{})

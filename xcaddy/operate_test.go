@@ -382,6 +382,37 @@ func TestAStreamOfDeliveriesOutlivesTheAdminEndpointsReadTimeoutAndEndsAtAReload
 	assert.False(t, lines.Scan(), "the stream ends with its configuration")
 }
 
+// Caddy keeps the admin server of a configuration that it refuses, and with it
+// the metrics of that one.
+func TestARefusedReloadTakesNeitherTheMetricsNorTheStream(t *testing.T) {
+	address, status := moody(t)
+	config := webhook(address, "")
+	s := start(t, config)
+	s.write(strings.ReplaceAll(config, "{env.WEBHOOK_SECRET}", "{env.NOT_SET}"))
+	output, err := exec.Command(binary, "reload", "--config", s.file, "--address", s.admin).CombinedOutput()
+	require.Error(t, err)
+	require.Contains(t, string(output), "NOT_SET")
+
+	status.Store(500)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.admin+"/elevenlabs/deliveries", nil)
+	require.NoError(t, err)
+	request.Header.Set("Accept", "text/event-stream")
+	response, err := http.DefaultClient.Do(request)
+	require.NoError(t, err)
+	defer response.Body.Close()
+	lines := bufio.NewScanner(response.Body)
+	for n := range 3 {
+		require.Equal(t, 500, send(t, s.client("HTTP/1.1"), s.event([]byte(transcript))).status)
+		for range 3 {
+			require.True(t, lines.Scan())
+		}
+		assert.Equal(t, strconv.Itoa(n+1), s.metric("consecutive_failures"))
+	}
+	s.reload(config)
+	assert.False(t, lines.Scan(), "the stream ends")
+	assert.Equal(t, "3", s.metric("consecutive_failures"))
+}
+
 func TestTailFollowsOverAReloadUntilItIsInterrupted(t *testing.T) {
 	address, _ := moody(t)
 	s := start(t, webhook(address, ""))

@@ -182,6 +182,32 @@ func TestTailFollowsAndGoesOnAfterAReload(t *testing.T) {
 	close(second)
 }
 
+func TestTailAsksForAllThatCameInAReloadThoughThereWasNothingBefore(t *testing.T) {
+	asked := make(chan string)
+	host := Host{Now: stopped.Now, Admin: func(_, _, _, uri string, _ http.Header) (*http.Response, error) {
+		asked <- uri
+		return &http.Response{Body: http.NoBody}, nil
+	}}
+	ctx, interrupt := context.WithCancel(t.Context())
+	cmd := tailCommand(host)
+	tailing := &tail{endpoint: &endpoint{host: host}, lines: 10, pause: time.Millisecond, result: "failed"}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return tailing.run(cmd) }
+	cmd.SetArgs([]string{})
+	ended := make(chan error)
+	go func() { ended <- cmd.ExecuteContext(ctx) }()
+	assert.Equal(t, "/elevenlabs/deliveries?limit=10&result=failed", <-asked)
+	assert.Equal(t, "/elevenlabs/deliveries?result=failed", <-asked)
+	interrupt()
+	for open := true; open; {
+		select {
+		case <-asked:
+		case err := <-ended:
+			assert.NoError(t, err)
+			open = false
+		}
+	}
+}
+
 func TestTailEndsWhenCaddyDoesNotComeBack(t *testing.T) {
 	tries := 0
 	host := Host{Now: stopped.Now, Admin: func(string, string, string, string, http.Header) (*http.Response, error) {

@@ -28,6 +28,7 @@ type tail struct {
 	result, typ string
 	lines       int
 	once        bool
+	connected   bool          // once: what is shown later came since
 	lastID      string        // of what was printed
 	pause       time.Duration // before Caddy is tried again
 }
@@ -69,15 +70,14 @@ func (t *tail) run(cmd *cobra.Command) error {
 		return t.printLast(cmd)
 	}
 	ctx := cmd.Context()
-	connected := false
 	for failed := 0; ; {
 		stream, err := t.endpoint.get(ctx, t.uri(), http.Header{"Accept": {"text/event-stream"}, "Last-Event-Id": t.last()})
 		if err != nil {
-			if failed++; !connected || failed > reconnects {
+			if failed++; !t.connected || failed > reconnects {
 				return err
 			}
 		} else {
-			connected, failed = true, 0
+			t.connected, failed = true, 0
 			err = t.print(cmd, stream)
 			_ = stream.Close()
 			if err != nil {
@@ -101,7 +101,7 @@ func (t *tail) uri() string {
 			query.Set(name, value)
 		}
 	}
-	if t.lastID == "" {
+	if !t.connected {
 		query.Set("limit", strconv.Itoa(t.lines))
 	}
 	return "/elevenlabs/deliveries?" + query.Encode()
