@@ -25,7 +25,7 @@ var (
 	seconds   = histogram("duration_seconds", "Time spent to receive the body, to verify it once it is there, and in the backend.",
 		[]float64{1e-5, 1e-4, .001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}, "phase")
 	clockOffset = histogram("clock_offset_seconds", "Age of genuine deliveries by this machine's clock; below 0, it is behind that of ElevenLabs.",
-		[]float64{-300, -60, -5, -1, 0, 1, 5, 15, 60, 300, 900, 1800, 3600})
+		[]float64{-300, -60, -5, -1, 0, 1, 5, 15, 30, 60, 300, 900, 1800, 3600})
 
 	inFlight = gauge("requests_in_flight", "Webhook requests being served.")
 
@@ -162,7 +162,7 @@ func (m *handlerMetrics) observe(d deliveries.Delivery, o *outcome) {
 		m.upstream.Observe(o.upstream.Seconds())
 		m.responses.WithLabelValues(statusClass(o.upstreamStatus)).Inc()
 	}
-	if d.Proven {
+	if d.Proven && !d.Test {
 		m.clockOffset.Observe(o.seen.match.Age.Seconds())
 	}
 }

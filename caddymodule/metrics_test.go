@@ -14,6 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/sample"
 )
 
 // scrape returns all series of ours in the registry, by name and labels.
@@ -181,6 +183,10 @@ func TestTheClockOffsetIsThatOfGenuineDeliveries(t *testing.T) {
 	forged := newRequest(transcript)
 	sign(forged, "wsec_other", signedAt.Add(-time.Hour), transcript)
 	serve(t, h, forged)
+	tested := newRequest(transcript)
+	tested.Header.Set("User-Agent", sample.UserAgent)
+	sign(tested, testSecret, signedAt.Add(-time.Hour), transcript)
+	serve(t, h, tested)
 	families, err := newRegistry(t).Gather()
 	require.NoError(t, err)
 	for _, family := range families {

@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/sample"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
 )
 
@@ -115,13 +116,14 @@ func (h *Handler) delivery(r *http.Request, e *event, start time.Time) deliverie
 	}
 	if o.seen.genuine() {
 		d.Proven = true
+		d.Test = r.UserAgent() == sample.UserAgent
 		d.EventType = o.seen.envelope.Type
 		d.ConversationID, d.AgentID = o.seen.envelope.ConversationID, o.seen.envelope.AgentID
 		d.RequestID, d.VoiceID = o.seen.envelope.RequestID, o.seen.envelope.VoiceID
 		d.SignedAt = o.seen.signedAt
 		d.SecretName = h.Secrets[o.seen.match.Secret].Name
 	}
-	d.Counts = d.Proven || fromElevenLabs(r)
+	d.Counts = !d.Test && (d.Proven || fromElevenLabs(r))
 	return d
 }
 

@@ -48,6 +48,7 @@ func TestEachOutcomeIsToldByTheSameWords(t *testing.T) {
 		}
 	}
 	forge := func(r *http.Request) { sign(r, "wsec_other", signedAt, transcript) }
+	isTest := func(r *http.Request) { r.Header.Set("User-Agent", "caddy-elevenlabs-send") }
 	elsewhere := func(r *http.Request) { r.RemoteAddr = "203.0.113.7:4711" }
 	canLeave := func(r *http.Request) {
 		ctx, leave := context.WithCancel(r.Context())
@@ -94,6 +95,9 @@ func TestEachOutcomeIsToldByTheSameWords(t *testing.T) {
 			sign(r, testSecret, signedAt, body)
 		}, next: answers(200), result: "accepted", typ: "other", class: "2xx", proven: true, counts: true},
 
+		"a test":                              {change: isTest, next: answers(200), result: "accepted", typ: "post_call_transcription", class: "2xx", proven: true},
+		"a test that failed":                  {change: isTest, next: answers(500), result: "failed", reason: "backend_answer", typ: "post_call_transcription", class: "5xx", proven: true},
+		"a test that was stale":               {change: func(r *http.Request) { isTest(r); sign(r, testSecret, signedAt.Add(-time.Hour), transcript) }, result: "rejected", reason: "timestamp_stale", typ: "post_call_transcription", proven: true},
 		"forged":                              {change: func(r *http.Request) { forge(r); elsewhere(r) }, result: "rejected", reason: "signature_mismatch", typ: "none"},
 		"another secret, from ElevenLabs":     {change: forge, result: "rejected", reason: "signature_mismatch", typ: "none", counts: true},
 		"not a webhook, from ElevenLabs":      {change: func(r *http.Request) { r.Header.Del(signature.HeaderName) }, result: "rejected", reason: "signature_missing", typ: "none"},
@@ -161,6 +165,7 @@ func TestEachOutcomeIsToldByTheSameWords(t *testing.T) {
 				}
 			}
 			status := h.webhook.status.Status()
+			assert.Equal(t, test.proven && test.counts, !status.LastDelivery.IsZero())
 			if test.counts && test.result != "accepted" && test.result != "ignored" {
 				assert.Equal(t, 1, status.FailuresInRow)
 				assert.Equal(t, test.reason, status.LastFailure.Reason)

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"maps"
-	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -102,8 +101,7 @@ func (h *Handler) name() string {
 		if s.Name == "" {
 			names[i] = fmt.Sprintf("secret %d", i+1)
 			if source, ok := s.placeholder(); ok {
-				_, source, _ = strings.Cut(source, ".") // env.NAME, file./path
-				names[i] = path.Base(source)
+				_, names[i], _ = strings.Cut(source, ".") // env.NAME, file./path
 			}
 		}
 	}

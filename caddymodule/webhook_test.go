@@ -163,7 +163,7 @@ func TestTheStatusShowsTheHandlersOfANameInTheOrderOfTheConfiguration(t *testing
 func TestHandlersAreNamedAfterTheirSecrets(t *testing.T) {
 	for want, secrets := range map[string][]Secret{
 		"ELEVENLABS_WEBHOOK_SECRET": {{Value: "{env.ELEVENLABS_WEBHOOK_SECRET}"}},
-		"webhook.key":               {{Value: "{file./run/secrets/webhook.key}"}},
+		"/run/secrets/webhook.key":  {{Value: "{file./run/secrets/webhook.key}"}},
 		"new,old":                   {{Value: "{env.A}", Name: "new"}, {Value: "{env.B}", Name: "old"}},
 		"secret 1,b":                {{Value: "wsec_written_out"}, {Value: "wsec_written_out", Name: "b"}},
 		"secret 1":                  {{Value: "{env.A}wsec_written_out{env.B}"}},

@@ -22,11 +22,7 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
 )
 
-const (
-	headerRejection = "X-ElevenLabs-Rejection"
-	// userAgent tells a backend that an event is a test.
-	userAgent = "caddy-elevenlabs-send"
-)
+const headerRejection = "X-ElevenLabs-Rejection"
 
 // client sends deliveries to one URL.
 type client struct {
@@ -203,7 +199,7 @@ func (c *client) request(ctx context.Context, event sample.Event, header string,
 		request.ContentLength = -1
 	}
 	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("User-Agent", userAgent)
+	request.Header.Set("User-Agent", sample.UserAgent)
 	if header != "" {
 		request.Header[signature.HeaderName] = []string{header} // in ElevenLabs's spelling
 	}

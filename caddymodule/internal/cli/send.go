@@ -67,7 +67,7 @@ for each: event, bytes, status, reason of refusal, milliseconds, TLS version.
 
 What it sends goes all the way to the application, as a real event would. An
 application can tell: ids have "test_" in them, as conv_test_…, agent_test_…, and
-the User-Agent is ` + userAgent + `.
+the User-Agent is ` + sample.UserAgent + `.
 
 An event is to be answered by exactly 200, a forgery refused as listed below. A
 refusal without the header X-ElevenLabs-Rejection, so by something else than this

@@ -171,7 +171,10 @@ func printDelivery(cmd *cobra.Command, zone *time.Location, text json.RawMessage
 		return fmt.Errorf("reading the admin endpoint's answer: %w", err)
 	}
 	result := paint(cmd.OutOrStdout(), resultColors[d.Result], fmt.Sprintf("%-8s", d.Result))
-	size, status := "-", "-"
+	size, status, test := "-", "-", ""
+	if d.Test {
+		test = "true"
+	}
 	if d.Size >= 0 {
 		size = humanize.IBytes(uint64(d.Size))
 	}
@@ -183,6 +186,7 @@ func printDelivery(cmd *cobra.Command, zone *time.Location, text json.RawMessage
 		cmp.Or(d.EventType, "-"), size, status, fmt.Sprintf("%.3fs", d.ReceiveSeconds+d.VerifySeconds+d.UpstreamSeconds))
 	for _, id := range []struct{ name, value string }{
 		{"would_reject", d.WouldReject},
+		{"test", test},
 		{"conversation", d.ConversationID},
 		{"request", d.RequestID},
 		{"voice", d.VoiceID},

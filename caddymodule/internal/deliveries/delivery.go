@@ -33,6 +33,9 @@ type Delivery struct {
 	WouldReject string `json:"would_reject,omitempty"`
 	// Proven is whether ElevenLabs signed it, though perhaps at another time.
 	Proven bool `json:"proven"`
+	// Test is whether the commands send or doctor sent it, of which ElevenLabs
+	// knows nothing.
+	Test bool `json:"test,omitempty"`
 	// Counts is whether it counts as a success or failure of the webhook, as
 	// ElevenLabs sees it.
 	Counts bool `json:"counts"`

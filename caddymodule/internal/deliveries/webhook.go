@@ -113,7 +113,7 @@ func (w *Webhook) Count(d Delivery) (Alarm, Status) {
 	if d.WouldReject != "" {
 		s.WouldReject++
 	}
-	if d.Proven {
+	if d.Proven && !d.Test {
 		s.LastDelivery = latest(s.LastDelivery, d.Time)
 	}
 	if !d.Counts {

@@ -31,6 +31,10 @@ func Documented(eventType string) bool {
 	return err == nil
 }
 
+// UserAgent is what the commands that send events call themselves, by which
+// backends and elevenlabs_webhook tell that an event is a test.
+const UserAgent = "caddy-elevenlabs-send"
+
 // Options say what to make.
 type Options struct {
 	// Now is when the event happened.
