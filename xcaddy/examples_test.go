@@ -71,7 +71,8 @@ func startBackend(t testing.TB, language string) (address string, output *locked
 }
 
 // startExample runs an example's Caddyfile with the addresses and the secret's
-// file changed to the test's, and nothing else.
+// file changed to the test's, and nothing else. A wrong path must be no success
+// there.
 func startExample(t testing.TB, folder string, upstreams map[string]string) *server {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join("../examples", folder, "Caddyfile"))
@@ -97,7 +98,16 @@ func startExample(t testing.TB, folder string, upstreams map[string]string) *ser
 	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", secret)
 	t.Setenv("ELEVENLABS_SECRET_SUPPORT", secret)
 	t.Setenv("ELEVENLABS_SECRET_SALES", "wsec_sales")
-	return start(t, globals+strings.NewReplacer(pairs...).Replace(config))
+	s := start(t, globals+strings.NewReplacer(pairs...).Replace(config))
+	wrong := s.event([]byte(transcript))
+	wrong.URL.Path += "/"
+	if strings.Contains(config, ":8080") {
+		wrong.URL.Scheme = "http"
+	}
+	client := s.client("HTTP/1.1")
+	defer client.CloseIdleConnections()
+	require.Equal(t, 404, send(t, client, wrong).status)
+	return s
 }
 
 // received is what the examples' applications answer.

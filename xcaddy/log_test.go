@@ -17,17 +17,19 @@ func TestTheLogFilterDropsTheSignatureFromEveryLog(t *testing.T) {
 	require.NoError(t, err)
 	option := regexp.MustCompile("(?s)```caddyfile\n(\\{\n\tlog \\{.*?\n\\}\n)```").FindSubmatch(content)
 	require.NotNil(t, option, "the README has the option")
+	format := regexp.MustCompile(`(?s)format filter \{.*?\n\t\t\}\n`).Find(option[1])
+	require.NotNil(t, format)
 	const nobody = "127.0.0.1:1"
-	config := strings.Replace(webhook(nobody, "retries 0"), "tls internal\n", "tls internal\nlog\n", 1)
 	for name, test := range map[string]struct {
-		globals string
-		kept    bool
+		globals, log string
+		kept         bool
 	}{
-		"without": {"", true},
-		"with it": {string(option[1]), false},
+		"without":                     {"", "log", true},
+		"with it":                     {string(option[1]), "log", false},
+		"with it, and in a log apart": {string(option[1]), "log {\noutput stdout\n" + string(format) + "}", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := start(t, test.globals+config)
+			s := start(t, test.globals+strings.Replace(webhook(nobody, "retries 0"), "tls internal\n", "tls internal\n"+test.log+"\n", 1))
 			assert.Equal(t, 502, send(t, s.client("HTTP/2.0"), s.event([]byte(transcript))).status)
 			for _, logger := range []string{`"logger":"http.log.access`, `"logger":"http.log.error`} {
 				s.eventually(logger, func() bool { return strings.Contains(s.log.String(), logger) })
