@@ -107,7 +107,9 @@ func TestAWebhookWhoseSecretGoesIntoABrokenPipeIsDeletedAgain(t *testing.T) {
 	const child = "CREATES_WEBHOOK"
 	if os.Getenv(child) != "" {
 		e := newElevenLabs(t)
-		_, err := e.runWith(t.Context(), strings.NewReader(""), os.Stdout, "create", "--name", "gateway", "--url", testURL, "--print-secret")
+		stdout := os.Stdout
+		os.Stdout = os.Stderr // for package testing
+		_, err := e.runWith(t.Context(), strings.NewReader(""), stdout, "create", "--name", "gateway", "--url", testURL, "--print-secret")
 		require.ErrorContains(t, err, "the new webhook wh_new_1 was deleted again")
 		require.Nil(t, e.Webhook("wh_new_1"))
 		return
