@@ -193,7 +193,7 @@ func TestEventsSurviveABackendThatIsDownForASecond(t *testing.T) {
 func TestABackendThatStaysDownIsA502AndLogged(t *testing.T) {
 	s := start(t, webhook(fmt.Sprintf("127.0.0.1:%d", freePort(t)), "retries 2 10ms"))
 	assert.Equal(t, 502, send(t, s.client("HTTP/1.1"), s.event([]byte(transcript))).status)
-	s.eventually("the log", func() bool { return strings.Contains(s.log.String(), "event not delivered") })
+	s.awaitLog("event not delivered")
 	assert.Contains(t, s.log.String(), `"attempts":3`)
 	assert.Contains(t, s.log.String(), `"conversation_id":"conv_1"`)
 }

@@ -290,7 +290,7 @@ func TestExampleOfAPipeline(t *testing.T) {
 	output, code = smokeTest(secret, "https://"+silent.Addr().String()+"/")
 	assert.Equal(t, 2, code, output)
 	assert.Contains(t, output, "no answer in time")
-	assert.Less(t, time.Since(began), 20*time.Second)
+	assert.Less(t, time.Since(began), time.Minute)
 
 	for _, args := range [][]string{{"--secret-file", "-"}, {"--json", "--secret-file=-"}} {
 		output, code = smokeTest(secret, s.url(), args...)
@@ -371,6 +371,6 @@ func TestCaddyfileExampleAsTheREADMETriesIt(t *testing.T) {
 	assert.Contains(t, string(output), "X-ElevenLabs-Event-Type:      post_call_transcription")
 	assert.Contains(t, string(output), "401")
 	assert.Contains(t, strings.ToLower(string(output)), "x-elevenlabs-rejection: signature_mismatch")
+	s.awaitLog("handled request")
 	assert.NotContains(t, s.log.String(), "v0=", "the logs drop the signature")
-	assert.Contains(t, s.log.String(), "handled request")
 }

@@ -246,6 +246,15 @@ func (s *server) eventually(what string, condition func() bool) {
 	require.Eventually(s.t, condition, patience, 50*time.Millisecond, "waiting for %s", what)
 }
 
+// awaitLog waits for texts in the log: it comes through a pipe, so an answer may be
+// here before what was logged about it.
+func (s *server) awaitLog(texts ...string) {
+	s.t.Helper()
+	for _, text := range texts {
+		s.eventually("the log to have "+text, func() bool { return strings.Contains(s.log.String(), text) })
+	}
+}
+
 func (s *server) get(path string) string {
 	s.t.Helper()
 	response, err := http.Get("http://" + s.admin + path)
