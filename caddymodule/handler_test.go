@@ -235,7 +235,7 @@ func TestHandlersInARowKeepTheirAccountsApart(t *testing.T) {
 	second, _ := provision(t, &Handler{Retries: Retries{Count: &never}, Secrets: []Secret{
 		{Value: "{env.TEST_OLD_SECRET}", Name: "old"}, {Value: "{env.TEST_SECRET}", Name: "second"},
 	}})
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	calls := 0
 	res := serveWith(t, first, newRequest(transcript).WithContext(ctx), caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {

@@ -15,7 +15,7 @@ import (
 
 // around is a site with our handler, and what stands before and after it.
 func around(before, after string) string {
-	return site("route /webhooks/elevenlabs {\n" + before + "\nelevenlabs_webhook {\nsecret {env.WEBHOOK_SECRET} end-to-end\n}\n" + after + "\n}")
+	return site("route /webhooks/elevenlabs {\n" + before + "\nelevenlabs_webhook {\nsecret {env.WEBHOOK_SECRET} end-to-end\nretries 4\n}\n" + after + "\n}")
 }
 
 // The server's limit for a body holds no longer once the body is here. If it did,

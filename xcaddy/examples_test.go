@@ -257,11 +257,12 @@ func TestExampleOfAPipeline(t *testing.T) {
 	b := newBackend(t)
 	s := start(t, webhook(b.address(), ""))
 
+	wait := "WAIT=3"
 	smokeTest := func(key, url string, args ...string) (output string, code int) {
 		script := strings.NewReplacer("CADDY=./caddy", "CADDY="+program, "https://hooks.example.com/webhooks/elevenlabs", url).Replace(string(command[1]))
 		shell := exec.Command("sh", append([]string{"-c", script + ` "$@"`, "sh"}, append(s.trust(), args...)...)...)
 		shell.Dir = ".."
-		shell.Env = append(os.Environ(), "WAIT=3", "ELEVENLABS_WEBHOOK_SECRET="+key)
+		shell.Env = append(os.Environ(), wait, "ELEVENLABS_WEBHOOK_SECRET="+key)
 		text, _ := shell.CombinedOutput()
 		return string(text), shell.ProcessState.ExitCode()
 	}
@@ -298,6 +299,7 @@ func TestExampleOfAPipeline(t *testing.T) {
 		assert.Contains(t, output, "cannot come from standard input")
 	}
 
+	wait = "WAIT=60"
 	late := startLate(t, s.address, 2)
 	output, code = smokeTest(secret, strings.Replace(s.url(), s.address, late, 1))
 	assert.Equal(t, 0, code, "it waits for a server that is not there at once: %s", output)

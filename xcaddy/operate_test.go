@@ -219,6 +219,7 @@ func TestFailuresInARowGoOnUnderAnotherNameAlsoWithARequestInFlight(t *testing.T
 	assert.Empty(t, s.metric("consecutive_failures"), "under the old name")
 
 	failUntil("5")
+	s.awaitLog(`"failures_in_row":5`)
 	warned := s.logged("webhook deliveries fail")
 	last := warned[len(warned)-1]
 	assert.Equal(t, []any{"warn", 5., "end-to-end,new"}, []any{last["level"], last["failures_in_row"], last["handler"]})

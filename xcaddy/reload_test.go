@@ -95,7 +95,7 @@ func TestReloadsUnderLoadLoseNothingAndLeakNothing(t *testing.T) {
 	assert.Equal(t, accepted, arrived, "everything that was accepted was delivered, and nothing forged")
 	assert.Equal(t, int(answered.Load()), results(t, s)-counted, "what had no answer had not come to the handler")
 	assert.Less(t, resent["HTTP/2.0"].Load(), int32(5), "but connections that were being made")
-	assert.Less(t, resent["HTTP/1.1"].Load(), answered.Load()/4)
+	assert.LessOrEqual(t, resent["HTTP/1.1"].Load(), int32(2*200), "a connection for each sender and reload")
 	t.Logf("%d deliveries, %d forgeries, %d sent again, during 200 reloads", len(deliveries), forged.Load(), resent["HTTP/1.1"].Load())
 	growth := 1 << 20
 	if raceDetector {

@@ -21,7 +21,8 @@ import (
 func TestGenuineEventsPassBesideSlowConnections(t *testing.T) {
 	const slow = 2_000
 	b := newBackend(t)
-	s := start(t, webhook(b.address(), ""))
+	// no limit may end the connections meanwhile
+	s := start(t, "{\nservers {\ntimeouts {\nread_header 10m\nread_body_idle 10m\n}\n}\n}\n"+webhook(b.address(), "read_timeout 10m"))
 	config := s.tlsConfig()
 	config.NextProtos = []string{"http/1.1"}
 	head := s.head(audio(1<<20), "Content-Length: 1048576")
@@ -83,6 +84,7 @@ func TestGenuineEventsPassBesideSlowConnections(t *testing.T) {
 		require.NoError(t, err)
 		assert.Greater(t, len(descriptors), slow, "connections")
 	}
+	s.eventually("all bodies to have begun", func() bool { return s.goroutines("caddymodule/internal/spool.Read") == slow/4 })
 	requireHeld()
 	var slowest time.Duration
 	for range 100 {
