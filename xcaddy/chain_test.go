@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -78,14 +77,7 @@ func TestEventsSurviveABackendThatIsDownForASecondBehindForwardAuth(t *testing.T
 			b := newBackend(t)
 			down := fmt.Sprintf("127.0.0.1:%d", freePort(t))
 			s := start(t, around("", fmt.Sprintf("forward_auth %s {\nuri /auth\n}\nreverse_proxy %s {\n%s\n}", auth.address(), down, health)))
-			up := time.AfterFunc(time.Second, func() {
-				listener, err := net.Listen("tcp", down)
-				if assert.NoError(t, err) {
-					go func() { _ = http.Serve(listener, b.Config.Handler) }()
-					t.Cleanup(func() { listener.Close() })
-				}
-			})
-			defer up.Stop()
+			b.comeUp(t, down)
 			client := s.client("HTTP/1.1")
 			assert.Equal(t, 200, send(t, client, s.event([]byte(transcript))).status)
 			requireDelivered(t, b, []byte(transcript))

@@ -175,14 +175,7 @@ func TestEventsSurviveABackendThatIsDownForASecond(t *testing.T) {
 			b := newBackend(t)
 			down := fmt.Sprintf("127.0.0.1:%d", freePort(t))
 			s := start(t, webhook(down, "retries 4")) // the last is to spare, if the machine stands still
-			up := time.AfterFunc(time.Second, func() {
-				listener, err := net.Listen("tcp", down)
-				if assert.NoError(t, err) {
-					go func() { _ = http.Serve(listener, b.Config.Handler) }()
-					t.Cleanup(func() { listener.Close() })
-				}
-			})
-			defer up.Stop()
+			b.comeUp(t, down)
 			client := s.client("HTTP/2.0")
 			assert.Equal(t, 200, send(t, client, s.event(body)).status)
 			requireDelivered(t, b, body)

@@ -11,7 +11,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -417,52 +416,6 @@ func try(client *http.Client, request *http.Request) (answer, error) {
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	return answer{response.StatusCode, response.Header, string(body), response.Proto}, err
-}
-
-// delivery is a request as the backend got it.
-type delivery struct {
-	path     string
-	header   http.Header
-	length   int64
-	encoding []string
-	trailer  http.Header
-	digest   string
-}
-
-// backend records what reaches it.
-type backend struct {
-	*httptest.Server
-	mu         sync.Mutex
-	deliveries []delivery
-	status     int
-}
-
-func newBackend(t testing.TB) *backend {
-	b := &backend{status: http.StatusOK}
-	b.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		digest := sha256.New()
-		_, err := io.Copy(digest, r.Body)
-		if !assert.NoError(t, err, "the backend reads a whole body") {
-			return
-		}
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.deliveries = append(b.deliveries, delivery{r.URL.Path, r.Header, r.ContentLength, r.TransferEncoding, r.Trailer, hex.EncodeToString(digest.Sum(nil))})
-		w.WriteHeader(b.status)
-	}))
-	t.Cleanup(b.Close)
-	return b
-}
-
-func (b *backend) address() string { return b.Listener.Addr().String() }
-
-// take returns what has come, and forgets it.
-func (b *backend) take() []delivery {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	taken := b.deliveries
-	b.deliveries = nil
-	return taken
 }
 
 func digestOf(body []byte) string {
