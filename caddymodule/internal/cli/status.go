@@ -23,7 +23,8 @@ func statusCommand(host Host) *cobra.Command {
 row as ElevenLabs counts them, the last success, and the last failure with its
 reason. With --json also the handlers' options, without secrets.
 
-Counts are from when Caddy started, and go on over reloads.
+Counts are from when Caddy started, and go on over reloads. What the commands send
+and doctor send is in the results only, since ElevenLabs knows nothing of it.
 
 The exit code is 2 if a webhook has failed three times in a row or more.`,
 		Example: `  caddy elevenlabs status
