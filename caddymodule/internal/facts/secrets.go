@@ -1,0 +1,19 @@
+package facts
+
+import "regexp"
+
+// SecretPrefix begins every signing secret that ElevenLabs makes. It belongs to
+// the key.
+const SecretPrefix = "wsec_"
+
+var (
+	secretPattern     = regexp.MustCompile(SecretPrefix + `\w+`)
+	credentialPattern = regexp.MustCompile(`\b(?:wh?sec_|sk_)\S+|[0-9A-Fa-f]{32,}`)
+)
+
+// HideSecrets replaces the signing secrets in a text.
+func HideSecrets(text, by string) string { return secretPattern.ReplaceAllString(text, by) }
+
+// HideCredentials replaces what looks like a signing secret, an API key or another
+// key in a text, such as an error that quotes a file.
+func HideCredentials(text, by string) string { return credentialPattern.ReplaceAllString(text, by) }
