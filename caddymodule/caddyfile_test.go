@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -54,7 +55,6 @@ func TestCaddyfilesAdaptToTheGoldenJSON(t *testing.T) {
 }
 
 func TestBadCaddyfilesNameTheLineAndTheOption(t *testing.T) {
-	missing := filepath.Join(t.TempDir(), "missing")
 	const secret = "secret {env.TEST_SECRET}"
 	tests := []struct {
 		name, options string
@@ -81,7 +81,6 @@ func TestBadCaddyfilesNameTheLineAndTheOption(t *testing.T) {
 		{"memory_buffer above max_size, other order", secret + "\nmax_size 1MiB\nmemory_buffer 2MiB", "6", []string{"memory_buffer", "max_size"}},
 		{"memory_buffer above the default max_size", secret + "\nmemory_buffer 101MiB", "5", []string{"memory_buffer", "max_size"}},
 		{"spool_limit zero", secret + "\nspool_limit 0", "5", []string{"spool_limit", "greater than zero"}},
-		{"spool_dir missing", secret + "\nspool_dir " + missing, "5", []string{"spool_dir", missing}},
 		{"read_timeout zero", secret + "\nread_timeout 0s", "5", []string{"read_timeout", "greater than zero"}},
 		{"read_timeout negative", secret + "\nread_timeout -1s", "5", []string{"read_timeout", "greater than zero"}},
 		{"read_timeout without unit", secret + "\nread_timeout 60", "5", []string{"read_timeout", "missing unit"}},
@@ -122,19 +121,35 @@ func TestBadCaddyfilesNameTheLineAndTheOption(t *testing.T) {
 func TestBadJSONNamesTheOption(t *testing.T) {
 	negative := -1
 	secrets := []Secret{{Value: "{env.TEST_SECRET}"}}
-	for option, h := range map[string]*Handler{
-		"secret":        {},
-		"max_size":      {Secrets: secrets, MaxSize: -1},
-		"memory_buffer": {Secrets: secrets, MemoryBuffer: 2, MaxSize: 1},
-		"spool_limit":   {Secrets: secrets, SpoolLimit: -1},
-		"spool_dir":     {Secrets: secrets, SpoolDir: "/nonexistent/folder"},
-		"read_timeout":  {Secrets: secrets, ReadTimeout: -1},
-		"tolerance":     {Secrets: secrets, Tolerance: Tolerance{Future: -1}},
-		"source_ips":    {Secrets: secrets, SourceIPs: []string{"mars"}},
-		"retries":       {Secrets: secrets, Retries: Retries{Count: &negative}},
+	for _, test := range []struct {
+		option  string
+		handler *Handler
+	}{
+		{"secret", &Handler{}},
+		{"max_size", &Handler{Secrets: secrets, MaxSize: -1}},
+		{"memory_buffer", &Handler{Secrets: secrets, MemoryBuffer: 2, MaxSize: 1}},
+		{"spool_limit", &Handler{Secrets: secrets, SpoolLimit: -1}},
+		{"spool_dir", &Handler{Secrets: secrets, SpoolDir: "/nonexistent/folder"}},
+		{"read_timeout", &Handler{Secrets: secrets, ReadTimeout: -1}},
+		{"tolerance", &Handler{Secrets: secrets, Tolerance: Tolerance{Future: -1}}},
+		{"source_ips", &Handler{Secrets: secrets, SourceIPs: []string{"mars"}}},
+		{"retries", &Handler{Secrets: secrets, Retries: Retries{Count: &negative}}},
 	} {
-		require.ErrorContains(t, h.Validate(), option+": ", option)
+		require.ErrorContains(t, test.handler.Validate(), test.option+": ", test.option)
 	}
+}
+
+func TestParsingTouchesNoDisk(t *testing.T) {
+	dir := t.TempDir()
+	anHourAgo := time.Now().Add(-time.Hour).Truncate(time.Second)
+	require.NoError(t, os.Chtimes(dir, anHourAgo, anHourAgo))
+	for _, spoolDir := range []string{dir, "/nonexistent/folder"} {
+		_, err := adapt(":80 {\n\troute {\n\t\televenlabs_webhook {\nsecret {file./nonexistent/secret}\nspool_dir " + spoolDir + "\n}\n}\n}\n")
+		require.NoError(t, err, "the server has the files, the machine that adapts need not")
+	}
+	info, err := os.Stat(dir)
+	require.NoError(t, err)
+	assert.True(t, info.ModTime().Equal(anHourAgo), "parsing makes not even a temporary file")
 }
 
 func TestDefaultMemoryBufferIsClampedToMaxSize(t *testing.T) {
@@ -185,6 +200,6 @@ func TestOptionsThatLoseEventsAreWarnedOf(t *testing.T) {
 	h.logger = zap.New(core)
 	h.warn()
 	require.Equal(t, 2, logs.Len())
-	assert.Equal(t, "post_call_audio", logs.All()[0].ContextMap()["type"])
+	assert.Equal(t, []any{"post_call_audio"}, logs.All()[0].ContextMap()["types"])
 	assert.Contains(t, logs.All()[1].Message, "spool_limit")
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -11,80 +12,116 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
-	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/envelope"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
 
 const (
 	headerIdempotency = "Idempotency-Key"
 	placeholderPrefix = "http.elevenlabs."
 
-	// eventVar holds the request's *event among Caddy's request variables, where
-	// the matcher finds it. No configuration can put an *event there.
+	// eventVar is the name of Caddy's request variable that holds the *event, for
+	// the matcher. No configuration can put an *event there.
 	eventVar = "elevenlabs_event"
 )
 
-var headerRejection = ours("Rejection")
+var headerRejection = headerName("rejection")
 
-// ours is the name of a header that this handler sets, in net/http's spelling.
-func ours(name string) string { return http.CanonicalHeaderKey("X-ElevenLabs-" + name) }
+// headerName returns the header that has a field's value, in net/http's spelling.
+func headerName(field string) string {
+	return http.CanonicalHeaderKey("X-ElevenLabs-" + strings.ReplaceAll(field, "_", "-"))
+}
 
-// event is what is known of one request. It is empty until the handler has
-// verified the request or refused it.
+// event is the one record of a request. The handler fills it in place, and the
+// headers, placeholders, logs, metrics and the admin endpoint read it.
 type event struct {
-	verified   bool
-	rejection  string // the reason's code
-	id         string // SHA-256 of the raw body, in hex
-	signedAt   string
-	secretName string
-	envelope   envelope.Fields
-	outcome    outcome
+	// Delivery is the part that the operator sees. It has fields of the body only
+	// if the signature is genuine, though perhaps stale.
+	deliveries.Delivery
+
+	verified bool          // the signature is genuine and in time
+	age      time.Duration // of a genuine signature
 }
 
-// identity is the table of what the backend is told in headers, and the rest of
-// the configuration in placeholders.
-var identity = []struct {
-	header, placeholder string
-	value               func(*event) string
-}{
-	{ours("Verified"), "verified", func(e *event) string {
-		switch {
-		case e.verified:
-			return "true"
-		case e.rejection != "":
-			return "false"
-		}
-		return ""
-	}},
-	{headerRejection, "rejection", func(e *event) string { return e.rejection }},
-	{ours("Event-Type"), "event_type", func(e *event) string { return e.envelope.Type }},
-	{ours("Event-Id"), "event_id", func(e *event) string { return e.id }},
-	{ours("Event-Timestamp"), "event_timestamp", func(e *event) string { return e.envelope.EventTimestamp }},
-	{ours("Signed-At"), "signed_at", func(e *event) string { return e.signedAt }},
-	{ours("Secret-Name"), "secret_name", func(e *event) string { return e.secretName }},
-	{ours("Conversation-Id"), "conversation_id", func(e *event) string { return e.envelope.ConversationID }},
-	{ours("Agent-Id"), "agent_id", func(e *event) string { return e.envelope.AgentID }},
-	{ours("Request-Id"), "request_id", func(e *event) string { return e.envelope.RequestID }},
-	{ours("Voice-Id"), "voice_id", func(e *event) string { return e.envelope.VoiceID }},
+// field is a value of the event that has the same name everywhere.
+type field struct {
+	// name is that of the placeholder, the field in the access log, the span
+	// attribute and the datum of Caddy's events. The header is made of it.
+	name   string
+	header string
+	value  func(*event) string
+	// always reports whether the backend may have the value of an event that is
+	// not verified, which only report_only forwards.
+	always bool
 }
 
-// newEvent clears the request of headers that only this handler may set, and
-// installs the placeholders: all of them known, and empty for now. On the way of
-// a request that passes several handlers, each has an event of its own, and the
-// last one's is told.
-func newEvent(r *http.Request) *event {
+// fields is the table of these values.
+var fields = []field{
+	{name: "verified", value: (*event).verdict, always: true},
+	{name: "rejection", value: (*event).rejection, always: true},
+	{name: "event_type", value: func(e *event) string { return e.EventType }},
+	{name: "event_id", value: func(e *event) string { return e.EventID }, always: true},
+	{name: "event_timestamp", value: func(e *event) string { return e.EventTimestamp }},
+	{name: "signed_at", value: func(e *event) string { return e.SignedAt }},
+	{name: "secret_name", value: func(e *event) string { return e.SecretName }},
+	{name: "conversation_id", value: func(e *event) string { return e.ConversationID }},
+	{name: "agent_id", value: func(e *event) string { return e.AgentID }},
+	{name: "request_id", value: func(e *event) string { return e.RequestID }},
+	{name: "voice_id", value: func(e *event) string { return e.VoiceID }},
+}
+
+// identity are the fields that tell which event it is. They are in spans and in
+// Caddy's events.
+var identity = fields[2:]
+
+func init() {
+	for i := range fields {
+		fields[i].header = headerName(fields[i].name)
+	}
+}
+
+// verdict is empty until the request is verified or rejected.
+func (e *event) verdict() string {
+	switch {
+	case e.verified:
+		return "true"
+	case e.rejection() != "":
+		return "false"
+	}
+	return ""
+}
+
+// rejection returns why the request was rejected, or would be without report_only.
+func (e *event) rejection() string {
+	if e.Result == deliveries.Rejected {
+		return e.Reason
+	}
+	return e.WouldReject
+}
+
+// public returns the value that the backend and the configuration get.
+func (f *field) public(e *event) string {
+	if f.always || e.verified {
+		return f.value(e)
+	}
+	return ""
+}
+
+// newEvent deletes the headers that only this handler may set. It installs the
+// placeholders, which are all empty at first. If a request passes several handlers,
+// each keeps its own event; placeholders show the innermost.
+func newEvent(r *http.Request, handler string) *event {
 	clearHeaders(r.Header)
 	ctx := r.Context()
+	e := &event{Delivery: deliveries.Delivery{
+		Time: time.Now(), Handler: handler, ClientIP: clientIP(r), Size: -1,
+		// it stays so if another handler panics
+		Result: deliveries.Failed, Reason: facts.HandlerError.Code,
+		Counts: fromElevenLabs(r),
+	}}
 	first := eventOf(ctx) == nil
-	e := &event{outcome: outcome{size: -1}}
 	caddyhttp.SetVar(ctx, eventVar, e)
 	if repl, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok && first {
-		repl.Map(func(key string) (any, bool) {
-			name, ours := strings.CutPrefix(key, placeholderPrefix)
-			if e := eventOf(ctx); ours && e != nil {
-				return e.placeholder(name)
-			}
-			return nil, false
-		})
+		repl.Map(func(key string) (any, bool) { return placeholder(ctx, key) })
 	}
 	if extra, ok := ctx.Value(caddyhttp.ExtraLogFieldsCtxKey).(*caddyhttp.ExtraLogFields); ok {
 		extra.Set(zap.Object("elevenlabs", e))
@@ -92,19 +129,37 @@ func newEvent(r *http.Request) *event {
 	return e
 }
 
-// eventOf returns what the handler knows of a request by its context, or nil if
-// the request did not pass it.
+// eventOf returns the event of a request by its context, or nil if the request did
+// not pass the handler.
 func eventOf(ctx context.Context) *event {
 	e, _ := caddyhttp.GetVar(ctx, eventVar).(*event)
 	return e
 }
 
-// clearHeaders deletes every header that a backend could take for ours. CGI and
-// its heirs (WSGI, Rack, PHP) turn "-" into "_", and some servers any other
-// character too, so all spellings count.
+// placeholder returns the value of a placeholder {http.elevenlabs.*}.
+func placeholder(ctx context.Context, key string) (any, bool) {
+	name, found := strings.CutPrefix(key, placeholderPrefix)
+	if !found {
+		return nil, false
+	}
+	e := eventOf(ctx)
+	if e == nil {
+		return nil, false
+	}
+	for i := range fields {
+		if fields[i].name == name {
+			return fields[i].public(e), true
+		}
+	}
+	return nil, false
+}
+
+// clearHeaders deletes every header that a backend could take for ours. CGI and its
+// heirs (WSGI, Rack, PHP) turn "-" into "_", and some servers any other character
+// too, so all spellings count.
 func clearHeaders(header http.Header) {
 	for name := range header {
-		if name == "" || name[0]|0x20 != 'x' && name[0]|0x20 != 'i' { // most, at no cost
+		if name == "" || name[0]|0x20 != 'x' && name[0]|0x20 != 'i' { // most names, at no cost
 			continue
 		}
 		spelling := strings.Map(func(c rune) rune {
@@ -122,60 +177,38 @@ func clearHeaders(header http.Header) {
 	}
 }
 
-// setHeaders tells the backend what the event is. Connection goes: a proxy
-// deletes the headers that it names (RFC 9110, section 7.6.1), and it could name
-// ours.
+// setHeaders sets the headers for the backend. It deletes Connection: a proxy
+// deletes the headers that Connection names (RFC 9110, section 7.6.1), and it could
+// name ours.
 func (e *event) setHeaders(header http.Header) {
 	header.Del("Connection")
-	values := make([]string, 0, len(identity)+1) // one allocation for all
+	values := make([]string, 0, len(fields)+1) // one allocation for all
 	set := func(name, value string) {
 		values = append(values, value)
 		header[name] = values[len(values)-1 : len(values) : len(values)]
 	}
-	for _, row := range identity {
-		if value := row.value(e); value != "" {
-			set(row.header, value)
+	for i := range fields {
+		if value := fields[i].public(e); value != "" {
+			set(fields[i].header, value)
 		}
 	}
-	set(headerIdempotency, e.id)
+	set(headerIdempotency, e.EventID)
 }
 
-// placeholder answers for every {http.elevenlabs.*} placeholder.
-func (e *event) placeholder(name string) (any, bool) {
-	for _, row := range identity {
-		if row.placeholder == name {
-			return row.value(e), true
-		}
-	}
-	return nil, false
-}
-
-// MarshalLogObject puts what is known of the event into the access log; also of
-// one that is genuine, but too old.
+// MarshalLogObject writes the event to the access log, also one that is genuine but
+// stale.
 func (e *event) MarshalLogObject(enc zapcore.ObjectEncoder) error {
-	told := *e
-	if seen := &e.outcome.seen; seen.genuine() {
-		told.envelope, told.signedAt, told.secretName = seen.envelope, seen.signedAt, seen.secretName
-	}
-	for _, row := range identity {
-		value := row.value(&told)
-		if value == "" {
-			continue
+	add := func(name, value string) {
+		if value != "" {
+			enc.AddString(name, value)
 		}
-		key := row.placeholder
-		if row.header == headerRejection {
-			key = "would_reject"
-			if e.outcome.result == deliveries.Rejected {
-				key = "reason"
-			}
-		}
-		enc.AddString(key, value)
 	}
-	if e.outcome.result != "" {
-		enc.AddString("result", string(e.outcome.result))
+	add("verified", e.verdict())
+	for i := range identity {
+		add(identity[i].name, identity[i].value(e))
 	}
-	if e.outcome.reason != "" {
-		enc.AddString("reason", e.outcome.reason)
-	}
+	add("result", string(e.Result))
+	add("reason", e.Reason)
+	add("would_reject", e.WouldReject)
 	return nil
 }

@@ -59,12 +59,12 @@ func TestVerifiedEventsComeWithTheirIdentity(t *testing.T) {
 
 func TestPlaceholdersAreEmptyUntilVerifiedAndUnknownOnesUnknown(t *testing.T) {
 	r := caddyhttp.PrepareRequest(newRequest(""), caddy.NewReplacer(), nil, nil)
-	newEvent(r)
+	newEvent(r, "")
 	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	for _, row := range identity {
-		value, known := repl.GetString("http.elevenlabs." + row.placeholder)
-		assert.True(t, known, row.placeholder)
-		assert.Empty(t, value, row.placeholder)
+	for _, row := range fields {
+		value, known := repl.GetString("http.elevenlabs." + row.name)
+		assert.True(t, known, row.name)
+		assert.Empty(t, value, row.name)
 	}
 	_, known := repl.Get("http.elevenlabs.typo")
 	assert.False(t, known)

@@ -1,15 +1,12 @@
 package caddymodule
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
+	"cmp"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/netip"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -18,7 +15,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
-	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/envelope"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/spool"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
 )
@@ -27,128 +24,131 @@ func init() {
 	caddy.RegisterModule(Handler{})
 }
 
-// Handler lets through to the next handler only webhooks that ElevenLabs really
-// sent, and tells it in request headers what they are.
+// Handler forwards only webhooks that ElevenLabs really sent. It describes them to
+// the next handler in request headers.
 //
-// It takes in the whole body, verifies its `ElevenLabs-Signature`, and refuses
-// the request by an error if it does not hold, so that error routes apply. The
-// reason is one word, in the placeholder `{http.elevenlabs.rejection}` and the
-// response header `X-ElevenLabs-Rejection`. What is genuine goes on with the
-// very same bytes, a `Content-Length`, and the headers `X-ElevenLabs-Verified`,
-// `X-ElevenLabs-Event-Type`, `X-ElevenLabs-Event-Id` and others, all of which
-// are deleted first if the client sent them. Each has a placeholder, from
-// `{http.elevenlabs.verified}` to `{http.elevenlabs.voice_id}`; all are empty
-// until the request is verified.
+// The handler reads the whole body and verifies its `ElevenLabs-Signature`. It rejects
+// a request that is not genuine with an error, so that error routes apply. The
+// reason is one word, in the placeholder `{http.elevenlabs.rejection}` and in the
+// response header `X-ElevenLabs-Rejection`.
+//
+// The handler forwards a genuine event with the very same bytes, a `Content-Length`,
+// and the headers `X-ElevenLabs-Verified`, `X-ElevenLabs-Event-Type`,
+// `X-ElevenLabs-Event-Id` and others. If the client sent any of these, the handler
+// deletes them first. Each header has a placeholder, from
+// `{http.elevenlabs.verified}` to `{http.elevenlabs.voice_id}`. All placeholders are
+// empty until the request is verified.
 //
 // Any 2xx of the backend becomes a 200, since ElevenLabs counts nothing else as
-// success; every other answer passes unchanged.
+// success. Every other answer passes unchanged.
 //
-// What becomes of each request is told in metrics with the prefix
-// `caddy_elevenlabs_webhook_`, in the object `elevenlabs` of the access log, on
-// the admin endpoint (`/elevenlabs/status` and `/elevenlabs/deliveries`), and, when
-// deliveries fail in a row, in the log and by Caddy's events
-// `elevenlabs_webhook_failing` and `elevenlabs_webhook_recovered`.
+// The operator sees what became of each request
 //
-// With `reverse_proxy` set, the handler hands verified events to that proxy, and
-// there is no other way to it. Without, it is a middleware, and what follows in
-// the same route runs only for verified events.
+//   - in metrics with the prefix `caddy_elevenlabs_webhook_`,
+//   - in the object `elevenlabs` of the access log,
+//   - on the admin endpoint, at `/elevenlabs/status` and `/elevenlabs/deliveries`,
+//   - and, when deliveries fail in a row, in the log and in Caddy's events
+//     `elevenlabs_webhook_failing` and `elevenlabs_webhook_recovered`.
+//
+// With `reverse_proxy` set, the handler forwards verified events to that proxy, and
+// there is no other way to it. Without it, the handler is a middleware: the handlers
+// that follow in the same route run only for verified events.
 type Handler struct {
-	// The signing secrets of the webhooks that send here. One of them must have
-	// signed. Several are for a change of secrets without a gap, and for several
-	// webhooks at one address. Required.
+	// The signing secrets of the webhooks. A request is accepted if any of them
+	// signed it. Set more than one to rotate a secret, or to serve several webhooks
+	// at one URL. Required.
 	Secrets []Secret `json:"secrets,omitempty"`
 
-	// How far the time of signing may lie in the past and in the future.
+	// How far the time of signing may differ from this machine's clock.
 	Tolerance Tolerance `json:"tolerance,omitzero"`
 
-	// The size in bytes of the largest body that is taken; a larger one is
-	// refused by 413, at the byte that crosses the limit. ElevenLabs documents no
-	// size; audio is about 1 MiB a minute. Default: 104857600 (100 MiB).
+	// The size of the largest body, in bytes. A larger one is rejected with 413, at
+	// the byte that crosses the limit. ElevenLabs documents no size. Audio takes
+	// about 1.2 MiB a minute. Default: 104857600 (100 MiB).
 	MaxSize int64 `json:"max_size,omitempty"`
 
-	// The size in bytes up to which a body is held in memory; a larger one goes
-	// to a temporary file. Must not be above max_size.
+	// The size up to which a body is held in memory, in bytes. A larger one goes to
+	// a temporary file. Must be at most max_size.
 	// Default: 1048576 (1 MiB), or max_size if that is less.
 	MemoryBuffer int64 `json:"memory_buffer,omitempty"`
 
-	// The folder for temporary files. They are readable to Caddy's user only, and
-	// have no name where the system allows that. Default: the system's, thus
+	// The folder for temporary files. Only Caddy's user can read them, and where the
+	// system allows it they have no name. Default: the system's folder, which is
 	// usually that in the variable `TMPDIR`, or `/tmp`.
 	SpoolDir string `json:"spool_dir,omitempty"`
 
-	// How many bytes all bodies of this process may hold together, in memory and
-	// in temporary files; what comes on top is refused by 503. The handlers of a
-	// process, and those of the configuration before a reload, share one count,
-	// and each compares it with its own limit. Default: 1073741824 (1 GiB).
+	// How much all bodies of this process may hold together, in memory and in
+	// temporary files, in bytes. A body beyond it is rejected with 503. All handlers
+	// of the process share one count, also over a reload, and each compares it with
+	// its own limit. Default: 1073741824 (1 GiB).
 	SpoolLimit int64 `json:"spool_limit,omitempty"`
 
-	// How long the whole body may take to arrive, from when the headers are
-	// there; later is refused by 408. Of a request that is refused for its head,
-	// the server reads the body no longer than that before it answers.
-	// Default: 1m.
+	// How long the whole body may take to arrive after the headers. A later one is
+	// rejected with 408. It also bounds how long the server drains the body of a
+	// request rejected by its headers. Default: 1m.
 	ReadTimeout caddy.Duration `json:"read_timeout,omitempty"`
 
 	// The client addresses to accept: CIDRs or single addresses, `elevenlabs` for
-	// all published addresses of ElevenLabs, or those of a region: `us`, `eu`,
-	// `asia`, `eu_residency`, `india_residency`, `singapore_residency`. The
-	// client's address is Caddy's, so behind a proxy set `trusted_proxies`, and
-	// `trusted_proxies_strict` with it. Default: any.
+	// all published addresses of ElevenLabs, or a region: `us`, `eu`, `asia`,
+	// `eu_residency`, `india_residency`, `singapore_residency`. Caddy determines the
+	// client's address, so behind a proxy set `trusted_proxies` and
+	// `trusted_proxies_strict`. Default: any.
 	SourceIPs []string `json:"source_ips,omitempty"`
 
-	// The event types to hand on. A verified event of another type, or of one
-	// that cannot be read, is answered 200 and goes no further. Default: all.
+	// The event types to forward. A verified event of another type, or of a type
+	// that cannot be read, is answered with 200 and not forwarded. Default: all.
 	Events []string `json:"events,omitempty"`
 
-	// How often an event is handed on again when the upstream's connection fails
+	// How often an event is forwarded again when the connection to the backend fails
 	// before it answers.
 	Retries Retries `json:"retries,omitzero"`
 
 	// Accept requests over plain HTTP. For local development only: the signature
-	// protects the event from change, but nothing protects it from being read.
+	// protects the event from change, and nothing protects it from being read.
 	AllowHTTP bool `json:"allow_http,omitempty"`
 
-	// Let the refused through too, with `X-ElevenLabs-Verified: false` and the
-	// reason in `X-ElevenLabs-Rejection`. For the change-over of a live endpoint
-	// whose backend still verifies by itself. What has another method than POST,
-	// or a body that is too large, incomplete, late or not to be stored, is
-	// refused all the same.
+	// Forward requests that fail verification too, with
+	// `X-ElevenLabs-Verified: false` and the reason in `X-ElevenLabs-Rejection`. For
+	// switching over a live endpoint whose backend still verifies by itself.
+	// Requests that are not POST, or whose body is too large, incomplete, late or
+	// cannot be stored, are still rejected.
 	ReportOnly bool `json:"report_only,omitempty"`
 
 	// The configuration of a
-	// [`reverse_proxy`](/docs/modules/http.handlers.reverse_proxy) handler,
-	// without the `handler` key, to hand verified events to.
+	// [`reverse_proxy`](/docs/modules/http.handlers.reverse_proxy) handler that
+	// verified events are forwarded to, without the `handler` key.
 	ReverseProxyRaw json.RawMessage `json:"reverse_proxy,omitempty"`
 
 	logger   *zap.Logger
-	refusals *zap.Logger // sampled
+	sampled  *zap.Logger // for what a flood of forgeries would log
 	verifier *signature.Verifier
 	sources  []netip.Prefix
 	proxy    caddyhttp.MiddlewareHandler
-	now      func() time.Time // nil but in tests
-	webhook  *webhook
+	now      func() time.Time // nil except in tests
+	group    *group
 	notifier *notifier // nil if no app takes events
 }
 
-// Tolerance is how far the time of signing may lie from this machine's.
+// Tolerance is how far the time of signing may differ from this machine's clock.
 type Tolerance struct {
-	// The largest age of a signature. It must leave room for ElevenLabs'
-	// repeats, which come up to about 40 minutes after the first try and are not
-	// documented to be signed anew. Default: 30m.
+	// The largest age of a signature. ElevenLabs retries up to about 40 minutes
+	// after the first attempt, and does not document whether it signs retries anew.
+	// The official SDKs allow 30 minutes. Default: 30m.
 	Past caddy.Duration `json:"past,omitempty"`
 
 	// How far ahead of this machine's clock a signature may be. Default: 5m.
 	Future caddy.Duration `json:"future,omitempty"`
 }
 
-// Retries is how events are handed on again when what follows fails with 502 or
-// 503 before any answer: the connection was refused, reset, or closed as it was
-// used again. An answer of the backend, whatever its code, and a timeout are
-// never repeated.
+// Retries is how events are forwarded again when the connection to the backend
+// failed before an answer: it was refused, reset, or closed when it was reused. After
+// an answer of the backend, whatever its status, and after a timeout, the handler
+// never forwards again.
 type Retries struct {
-	// How many times, at most. 0 is never. Default: 3.
+	// The largest number of retries, from 0 to 10. 0 means none. Default: 3.
 	Count *int `json:"count,omitempty"`
 
-	// The pause before the first repeat; each one after is four times as long.
+	// The pause before the first retry. Each later pause is four times as long.
 	// Default: 100ms.
 	Pause caddy.Duration `json:"pause,omitempty"`
 }
@@ -164,7 +164,7 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 // Provision sets the defaults, resolves the secrets and loads the proxy.
 func (h *Handler) Provision(ctx caddy.Context) error {
 	h.logger = ctx.Logger()
-	h.refusals = sampled(h.logger)
+	h.sampled = newSampled(h.logger)
 	h.setDefaults()
 
 	keys, err := resolveSecrets(h.Secrets, h.logger)
@@ -191,183 +191,91 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.notifier, err = newNotifier(ctx); err != nil {
 		return err
 	}
-	h.webhook = joinWebhook(h, keys)
+	h.group = joinGroup(h, keys)
 	h.warn()
 	return nil
 }
 
-// Cleanup ends what was begun for this configuration.
+// Cleanup takes the handler out of its group.
 func (h *Handler) Cleanup() error {
-	if h.webhook != nil {
-		h.webhook.leave(h)
+	if h.group != nil {
+		h.group.leave(h)
 	}
 	return nil
 }
 
-// subscriptions are names under which events are selected in ElevenLabs, and the
-// types that their payloads have.
-var subscriptions = map[string]string{
-	"transcript":     "post_call_transcription",
-	"audio":          "post_call_audio",
-	"speech_to_text": "speech_to_text_transcription",
-}
-
-// warn tells of options that may be meant, but can lose events or open a gap.
+// warn logs options that can lose events or open a gap.
 func (h *Handler) warn() {
 	for _, name := range h.Events {
-		if typ, found := subscriptions[name]; found {
-			h.logger.Warn("events takes the payload's types, not the names of subscriptions: events are dropped", zap.String("name", name), zap.String("type", typ))
+		_, isType := facts.EventTypeByName(name)
+		if types := facts.EventTypesOf(name); len(types) > 0 && !isType {
+			h.logger.Warn("events takes the types of the body, not the names of subscriptions: events are dropped",
+				zap.String("name", name), zap.Strings("types", types))
 		}
 	}
 	if h.SpoolLimit < h.MaxSize+h.MemoryBuffer {
-		h.logger.Warn("spool_limit cannot hold one body of max_size: the largest are answered 503",
+		h.logger.Warn("spool_limit cannot hold one body of max_size: the largest are rejected with 503",
 			zap.Int64("spool_limit", h.SpoolLimit), zap.Int64("max_size", h.MaxSize))
 	}
 	if h.AllowHTTP {
-		h.logger.Warn("allow_http is set: events are taken over plain HTTP, where others can read them")
+		h.logger.Warn("allow_http is set: events are accepted over plain HTTP, where others can read them")
 	}
 	if h.ReportOnly {
-		h.logger.Warn("report_only is set: requests that fail verification go through to the backend, marked as such")
+		h.logger.Warn("report_only is set: requests that fail verification are forwarded to the backend, marked as such")
 	}
 }
 
-// Validate checks the options.
+// Validate checks the options, and that spool_dir can be written.
 func (h *Handler) Validate() error {
 	if option, err := h.check(); err != nil {
 		return fmt.Errorf("%s: %w", option, err)
+	}
+	if err := spool.CheckDir(h.SpoolDir); err != nil {
+		return fmt.Errorf("spool_dir: making a temporary file: %w", err)
 	}
 	return nil
 }
 
 // ServeHTTP is the way of a request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	e := newEvent(r)
-	h.webhook.metrics.inFlight.Inc()
-	defer h.webhook.metrics.inFlight.Dec()
-	defer h.record(r, e, time.Now())
+	e := newEvent(r, h.group.name)
+	h.group.metrics.inFlight.Inc()
+	defer h.group.metrics.inFlight.Dec()
+	defer h.record(r, e)
 
-	// It bounds also what the server reads of a body that was refused, before it
-	// sends the answer.
-	setReadDeadline(w, r, time.Now().Add(time.Duration(h.ReadTimeout)))
+	// It also bounds how long the server drains the body of a request that is
+	// rejected by its headers.
+	setReadDeadline(w, r, e.Time.Add(time.Duration(h.ReadTimeout)))
 
-	// what can be said before anything of the body is read
-	header, refused := h.checkHead(r)
-	if refused != nil && !h.passes(refused) {
-		return h.reject(w, r, e, refused)
+	header, rejected := h.checkHead(r)
+	if rejected != nil && !h.allowedByReportOnly(rejected.Rejection) {
+		return h.reject(w, r, e, rejected)
 	}
 
-	body, err := h.receive(r, header, e)
-	if err != nil {
-		return h.reject(w, r, e, &rejection{reason: bodyReason(err), cause: err})
+	body, unverified := h.readBody(r, header, e)
+	if body == nil {
+		return h.reject(w, r, e, unverified)
 	}
 	defer body.Close()
 	setReadDeadline(w, r, time.Time{})
 
-	if refused == nil {
-		refused = h.verify(e)
-	}
-	if refused != nil {
-		if !h.passes(refused) {
-			return h.reject(w, r, e, refused)
+	if rejected = cmp.Or(rejected, unverified); rejected != nil {
+		if !h.allowedByReportOnly(rejected.Rejection) {
+			return h.reject(w, r, e, rejected)
 		}
-		h.logRefusal(r, refused, "webhook would be refused: ")
-		e.rejection = refused.code
+		h.logRejection(r, rejected, "webhook would be rejected: ")
+		e.WouldReject = rejected.Code
 		return h.deliver(w, r, next, e, body)
 	}
+	e.verified = true
 
-	if len(h.Events) > 0 && !slices.Contains(h.Events, e.envelope.Type) {
-		e.outcome.result, e.outcome.reason = deliveries.Ignored, ignoredNotWanted
-		h.logger.Info("event answered but not handed on, as events says", zap.Object("event", e))
+	if len(h.Events) > 0 && !slices.Contains(h.Events, e.EventType) {
+		e.Result, e.Reason = deliveries.Ignored, facts.EventNotWanted
+		h.logger.Info("event answered with 200 and not forwarded, since its type is not in events", zap.Object("event", e))
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}
 	return h.deliver(w, r, next, e, body)
-}
-
-// passes reports whether a refused request goes on all the same.
-func (h *Handler) passes(refused *rejection) bool { return h.ReportOnly && refused.reportOnly }
-
-// checkHead checks the request's head, and reads the signature header, which is
-// of use also for what goes on though it is refused.
-func (h *Handler) checkHead(r *http.Request) (signature.Header, *rejection) {
-	header, err := signature.Parse(r.Header.Values(signature.HeaderName))
-	if r.Method != http.MethodPost {
-		return header, &rejection{reason: methodNotAllowed}
-	}
-	if r.ContentLength > h.MaxSize {
-		return header, &rejection{reason: bodyTooLarge}
-	}
-	if reason := h.checkTransport(r); reason != nil {
-		return header, &rejection{reason: reason}
-	}
-	if reason := h.checkSource(r); reason != nil {
-		return header, &rejection{reason: reason}
-	}
-	if err != nil {
-		return header, &rejection{reason: signatureReason(err), cause: err}
-	}
-	return header, nil
-}
-
-// seen is what was learnt of a body as it passed.
-type seen struct {
-	id         string
-	envelope   envelope.Fields
-	signedAt   string
-	match      signature.Match
-	secretName string // if one matched
-	err        error  // of the signature
-}
-
-var scanners = sync.Pool{New: func() any { return new(envelope.Scanner) }}
-
-// receive takes in the body, once, and hashes and reads it as it passes.
-func (h *Handler) receive(r *http.Request, header signature.Header, e *event) (*spool.Body, error) {
-	start := time.Now()
-	check := h.verifier.Begin(header)
-	defer check.Discard()
-	digest := sha256.New()
-	scanner := scanners.Get().(*envelope.Scanner)
-	defer scanners.Put(scanner)
-	scanner.Reset()
-
-	limits := spool.Limits{Size: h.MaxSize, Memory: h.MemoryBuffer, Total: h.SpoolLimit, Dir: h.SpoolDir}
-	body, err := spool.Read(r.Body, limits, func(p []byte) {
-		_, _ = check.Write(p) // none of the three ever fails
-		_, _ = digest.Write(p)
-		if !scanner.Done() {
-			_, _ = scanner.Write(p)
-		}
-	})
-	received := time.Now()
-	e.outcome.receive = received.Sub(start)
-	if err != nil {
-		return nil, err
-	}
-	if r.ContentLength >= 0 && r.ContentLength != body.Size() {
-		body.Close()
-		return nil, io.ErrUnexpectedEOF
-	}
-	e.id = hex.EncodeToString(digest.Sum(nil))
-	match, err := check.Result()
-	e.outcome.size = body.Size()
-	e.outcome.verify = time.Since(received)
-	e.outcome.seen = seen{e.id, scanner.Fields(), header.Timestamp(), match, h.Secrets[match.Secret].Name, err}
-	return body, nil
-}
-
-// verify fills the event with what the signature proves, or says why it does
-// not.
-func (h *Handler) verify(e *event) *rejection {
-	seen := &e.outcome.seen
-	if seen.err != nil {
-		return &rejection{reason: signatureReason(seen.err), age: seen.match.Age}
-	}
-	e.verified = true
-	e.envelope = seen.envelope
-	e.signedAt = seen.signedAt
-	e.secretName = seen.secretName
-	return nil
 }
 
 // Interface guards

@@ -62,7 +62,7 @@ func provision(t testing.TB, h *Handler) (*Handler, *observer.ObservedLogs) {
 	require.NoError(t, h.Validate())
 	core, logs := observer.New(zapcore.DebugLevel)
 	h.logger = zap.New(core)
-	h.refusals = sampled(h.logger)
+	h.sampled = newSampled(h.logger)
 	t.Cleanup(func() {
 		assert.NoError(t, h.Cleanup())
 		forgetUnused()

@@ -17,21 +17,25 @@ func init() {
 	caddy.RegisterModule(MatchEvent{})
 }
 
-// MatchEvent matches requests that the `elevenlabs_webhook` handler has
-// verified to be an event of one of the given types; without types, any
-// verified event. Types are those of the payload's `type` field, such as
-// `post_call_transcription`, and are compared exactly.
+// MatchEvent matches events that the `elevenlabs_webhook` handler has verified and
+// whose type is one of the given types. Without types, it matches any verified event.
+// Types are those of the field `type` in the body, such as `post_call_transcription`,
+// and are compared exactly.
 //
-// It is false for anything unverified: a request that did not pass the handler,
-// or was refused, or let through by `report_only`. It follows that `not` with
-// this matcher is true for those, and that the matcher knows nothing in
-// directives that run before the handler (`header`, `vars`, `redir` and others
-// that stand before `method` in Caddy's order). Use it in the same `handle` or
-// `route` block as the handler, on directives that come after it.
+// The matcher is false for every request that is not verified:
 //
-// In CEL expressions there is a function of the same name, with one type or
-// more: `elevenlabs_event('post_call_audio', 'post_call_transcription')`. For
-// any verified event write `{http.elevenlabs.verified} == 'true'` there.
+//   - one that did not pass the handler,
+//   - one that the handler rejected,
+//   - one that only `report_only` forwarded.
+//
+// So `not` with this matcher is true for those. The matcher is also false in
+// directives that run before the handler: `header`, `vars`, `redir` and others that
+// stand before `method` in Caddy's order. Use it in the same `handle` or `route` block
+// as the handler, on directives that come after it.
+//
+// CEL expressions have a function of the same name, with one or more types:
+// `elevenlabs_event('post_call_audio', 'post_call_transcription')`. For any verified
+// event write `{http.elevenlabs.verified} == 'true'` there.
 type MatchEvent []string
 
 // CaddyModule returns the Caddy module information.
@@ -47,7 +51,7 @@ func (MatchEvent) CaddyModule() caddy.ModuleInfo {
 //	elevenlabs_event [<type>...]
 func (m *MatchEvent) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if *m == nil {
-		*m = MatchEvent{} // no types is [] in JSON: null would be no matcher at all
+		*m = MatchEvent{} // no types must be [] in JSON: null would be no matcher at all
 	}
 	for d.Next() { // repeated lines are one matcher
 		*m = append(*m, d.RemainingArgs()...)
@@ -58,11 +62,11 @@ func (m *MatchEvent) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// MatchWithError reports whether the request is a verified event of one of the
-// types. The error is always nil.
+// MatchWithError reports whether the request is a verified event of one of the types.
+// The error is always nil.
 func (m MatchEvent) MatchWithError(r *http.Request) (bool, error) {
 	e := eventOf(r.Context())
-	return e != nil && e.verified && (len(m) == 0 || slices.Contains(m, e.envelope.Type)), nil
+	return e != nil && e.verified && (len(m) == 0 || slices.Contains(m, e.EventType)), nil
 }
 
 // CELLibrary produces options that expose this matcher for use in CEL

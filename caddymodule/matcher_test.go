@@ -12,7 +12,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/envelope"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
 
 // matches runs the matcher, by its JSON, and the same by CEL where CEL has it.
@@ -37,21 +39,23 @@ func matches(t *testing.T, types []string, r *http.Request) bool {
 }
 
 func TestMatcherIsTrueForVerifiedEventsOfTheTypeOnly(t *testing.T) {
-	audio := envelope.Fields{Type: "post_call_audio"}
+	audio := deliveries.Delivery{Fields: envelope.Fields{EventType: "post_call_audio"}}
+	rejected := audio
+	rejected.Result, rejected.Reason = deliveries.Rejected, facts.SignatureMismatch.Code
 	tests := []struct {
 		name  string
 		event *event // nil: the request did not pass the handler
 		types []string
 		want  bool
 	}{
-		{"the type", &event{verified: true, envelope: audio}, []string{"post_call_audio"}, true},
-		{"one of the types", &event{verified: true, envelope: audio}, []string{"voice_removed", "post_call_audio"}, true},
-		{"any type", &event{verified: true, envelope: audio}, []string{}, true},
+		{"the type", &event{verified: true, Delivery: audio}, []string{"post_call_audio"}, true},
+		{"one of the types", &event{verified: true, Delivery: audio}, []string{"voice_removed", "post_call_audio"}, true},
+		{"any type", &event{verified: true, Delivery: audio}, []string{}, true},
 		{"any type, none known", &event{verified: true}, []string{}, true},
-		{"another type", &event{verified: true, envelope: audio}, []string{"voice_removed"}, false},
-		{"another case", &event{verified: true, envelope: audio}, []string{"POST_CALL_AUDIO"}, false},
-		{"refused", &event{rejection: "signature_mismatch", envelope: audio}, []string{"post_call_audio"}, false},
-		{"refused, any type", &event{rejection: "signature_mismatch", envelope: audio}, []string{}, false},
+		{"another type", &event{verified: true, Delivery: audio}, []string{"voice_removed"}, false},
+		{"another case", &event{verified: true, Delivery: audio}, []string{"POST_CALL_AUDIO"}, false},
+		{"rejected", &event{Delivery: rejected}, []string{"post_call_audio"}, false},
+		{"rejected, any type", &event{Delivery: rejected}, []string{}, false},
 		{"not verified yet", &event{}, []string{}, false},
 		{"no handler", nil, []string{}, false},
 		{"no handler, a type", nil, []string{"post_call_audio"}, false},

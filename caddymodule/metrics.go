@@ -9,22 +9,21 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
-	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/envelope"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/spool"
 )
 
-// The metrics are those of the process: each configuration registers the same
-// ones, so that they go on over a reload. No label has a value that a client
-// chooses.
+// The metrics belong to the process. Each configuration registers the same ones, so
+// that they continue over a reload. No label has a value that a client chooses.
 var (
-	deliveriesTotal = counter("deliveries_total", "Webhook requests, by what became of them.", "result", "reason", "event_type")
-	wouldReject     = counter("would_reject_total", "Requests that report_only let through, by why they would have been refused.", "reason")
-	responses       = counter("upstream_responses_total", "Events handed on, by the class of the backend's answer; none if it did not answer.", "class")
+	deliveriesTotal = counter("deliveries_total", "Webhook requests, by result.", "result", "reason", "event_type")
+	wouldReject     = counter("would_reject_total", "Requests that only report_only forwarded, by the reason for which they would have been rejected.", "reason")
+	responses       = counter("upstream_responses_total", "Events forwarded, by the class of the backend's answer; none without an answer.", "class")
 
-	bodyBytes = histogram("body_bytes", "Size of the bodies that were taken in.", prometheus.ExponentialBuckets(1<<10, 4, 10)) // 1 KiB to 256 MiB
-	seconds   = histogram("duration_seconds", "Time spent to receive the body, to verify it once it is there, and in the backend.",
+	bodyBytes = histogram("body_bytes", "Size of the bodies that came whole.", prometheus.ExponentialBuckets(1<<10, 4, 10)) // 1 KiB to 256 MiB
+	seconds   = histogram("duration_seconds", "Time to receive the body, to verify it after that, and in the backend.",
 		[]float64{1e-5, 1e-4, .001, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}, "phase")
-	clockOffset = histogram("clock_offset_seconds", "Age of genuine deliveries by this machine's clock; below 0, it is behind that of ElevenLabs.",
+	clockOffset = histogram("clock_offset_seconds", "Age of genuine deliveries by this machine's clock. Below 0, this clock is behind that of ElevenLabs.",
 		[]float64{-300, -60, -5, -1, 0, 1, 5, 15, 30, 60, 300, 900, 1800, 3600})
 
 	inFlight = gauge("requests_in_flight", "Webhook requests being served.")
@@ -40,7 +39,7 @@ const (
 	labelHandler         = "handler"
 )
 
-// perHandler are the metrics that have the label handler.
+// perHandler are the metrics with the label handler.
 var perHandler []prometheus.Collector
 
 func counter(name, help string, labels ...string) *prometheus.CounterVec {
@@ -64,12 +63,12 @@ func histogram(name, help string, buckets []float64, labels ...string) *promethe
 func spooledBytes(medium string, of func(spool.Usage) int64) prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Namespace: namespace, Subsystem: subsystem, Name: "spooled_bytes",
-		Help:        "What the bodies of all requests in flight hold.",
+		Help:        "Bytes that the bodies of all requests in flight hold.",
 		ConstLabels: prometheus.Labels{"medium": medium},
 	}, func() float64 { return float64(of(spool.Held())) })
 }
 
-// registerMetrics registers them with a configuration's registry, where another
+// registerMetrics registers the metrics with a configuration's registry. Another
 // handler of the same configuration may have done so.
 func registerMetrics(registry *prometheus.Registry) error {
 	for _, c := range slices.Concat(perHandler, spooled, []prometheus.Collector{statusCollector{}}) {
@@ -81,17 +80,17 @@ func registerMetrics(registry *prometheus.Registry) error {
 	return nil
 }
 
-// handlerMetrics are those of one name of handlers.
-type handlerMetrics struct {
+// groupMetrics are the metrics of one group of handlers.
+type groupMetrics struct {
 	deliveries, wouldReject, responses   *prometheus.CounterVec
 	bodyBytes, receive, verify, upstream prometheus.Observer
 	clockOffset                          prometheus.Observer
 	inFlight                             prometheus.Gauge
 }
 
-func newHandlerMetrics(name string) handlerMetrics {
+func newGroupMetrics(name string) groupMetrics {
 	of := prometheus.Labels{labelHandler: name}
-	return handlerMetrics{
+	return groupMetrics{
 		deliveries:  deliveriesTotal.MustCurryWith(of),
 		wouldReject: wouldReject.MustCurryWith(of),
 		responses:   responses.MustCurryWith(of),
@@ -104,77 +103,73 @@ func newHandlerMetrics(name string) handlerMetrics {
 	}
 }
 
-// prepare makes what may occur in a handler be there as 0, so that its first
-// occurrence is a rise.
-func (m *handlerMetrics) prepare(h *Handler) {
+// initSeries creates every series at 0, so that increase() sees the first occurrence.
+func (m *groupMetrics) initSeries(h *Handler) {
 	delivery := func(result deliveries.Result, reason, typ string) {
 		m.deliveries.WithLabelValues(string(result), reason, typ)
 	}
-	handedOn := func(typ string) {
+	forwarded := func(typ string) {
 		delivery(deliveries.Accepted, "", typ)
-		for _, reason := range failedReasons {
-			delivery(deliveries.Failed, reason, typ)
+		for _, failure := range facts.Failures {
+			delivery(deliveries.Failed, failure.Code, typ)
 		}
 	}
-	for _, typ := range append(knownTypes, typeOther) {
-		handedOn(typ)
+	for _, typ := range append(slices.Clone(facts.EventTypeNames), typeOther) {
+		forwarded(typ)
 		if len(h.Events) > 0 {
-			delivery(deliveries.Ignored, ignoredNotWanted, typ)
+			delivery(deliveries.Ignored, facts.EventNotWanted, typ)
 		}
-		delivery(deliveries.Rejected, timestampStale.code, typ)
-		delivery(deliveries.Rejected, timestampFuture.code, typ)
 	}
 	if h.ReportOnly {
-		handedOn(typeNone)
+		forwarded(typeNone)
 	}
-	for _, reason := range reasons {
-		if reason != timestampStale && reason != timestampFuture { // which only what is genuine can be
-			delivery(deliveries.Rejected, reason.code, typeNone)
+	for _, rejection := range facts.Rejections {
+		types := []string{typeNone}
+		if rejection.Proven {
+			types = append(slices.Clone(facts.EventTypeNames), typeOther)
 		}
-		if h.passes(&rejection{reason: reason}) {
-			m.wouldReject.WithLabelValues(reason.code)
+		for _, typ := range types {
+			delivery(deliveries.Rejected, rejection.Code, typ)
+		}
+		if h.allowedByReportOnly(rejection) {
+			m.wouldReject.WithLabelValues(rejection.Code)
 		}
 	}
-	for _, class := range append(classes, classNone) {
+	for _, class := range append(slices.Clone(classes), classNone) {
 		m.responses.WithLabelValues(class)
 	}
 }
 
-// failedReasons are all that outcome.go has.
-var failedReasons = []string{
-	failedAnswer, failedUnreachable, failedTimeout, failedIncomplete, failedClientLeft, failedNoHandler, failedHandler,
-}
-
-// observe counts a delivery, of which the event knows more.
-func (m *handlerMetrics) observe(d deliveries.Delivery, o *outcome) {
-	m.deliveries.WithLabelValues(string(d.Result), d.Reason, typeLabel(d)).Inc()
-	if d.WouldReject != "" {
-		m.wouldReject.WithLabelValues(d.WouldReject).Inc()
+// observe counts an event.
+func (m *groupMetrics) observe(e *event) {
+	m.deliveries.WithLabelValues(string(e.Result), e.Reason, typeLabel(e)).Inc()
+	if e.WouldReject != "" {
+		m.wouldReject.WithLabelValues(e.WouldReject).Inc()
 	}
-	if o.receive > 0 {
-		m.receive.Observe(o.receive.Seconds())
+	if e.ReceiveSeconds > 0 {
+		m.receive.Observe(e.ReceiveSeconds)
 	}
-	if o.size >= 0 {
-		m.bodyBytes.Observe(float64(o.size))
-		m.verify.Observe(o.verify.Seconds())
+	if e.Size >= 0 {
+		m.bodyBytes.Observe(float64(e.Size))
+		m.verify.Observe(e.VerifySeconds)
 	}
-	if o.attempts > 0 {
-		m.upstream.Observe(o.upstream.Seconds())
-		m.responses.WithLabelValues(statusClass(o.upstreamStatus)).Inc()
+	if e.Attempts > 0 {
+		m.upstream.Observe(e.UpstreamSeconds)
+		m.responses.WithLabelValues(statusClass(e.UpstreamStatus)).Inc()
 	}
-	if d.Proven && !d.Test {
-		m.clockOffset.Observe(o.seen.match.Age.Seconds())
+	if e.Proven && !e.Test {
+		m.clockOffset.Observe(e.age.Seconds())
 	}
 }
 
-// statusCollector tells at each scrape how the webhooks fare.
+// statusCollector collects the status of all groups at each scrape.
 type statusCollector struct{}
 
 var (
-	failuresDesc     = statusDesc("consecutive_failures", "Deliveries that failed in a row, as ElevenLabs counts them.")
-	lastSuccessDesc  = statusDesc("last_success_timestamp_seconds", "When a delivery was last answered 200; 0 if none was since the process began.")
-	lastDeliveryDesc = statusDesc("last_delivery_timestamp_seconds", "When a genuine delivery last came; 0 if none did since the process began.")
-	spoolLimitDesc   = statusDesc("spool_limit_bytes", "What all bodies of the process may hold together.")
+	failuresDesc     = statusDesc("consecutive_failures", "Deliveries that failed in a row, as ElevenLabs counts.")
+	lastSuccessDesc  = statusDesc("last_success_timestamp_seconds", "When a delivery was last answered with 200; 0 if none was since the process began.")
+	lastDeliveryDesc = statusDesc("last_delivery_timestamp_seconds", "When a genuine event last came; 0 if none did since the process began.")
+	spoolLimitDesc   = statusDesc("spool_limit_bytes", "Bytes that all bodies of the process may hold together.")
 )
 
 func statusDesc(name, help string) *prometheus.Desc {
@@ -213,29 +208,27 @@ func timestamp(t time.Time) float64 {
 }
 
 const (
-	typeOther = "other" // not one that ElevenLabs documents, or not to be read
-	typeNone  = "none"  // ElevenLabs did not sign it
+	typeOther = "other" // ElevenLabs does not document it, or it cannot be read
+	typeNone  = "none"  // the signature is not genuine
 )
 
-// typeLabel is the event's type, as far as it is one of a closed set.
-func typeLabel(d deliveries.Delivery) string {
-	switch {
-	case !d.Proven:
+// typeLabel returns the event's type if it is one of a closed set.
+func typeLabel(e *event) string {
+	if !e.Proven {
 		return typeNone
-	case !slices.Contains(knownTypes, d.EventType):
+	}
+	if _, known := facts.EventTypeByName(e.EventType); !known {
 		return typeOther
 	}
-	return d.EventType
+	return e.EventType
 }
 
-var knownTypes = envelope.Types()
-
-// classes are those of a status, from 200 on.
+// classes are the classes of status codes from 200 on.
 var classes = []string{"2xx", "3xx", "4xx", "5xx"}
 
-const classNone = "none" // there is no answer
+const classNone = "none" // without an answer
 
-// statusClass is 2xx for 200, and so on.
+// statusClass returns the class of a status code, such as 2xx for 200.
 func statusClass(status int) string {
 	if status < 200 || status > 599 {
 		return classNone

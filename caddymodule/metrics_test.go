@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"os"
-	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/sample"
 )
 
@@ -49,7 +50,7 @@ func newRegistry(t *testing.T) *prometheus.Registry {
 func TestMetricsAreNamedByTheConventions(t *testing.T) {
 	h, _ := provision(t, &Handler{})
 	serve(t, h, newRequest(transcript))
-	h.webhook.metrics.wouldReject.WithLabelValues("signature_mismatch")
+	h.group.metrics.wouldReject.WithLabelValues("signature_mismatch")
 	problems, err := testutil.GatherAndLint(newRegistry(t))
 	require.NoError(t, err)
 	assert.Empty(t, problems)
@@ -58,7 +59,7 @@ func TestMetricsAreNamedByTheConventions(t *testing.T) {
 func TestEachMetricIsInTheREADME(t *testing.T) {
 	h, _ := provision(t, &Handler{})
 	serve(t, h, newRequest(transcript))
-	h.webhook.metrics.wouldReject.WithLabelValues("signature_mismatch")
+	h.group.metrics.wouldReject.WithLabelValues("signature_mismatch")
 	readme, err := os.ReadFile("../README.md")
 	require.NoError(t, err)
 	found := scrape(t, newRegistry(t))
@@ -68,32 +69,18 @@ func TestEachMetricIsInTheREADME(t *testing.T) {
 	}
 }
 
-// codes are the reasons that a source file declares.
-func codes(t *testing.T, file, pattern string) (all []string) {
-	t.Helper()
-	source, err := os.ReadFile(file)
-	require.NoError(t, err)
-	for _, match := range regexp.MustCompile(pattern).FindAllSubmatch(source, -1) {
-		all = append(all, string(match[1]))
-	}
-	require.NotEmpty(t, all)
-	return all
-}
-
 func TestWhatMayOccurIsThereBeforeItDoes(t *testing.T) {
 	provision(t, &Handler{Events: []string{"post_call_audio"}})
 	there := scrape(t, newRegistry(t))
-	refusals := codes(t, "rejection.go", `&reason\{"(\w+)"`)
-	require.Len(t, refusals, len(reasons))
 	all := strings.Join(there["deliveries_total"], "\n")
-	for _, reason := range refusals {
-		assert.Contains(t, all, "reason="+reason+" result=rejected")
+	for _, rejection := range facts.Rejections {
+		assert.Contains(t, all, "reason="+rejection.Code+" result=rejected")
 	}
-	for _, typ := range append(knownTypes, "other") {
+	for _, typ := range append(slices.Clone(facts.EventTypeNames), "other") {
 		assert.Contains(t, all, "event_type="+typ+" handler=TEST_SECRET reason= result=accepted")
 		assert.Contains(t, all, "event_type="+typ+" handler=TEST_SECRET reason=event_not_wanted result=ignored")
-		for _, reason := range codes(t, "outcome.go", `\bfailed\w+ += "(\w+)"`) {
-			assert.Contains(t, all, "event_type="+typ+" handler=TEST_SECRET reason="+reason+" result=failed")
+		for _, failure := range facts.Failures {
+			assert.Contains(t, all, "event_type="+typ+" handler=TEST_SECRET reason="+failure.Code+" result=failed")
 		}
 	}
 	for _, class := range []string{"2xx", "3xx", "4xx", "5xx", "none"} {
@@ -155,7 +142,7 @@ func TestMetricsGoOnOverReloadsAndTheStatusEndsWithTheHandler(t *testing.T) {
 		assert.NotContains(t, there[name], "handler=a")
 	}
 	assert.Contains(t, there["deliveries_total"], "event_type=post_call_transcription handler=a reason= result=accepted")
-	assert.Equal(t, 2, int(testutil.ToFloat64(h2.webhook.metrics.deliveries.WithLabelValues("accepted", "", "post_call_transcription"))))
+	assert.Equal(t, 2, int(testutil.ToFloat64(h2.group.metrics.deliveries.WithLabelValues("accepted", "", "post_call_transcription"))))
 }
 
 func TestTwoHandlersOfAConfigurationShareTheRegistry(t *testing.T) {

@@ -3,15 +3,18 @@ package caddymodule
 import (
 	"errors"
 	"fmt"
+	"math"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
-
-	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/spool"
+	"github.com/dustin/go-humanize"
 )
 
+// The defaults and limits of the options.
 const (
-	defaultPast         = 30 * time.Minute // that of the official SDKs
+	defaultPast         = 30 * time.Minute // as the official SDKs
 	defaultFuture       = 5 * time.Minute
 	defaultMaxSize      = 100 << 20
 	defaultMemoryBuffer = 1 << 20
@@ -20,11 +23,104 @@ const (
 	defaultRetries      = 3
 	defaultPause        = 100 * time.Millisecond
 
-	pauseFactor = 4  // each pause is so many times the last,
-	maxRetries  = 10 // by which the last of so many, from 100ms, is 7 hours
+	pauseFactor = 4  // each pause is this many times the last
+	maxRetries  = 10 // the last pause of so many, from 100ms, is 7 hours
 )
 
-var errNoSecret = errors.New("at least one is required: the webhook's signing secret, as {env.NAME} or {file./path}")
+// option is an option of the directive.
+type option struct {
+	name string
+	// args is the grammar of the arguments, such as "<count> [<pause>]".
+	args string
+	// repeats reports whether the option may stand more than once.
+	repeats bool
+	parse   func(h *Handler, args []string) error
+	check   func(h *Handler) error // nil if every value is good
+}
+
+// takes reports whether the option takes so many arguments.
+func (o option) takes(count int) bool {
+	least, most := 0, 0
+	for arg := range strings.FieldsSeq(o.args) {
+		most++
+		if !strings.HasPrefix(arg, "[") {
+			least++
+		}
+	}
+	return count >= least && (count <= most || strings.HasSuffix(o.args, "..."))
+}
+
+// options is the table of the directive's options. Only reverse_proxy is not here: it
+// has the syntax of Caddy's own directive.
+var options = []option{
+	{name: "secret", args: "<value> [<name>]", repeats: true, parse: parseSecret, check: checkSecrets},
+	{
+		name: "tolerance", args: "<past> [<future>]",
+		parse: func(h *Handler, args []string) error {
+			return errors.Join(parseDuration(args[0], &h.Tolerance.Past), parseDuration(second(args), &h.Tolerance.Future))
+		},
+		check: func(h *Handler) error { return notNegative(h.Tolerance.Past, h.Tolerance.Future) },
+	},
+	{
+		name: "max_size", args: "<size>",
+		parse: func(h *Handler, args []string) error { return parseSize(args[0], &h.MaxSize) },
+		check: func(h *Handler) error { return notNegative(h.MaxSize) },
+	},
+	{
+		name: "memory_buffer", args: "<size>",
+		parse: func(h *Handler, args []string) error { return parseSize(args[0], &h.MemoryBuffer) },
+		check: checkMemoryBuffer,
+	},
+	{
+		name: "spool_dir", args: "<path>",
+		parse: func(h *Handler, args []string) error { h.SpoolDir = args[0]; return nil },
+	},
+	{
+		name: "spool_limit", args: "<size>",
+		parse: func(h *Handler, args []string) error { return parseSize(args[0], &h.SpoolLimit) },
+		check: func(h *Handler) error { return notNegative(h.SpoolLimit) },
+	},
+	{
+		name: "read_timeout", args: "<duration>",
+		parse: func(h *Handler, args []string) error { return parseDuration(args[0], &h.ReadTimeout) },
+		check: func(h *Handler) error { return notNegative(h.ReadTimeout) },
+	},
+	{
+		name: "source_ips", args: "<elevenlabs|region|cidr>...",
+		parse: func(h *Handler, args []string) error { h.SourceIPs = args; return nil },
+		check: func(h *Handler) error { _, err := parseSources(h.SourceIPs); return err },
+	},
+	{
+		name: "events", args: "<type>...",
+		parse: func(h *Handler, args []string) error { h.Events = args; return nil },
+	},
+	{name: "retries", args: "<count> [<pause>]", parse: parseRetries, check: checkRetries},
+	{name: "allow_http", parse: func(h *Handler, _ []string) error { h.AllowHTTP = true; return nil }},
+	{name: "report_only", parse: func(h *Handler, _ []string) error { h.ReportOnly = true; return nil }},
+}
+
+func optionByName(name string) (option, bool) {
+	for _, o := range options {
+		if o.name == name {
+			return o, true
+		}
+	}
+	return option{}, false
+}
+
+// check returns the name of the first option that has a bad value, and why. Zero
+// stands for the default. It does not touch the disk or the network.
+func (h *Handler) check() (name string, err error) {
+	for _, o := range options {
+		if o.check == nil {
+			continue
+		}
+		if err := o.check(h); err != nil {
+			return o.name, err
+		}
+	}
+	return "", nil
+}
 
 func (h *Handler) setDefaults() {
 	setDefault(&h.Tolerance.Past, caddy.Duration(defaultPast))
@@ -46,48 +142,121 @@ func setDefault[T comparable](option *T, value T) {
 	}
 }
 
-// check finds the first option, by its name in the Caddyfile, that cannot be
-// meant. Zero stands for the default.
-func (h *Handler) check() (option string, err error) {
+// shownOptions are the options that the admin endpoint shows. An option that is not
+// listed here is not shown: it may hold a credential, as reverse_proxy does.
+type shownOptions struct {
+	Secrets      []Secret       `json:"secrets,omitempty"`
+	Tolerance    Tolerance      `json:"tolerance,omitzero"`
+	MaxSize      int64          `json:"max_size,omitempty"`
+	MemoryBuffer int64          `json:"memory_buffer,omitempty"`
+	SpoolDir     string         `json:"spool_dir,omitempty"`
+	SpoolLimit   int64          `json:"spool_limit,omitempty"`
+	ReadTimeout  caddy.Duration `json:"read_timeout,omitempty"`
+	SourceIPs    []string       `json:"source_ips,omitempty"`
+	Events       []string       `json:"events,omitempty"`
+	Retries      Retries        `json:"retries,omitzero"`
+	AllowHTTP    bool           `json:"allow_http,omitempty"`
+	ReportOnly   bool           `json:"report_only,omitempty"`
+}
+
+// shown returns the options to show. A secret's value is shown only if it is a
+// placeholder and nothing else.
+func (h *Handler) shown() shownOptions {
+	secrets := make([]Secret, len(h.Secrets))
+	for i, s := range h.Secrets {
+		secrets[i].Name = s.Name
+		if _, ok := s.placeholder(); ok {
+			secrets[i].Value = s.Value
+		}
+	}
+	return shownOptions{
+		Secrets: secrets, Tolerance: h.Tolerance, MaxSize: h.MaxSize, MemoryBuffer: h.MemoryBuffer,
+		SpoolDir: h.SpoolDir, SpoolLimit: h.SpoolLimit, ReadTimeout: h.ReadTimeout, SourceIPs: h.SourceIPs,
+		Events: h.Events, Retries: h.Retries, AllowHTTP: h.AllowHTTP, ReportOnly: h.ReportOnly,
+	}
+}
+
+func parseSecret(h *Handler, args []string) error {
+	secret := Secret{Value: args[0], Name: second(args)}
+	h.Secrets = append(h.Secrets, secret)
+	return secret.check()
+}
+
+func checkSecrets(h *Handler) error {
 	if len(h.Secrets) == 0 {
-		return "secret", errNoSecret
+		return errNoSecret
 	}
 	for _, secret := range h.Secrets {
 		if err := secret.check(); err != nil {
-			return "secret", err
+			return err
 		}
 	}
-	for _, number := range []struct {
-		option string
-		value  int64
-	}{
-		{"tolerance", int64(h.Tolerance.Past)},
-		{"tolerance", int64(h.Tolerance.Future)},
-		{"max_size", h.MaxSize},
-		{"memory_buffer", h.MemoryBuffer},
-		{"spool_limit", h.SpoolLimit},
-		{"read_timeout", int64(h.ReadTimeout)},
-		{"retries", int64(h.Retries.Pause)},
-	} {
-		if number.value < 0 {
-			return number.option, errNotPositive
-		}
-	}
+	return nil
+}
+
+func checkMemoryBuffer(h *Handler) error {
 	maxSize := h.MaxSize
 	setDefault(&maxSize, defaultMaxSize)
 	if h.MemoryBuffer > maxSize {
-		return "memory_buffer", fmt.Errorf("%d bytes is more than max_size, %d bytes", h.MemoryBuffer, maxSize)
+		return fmt.Errorf("%d bytes is more than max_size, %d bytes", h.MemoryBuffer, maxSize)
 	}
-	if count := h.Retries.Count; count != nil && (*count < 0 || *count > maxRetries) {
-		return "retries", fmt.Errorf("the count must be from 0 to %d", maxRetries)
-	}
-	if _, err := parseSources(h.SourceIPs); err != nil {
-		return "source_ips", err
-	}
-	if err := spool.CheckDir(h.SpoolDir); err != nil {
-		return "spool_dir", fmt.Errorf("a temporary file cannot be made: %w", err)
-	}
-	return "", nil
+	return notNegative(h.MemoryBuffer)
 }
 
+func parseRetries(h *Handler, args []string) error {
+	count, err := strconv.Atoi(args[0])
+	if err != nil {
+		return fmt.Errorf("%q is not a number", args[0])
+	}
+	h.Retries.Count = &count
+	return parseDuration(second(args), &h.Retries.Pause)
+}
+
+func checkRetries(h *Handler) error {
+	if count := h.Retries.Count; count != nil && (*count < 0 || *count > maxRetries) {
+		return fmt.Errorf("the count must be from 0 to %d", maxRetries)
+	}
+	return notNegative(h.Retries.Pause)
+}
+
+// second returns the second argument, or nothing.
+func second(args []string) string { return strings.Join(args[1:], "") }
+
 var errNotPositive = errors.New("must be greater than zero")
+
+func notNegative[T ~int64](values ...T) error {
+	for _, value := range values {
+		if value < 0 {
+			return errNotPositive
+		}
+	}
+	return nil
+}
+
+// parseDuration parses an argument, or leaves the default if there is none.
+func parseDuration(arg string, to *caddy.Duration) error {
+	if arg == "" {
+		return nil
+	}
+	duration, err := caddy.ParseDuration(arg)
+	if err == nil && duration <= 0 {
+		err = errNotPositive
+	}
+	*to = caddy.Duration(duration)
+	return err
+}
+
+func parseSize(arg string, to *int64) error {
+	size, err := humanize.ParseBytes(arg)
+	if err != nil {
+		return fmt.Errorf("%q is not a size such as 10MiB", arg)
+	}
+	if size == 0 {
+		return errNotPositive
+	}
+	if size > math.MaxInt64 {
+		return fmt.Errorf("%q is too large", arg)
+	}
+	*to = int64(size)
+	return nil
+}

@@ -15,7 +15,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/envelope"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/sample"
 )
 
@@ -349,7 +349,7 @@ func (d *doctor) sampleType() (string, bool) {
 		return usual, true
 	}
 	for _, event := range d.handler.Events {
-		if slices.Contains(envelope.Types(), event) {
+		if slices.Contains(facts.EventTypeNames, event) {
 			return event, true
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/envelope"
 )
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
@@ -106,9 +107,9 @@ func someDeliveries() []deliveries.Delivery {
 	return []deliveries.Delivery{ // newest first
 		{Sequence: 5, Time: at(9), Handler: "ELEVENLABS_WEBHOOK_SECRET", Result: deliveries.Rejected, Reason: "body_too_large", ClientIP: "34.67.146.145", Size: -1},
 		{Sequence: 4, Time: at(37), Handler: "staging", Result: deliveries.Rejected, Reason: "signature_mismatch", ClientIP: "203.0.113.7", Size: 120, ReceiveSeconds: .001},
-		{Sequence: 3, Time: at(61), Handler: "ELEVENLABS_WEBHOOK_SECRET", Result: deliveries.Failed, Reason: "backend_answer", EventType: "post_call_audio", ConversationID: "conv_3701kb2s", ClientIP: "34.67.146.145", Size: 5 << 20, UpstreamStatus: 500, ReceiveSeconds: 1.25, UpstreamSeconds: .1},
-		{Sequence: 2, Time: at(62), Handler: "ELEVENLABS_WEBHOOK_SECRET", Result: deliveries.Accepted, EventType: "post_call_transcription", ConversationID: "conv_3701kb2s", ClientIP: "34.67.146.145", Size: 18_300, UpstreamStatus: 204, ReceiveSeconds: .003, UpstreamSeconds: .021},
-		{Sequence: 1, Time: at(3600), Handler: "staging", Result: deliveries.Accepted, WouldReject: "timestamp_stale", EventType: "speech_to_text_transcription", RequestID: "req_7b1", ClientIP: "34.59.11.47", Size: 2048, UpstreamStatus: 200, UpstreamSeconds: .012},
+		{Sequence: 3, Time: at(61), Handler: "ELEVENLABS_WEBHOOK_SECRET", Result: deliveries.Failed, Reason: "backend_answer", Fields: envelope.Fields{EventType: "post_call_audio", ConversationID: "conv_3701kb2s"}, ClientIP: "34.67.146.145", Size: 5 << 20, UpstreamStatus: 500, ReceiveSeconds: 1.25, UpstreamSeconds: .1},
+		{Sequence: 2, Time: at(62), Handler: "ELEVENLABS_WEBHOOK_SECRET", Result: deliveries.Accepted, Fields: envelope.Fields{EventType: "post_call_transcription", ConversationID: "conv_3701kb2s"}, ClientIP: "34.67.146.145", Size: 18_300, UpstreamStatus: 204, ReceiveSeconds: .003, UpstreamSeconds: .021},
+		{Sequence: 1, Time: at(3600), Handler: "staging", Result: deliveries.Accepted, WouldReject: "timestamp_stale", Fields: envelope.Fields{EventType: "speech_to_text_transcription", RequestID: "req_7b1"}, ClientIP: "34.59.11.47", Size: 2048, UpstreamStatus: 200, UpstreamSeconds: .012},
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/envelope"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/sample"
 )
 
@@ -77,7 +78,7 @@ otherwise, the exit code is 2.
 
 Types of events, for --event:
 `)
-	for _, name := range envelope.Types() {
+	for _, name := range facts.EventTypeNames {
 		mark := ""
 		if !sample.Documented(name) {
 			mark = " *"
@@ -167,13 +168,13 @@ func (s *sender) plan(cmd *cobra.Command) ([]delivery, error) {
 		event := sample.FromBody(typeOf(body), body)
 		plan = append(plan, delivery{func() (sample.Event, error) { return event, nil }, forged})
 	case s.all:
-		for _, eventType := range envelope.Types() {
+		for _, eventType := range facts.EventTypeNames {
 			plan = append(plan, delivery{s.sample(eventType), genuine})
 		}
 		for _, f := range forgeries {
-			plan = append(plan, delivery{s.sample(envelope.Types()[0]), f})
+			plan = append(plan, delivery{s.sample(facts.EventTypeNames[0]), f})
 		}
-	case !slices.Contains(envelope.Types(), s.event):
+	case !slices.Contains(facts.EventTypeNames, s.event):
 		return nil, fmt.Errorf("there is no event %q: see --help for those there are", s.event)
 	default:
 		plan = append(plan, delivery{s.sample(s.event), forged})
@@ -192,7 +193,7 @@ func (s *sender) sample(eventType string) func() (sample.Event, error) {
 func typeOf(body []byte) string {
 	var scanner envelope.Scanner
 	_, _ = scanner.Write(body) // never fails
-	return cmp.Or(scanner.Fields().Type, "(unknown)")
+	return cmp.Or(scanner.Fields().EventType, "(unknown)")
 }
 
 // send makes the deliveries, until the command is interrupted.

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
 
 func statusCommand(host Host) *cobra.Command {
@@ -95,7 +96,7 @@ func (s webhookStatus) print(cmd *cobra.Command, now time.Time) error {
 	}
 	inRow := "0"
 	if s.FailuresInRow > 0 {
-		inRow = fmt.Sprintf("%d, the first %s (after %d, ElevenLabs may disable the webhook)", s.FailuresInRow, ago(s.FailingSince), deliveries.DisabledAfter)
+		inRow = fmt.Sprintf("%d, the first %s (after %d, ElevenLabs may disable the webhook)", s.FailuresInRow, ago(s.FailingSince), facts.DisabledAfter)
 	}
 	if s.FailuresInRow >= deliveries.FirstAlarm {
 		inRow = paint(cmd.OutOrStdout(), resultColors[deliveries.Failed], inRow)

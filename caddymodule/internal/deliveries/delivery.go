@@ -1,60 +1,69 @@
-// Package deliveries remembers what became of the webhooks that came in: the
-// last ones, and how each of the operator's webhooks fares.
+// Package deliveries keeps what became of the requests that came in: the last ones,
+// and the counts of each group of handlers.
 package deliveries
 
-import "time"
+import (
+	"time"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/envelope"
+)
 
 // Result is what became of a delivery.
 type Result string
 
 // The results.
 const (
-	Accepted Result = "accepted" // the backend took it, and ElevenLabs was told so
-	Rejected Result = "rejected" // refused by this side
-	Ignored  Result = "ignored"  // genuine, not wanted, and answered as accepted
-	Failed   Result = "failed"   // handed on, but not taken
+	Accepted Result = "accepted" // the backend answered 2xx, and ElevenLabs got 200
+	Rejected Result = "rejected" // the handler rejected the request
+	Ignored  Result = "ignored"  // the event is genuine but not wanted; ElevenLabs got 200
+	Failed   Result = "failed"   // the handler forwarded the event, and the backend did not take it
 )
+
+// Results are all results.
+var Results = []Result{Accepted, Rejected, Ignored, Failed}
 
 // Delivery is one request, without its body and without secrets.
 type Delivery struct {
-	// Sequence rises with each delivery, over restarts too if the clock does.
+	// Sequence rises with each delivery. It also rises over a restart, except if the
+	// clock was set back.
 	Sequence uint64 `json:"sequence"`
 	// Time is when the request came.
 	Time time.Time `json:"time"`
-	// Ended is when it was answered, or given up.
+	// Ended is when the handler was done with the request.
 	Ended time.Time `json:"ended"`
-	// Handler is the name of the handler that it came to.
+	// Handler is the name of the group of handlers that the request came to.
 	Handler string `json:"handler"`
 
 	Result Result `json:"result"`
-	// Reason is why it was rejected or has failed.
+	// Reason is why the request was rejected, or why the event failed.
 	Reason string `json:"reason,omitempty"`
-	// WouldReject is why it would have been rejected without report_only.
+	// WouldReject is why the request would have been rejected without report_only.
 	WouldReject string `json:"would_reject,omitempty"`
-	// Proven is whether ElevenLabs signed it, though perhaps at another time.
+	// Proven reports whether the signature is genuine. It may be too old.
 	Proven bool `json:"proven"`
-	// Test is whether the commands send or doctor sent it, of which ElevenLabs
-	// knows nothing.
+	// Test reports whether the command send or doctor sent the request. ElevenLabs
+	// knows nothing of it.
 	Test bool `json:"test,omitempty"`
-	// Counts is whether it counts as a success or failure of the webhook, as
-	// ElevenLabs sees it.
+	// Counts reports whether the delivery counts as a success or failure of the
+	// webhook, as ElevenLabs sees it.
 	Counts bool `json:"counts"`
 
-	EventType      string `json:"event_type,omitempty"`
-	EventID        string `json:"event_id,omitempty"`
-	ConversationID string `json:"conversation_id,omitempty"`
-	AgentID        string `json:"agent_id,omitempty"`
-	RequestID      string `json:"request_id,omitempty"`
-	VoiceID        string `json:"voice_id,omitempty"`
-	SignedAt       string `json:"signed_at,omitempty"`
-	SecretName     string `json:"secret_name,omitempty"`
-	ClientIP       string `json:"client_ip,omitempty"`
+	// EventID is the SHA-256 of the body, in hex.
+	EventID string `json:"event_id,omitempty"`
+	// Fields are those of the body. They are empty unless Proven.
+	envelope.Fields
+	// SignedAt is the time of signing, in Unix seconds. It is empty unless Proven.
+	SignedAt string `json:"signed_at,omitempty"`
+	// SecretName is the name of the secret that signed. It is empty unless Proven.
+	SecretName string `json:"secret_name,omitempty"`
+	// ClientIP is the client's address, as Caddy sees it.
+	ClientIP string `json:"client_ip,omitempty"`
 
-	// Size is the body's in bytes; -1 if it was not taken in whole.
+	// Size is the body's size in bytes, or -1 if the body did not come whole.
 	Size int64 `json:"size"`
-	// UpstreamStatus is what the backend answered; 0 if it did not.
+	// UpstreamStatus is the status of the backend's answer, or 0 without an answer.
 	UpstreamStatus int `json:"upstream_status,omitempty"`
-	// Attempts is how often it was handed on.
+	// Attempts is how often the handler forwarded the event.
 	Attempts int `json:"attempts,omitempty"`
 
 	ReceiveSeconds  float64 `json:"receive_seconds"`
@@ -62,5 +71,5 @@ type Delivery struct {
 	UpstreamSeconds float64 `json:"upstream_seconds"`
 }
 
-// Success is whether ElevenLabs was answered 200.
-func (d Delivery) Success() bool { return d.Result == Accepted || d.Result == Ignored }
+// Success reports whether ElevenLabs got 200.
+func (d *Delivery) Success() bool { return d.Result == Accepted || d.Result == Ignored }

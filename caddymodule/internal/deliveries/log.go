@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// Capacity is how many deliveries are kept of those that are proven, and as many
-// again of the others: whoever sends forgeries cannot push out what is genuine.
+// Capacity is how many deliveries the log keeps of those that are proven, and again
+// of the others. So forgeries cannot push out genuine deliveries.
 const Capacity = 256
 
-// Log keeps the last deliveries and hands new ones to whoever follows it.
+// Log keeps the last deliveries and sends new ones to its followers.
 type Log struct {
 	mu             sync.Mutex
 	sequence       uint64
@@ -19,7 +19,7 @@ type Log struct {
 	followers      map[*Follower]struct{}
 }
 
-// NewLog makes a log whose sequence begins at the time.
+// NewLog makes a log. Its sequence begins at the time, in microseconds.
 func NewLog(now time.Time) *Log {
 	return &Log{sequence: uint64(now.UnixMicro()), followers: map[*Follower]struct{}{}}
 }
@@ -27,12 +27,12 @@ func NewLog(now time.Time) *Log {
 // ring holds the last Capacity deliveries.
 type ring struct {
 	kept [Capacity]Delivery
-	next int // the oldest, once it is full
+	next int // the oldest, if full
 	full bool
 }
 
-func (r *ring) add(d Delivery) {
-	r.kept[r.next] = d
+func (r *ring) add(d *Delivery) {
+	r.kept[r.next] = *d
 	r.next++
 	if r.next == Capacity {
 		r.next, r.full = 0, true
@@ -47,8 +47,8 @@ func (r *ring) all() []Delivery {
 	return slices.Concat(r.kept[r.next:], r.kept[:r.next])
 }
 
-// Add keeps a delivery and returns it with its sequence.
-func (l *Log) Add(d Delivery) Delivery {
+// Add gives a delivery its sequence and keeps a copy.
+func (l *Log) Add(d *Delivery) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.sequence++
@@ -63,32 +63,31 @@ func (l *Log) Add(d Delivery) Delivery {
 			continue
 		}
 		select {
-		case f.c <- d:
-		default: // it does not keep up: it has to come again
+		case f.c <- *d:
+		default: // the follower does not keep up, and must connect again
 			l.drop(f)
 		}
 	}
-	return d
 }
 
-// all returns a copy of what is kept, in no order.
+// all returns a copy of all deliveries that are kept, in no order.
 func (l *Log) all() []Delivery { return append(l.proven.all(), l.others.all()...) }
 
 // Filter selects deliveries. An empty field selects all.
 type Filter struct {
 	Result Result
 	Type   string
-	// After is the sequence after which they came.
+	// After selects deliveries with a higher sequence.
 	After uint64
-	// Limit is how many of the last; 0 is all that are kept.
+	// Limit is the number of deliveries, the last ones; 0 means all.
 	Limit int
 }
 
-func (f Filter) matches(d Delivery) bool {
+func (f *Filter) matches(d *Delivery) bool {
 	return (f.Result == "" || d.Result == f.Result) && (f.Type == "" || d.EventType == f.Type) && d.Sequence > f.After
 }
 
-// Last returns what is kept of the deliveries that a filter selects, oldest
+// Last returns the deliveries that are kept and that the filter selects, oldest
 // first.
 func (l *Log) Last(filter Filter) []Delivery {
 	l.mu.Lock()
@@ -97,8 +96,8 @@ func (l *Log) Last(filter Filter) []Delivery {
 	return filter.last(all)
 }
 
-func (f Filter) last(all []Delivery) []Delivery {
-	all = slices.DeleteFunc(all, func(d Delivery) bool { return !f.matches(d) })
+func (f *Filter) last(all []Delivery) []Delivery {
+	all = slices.DeleteFunc(all, func(d Delivery) bool { return !f.matches(&d) })
 	slices.SortFunc(all, func(a, b Delivery) int { return cmp.Compare(a.Sequence, b.Sequence) })
 	if f.Limit > 0 && len(all) > f.Limit {
 		all = all[len(all)-f.Limit:]
@@ -106,15 +105,16 @@ func (f Filter) last(all []Delivery) []Delivery {
 	return all
 }
 
-// Follower gets deliveries as they come.
+// Follower receives deliveries as they come.
 type Follower struct {
-	// C is closed if the follower does not keep up.
+	// C is closed if the follower does not keep up, and by Unfollow.
 	C      <-chan Delivery
 	c      chan Delivery
 	filter Filter
 }
 
-// Follow returns what Last returns, and a follower for all that comes after it.
+// Follow returns what Last returns, and a follower that receives every later
+// delivery.
 func (l *Log) Follow(filter Filter) ([]Delivery, *Follower) {
 	c := make(chan Delivery, Capacity)
 	f := &Follower{C: c, c: c, filter: filter}

@@ -7,6 +7,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/envelope"
 )
 
 var start = time.Unix(1_795_421_654, 0)
@@ -21,9 +23,9 @@ func sizes(all []Delivery) []int64 {
 
 func TestForgeriesCannotPushOutWhatIsGenuine(t *testing.T) {
 	l := NewLog(start)
-	l.Add(Delivery{Proven: true, Size: -1})
+	l.Add(&Delivery{Proven: true, Size: -1})
 	for i := range 3 * Capacity {
-		l.Add(Delivery{Size: int64(i)})
+		l.Add(&Delivery{Size: int64(i)})
 	}
 	last := l.Last(Filter{})
 	require.Len(t, last, 1+Capacity)
@@ -32,11 +34,13 @@ func TestForgeriesCannotPushOutWhatIsGenuine(t *testing.T) {
 	assert.Equal(t, int64(3*Capacity-1), last[Capacity].Size)
 }
 
-func TestAddTellsTheSequence(t *testing.T) {
+func TestAddSetsTheSequence(t *testing.T) {
 	l := NewLog(start)
-	d := l.Add(Delivery{Size: 7})
-	assert.Equal(t, []Delivery{d}, l.Last(Filter{}))
-	assert.Equal(t, d.Sequence+1, l.Add(Delivery{}).Sequence)
+	first, second := Delivery{Size: 7}, Delivery{}
+	l.Add(&first)
+	assert.Equal(t, []Delivery{first}, l.Last(Filter{}))
+	l.Add(&second)
+	assert.Equal(t, first.Sequence+1, second.Sequence)
 }
 
 func TestNothingIsAnEmptyListAndNotNull(t *testing.T) {
@@ -52,13 +56,13 @@ func TestNothingIsAnEmptyListAndNotNull(t *testing.T) {
 func TestLastSelects(t *testing.T) {
 	l := NewLog(start)
 	for i, d := range []Delivery{
-		{Result: Accepted, EventType: "a", Proven: true},
+		{Result: Accepted, Fields: envelope.Fields{EventType: "a"}, Proven: true},
 		{Result: Rejected},
-		{Result: Failed, EventType: "a", Proven: true},
-		{Result: Accepted, EventType: "b", Proven: true},
+		{Result: Failed, Fields: envelope.Fields{EventType: "a"}, Proven: true},
+		{Result: Accepted, Fields: envelope.Fields{EventType: "b"}, Proven: true},
 	} {
 		d.Size = int64(i)
-		l.Add(d)
+		l.Add(&d)
 	}
 	all := l.Last(Filter{})
 	for name, test := range map[string]struct {
@@ -80,9 +84,9 @@ func TestLastSelects(t *testing.T) {
 
 func TestSequencesGoOnAfterARestart(t *testing.T) {
 	before := NewLog(start)
-	before.Add(Delivery{})
+	before.Add(&Delivery{})
 	after := NewLog(start.Add(time.Second))
-	after.Add(Delivery{})
+	after.Add(&Delivery{})
 	assert.Greater(t, after.Last(Filter{})[0].Sequence, before.Last(Filter{})[0].Sequence)
 }
 
@@ -92,7 +96,7 @@ func TestAFollowerMissesNothingBetweenWhatWasAndWhatComes(t *testing.T) {
 	var adding sync.WaitGroup
 	adding.Go(func() {
 		for i := range n {
-			l.Add(Delivery{Size: int64(i), Proven: true})
+			l.Add(&Delivery{Size: int64(i), Proven: true})
 		}
 	})
 	last, f := l.Follow(Filter{})
@@ -111,8 +115,8 @@ func TestAFollowerMissesNothingBetweenWhatWasAndWhatComes(t *testing.T) {
 func TestAFollowerGetsOnlyWhatItAskedFor(t *testing.T) {
 	l := NewLog(start)
 	_, f := l.Follow(Filter{Result: Failed})
-	l.Add(Delivery{Result: Accepted})
-	l.Add(Delivery{Result: Failed, Size: 1})
+	l.Add(&Delivery{Result: Accepted})
+	l.Add(&Delivery{Result: Failed, Size: 1})
 	l.Unfollow(f)
 	assert.Equal(t, int64(1), (<-f.C).Size)
 	assert.Empty(t, f.C)
@@ -122,7 +126,7 @@ func TestAFollowerThatDoesNotKeepUpIsSentAwayAndHoldsUpNobody(t *testing.T) {
 	l := NewLog(start)
 	_, slow := l.Follow(Filter{})
 	for range Capacity + 1 {
-		l.Add(Delivery{})
+		l.Add(&Delivery{})
 	}
 	n := 0
 	for range slow.C { // until it is closed
@@ -136,13 +140,13 @@ func TestAFollowerThatDoesNotKeepUpIsSentAwayAndHoldsUpNobody(t *testing.T) {
 // metrics: BenchmarkRecord, in package caddymodule, is the whole.
 func BenchmarkLog(b *testing.B) {
 	l := NewLog(start)
-	var w Webhook
-	d := Delivery{Time: start, Handler: "h", Result: Accepted, Proven: true, Counts: true, EventType: "post_call_audio"}
+	var c Counter
+	d := Delivery{Time: start, Handler: "h", Result: Accepted, Proven: true, Counts: true, Fields: envelope.Fields{EventType: "post_call_audio"}}
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			l.Add(d)
-			w.Count(d)
+			l.Add(&d)
+			c.Count(&d)
 		}
 	})
 }

@@ -67,14 +67,14 @@ func TestFieldsOfValues(t *testing.T) {
 		name, body string
 		want       Fields
 	}{
-		{"escapes in a name", `{"\u0074ype":"x"}`, Fields{Type: "x"}},
-		{"escapes in a value", `{"type":"\u0078\/\"\\"}`, Fields{Type: `x/"\`}},
+		{"escapes in a name", `{"\u0074ype":"x"}`, Fields{EventType: "x"}},
+		{"escapes in a value", `{"type":"\u0078\/\"\\"}`, Fields{EventType: `x/"\`}},
 		{"another case of a name", `{"Type":"x"}`, Fields{}},
 		{"a control character", `{"type":"a\n"}`, Fields{}},
 		{"DEL", `{"type":"a\u007f"}`, Fields{}},
 		{"a surrogate pair", `{"type":"\ud83d\ude00"}`, Fields{}},
-		{"256 bytes", `{"type":"` + strings.Repeat("x", MaxValue) + `"}`, Fields{Type: strings.Repeat("x", MaxValue)}},
-		{"256 bytes in escapes", `{"type":"` + strings.Repeat(`\u0078`, MaxValue) + `"}`, Fields{Type: strings.Repeat("x", MaxValue)}},
+		{"256 bytes", `{"type":"` + strings.Repeat("x", MaxValue) + `"}`, Fields{EventType: strings.Repeat("x", MaxValue)}},
+		{"256 bytes in escapes", `{"type":"` + strings.Repeat(`\u0078`, MaxValue) + `"}`, Fields{EventType: strings.Repeat("x", MaxValue)}},
 		{"257 bytes", `{"type":"` + strings.Repeat("x", MaxValue+1) + `"}`, Fields{}},
 		{"a type that is a number", `{"type":1}`, Fields{}},
 		{"a timestamp as a float", `{"event_timestamp":1.50e+09}`, Fields{EventTimestamp: "1.50e+09"}},
@@ -108,7 +108,7 @@ func TestTheLastOfRepeatedNamesCounts(t *testing.T) {
 }
 
 func TestWhatIsRepeatedAfterDoneIsNotRead(t *testing.T) {
-	want := Fields{Type: "voice_removed", EventTimestamp: "1", VoiceID: "v"}
+	want := Fields{EventType: "voice_removed", EventTimestamp: "1", VoiceID: "v"}
 	for _, rest := range []string{`}}`, ``, `,"voice_id":"w"}}`, `},"type":"x"}`, `},"data":{"voice_id":"w"}}`, `}garbage`} {
 		assert.Equal(t, want, inAnyPieces(t, `{"type":"voice_removed","event_timestamp":1,"data":{"voice_id":"v"`+rest), rest)
 	}
@@ -124,7 +124,7 @@ func TestWhatIsNoEnvelopeSaysNothing(t *testing.T) {
 func TestWhatIsPassedOverIsNotChecked(t *testing.T) {
 	for _, body := range []string{`{"a":"\x","type":"x"}`, "{\"a\":\"\n\",\"type\":\"x\"}", `{"a":[1:{]},"type":"x"}`} {
 		require.False(t, json.Valid([]byte(body)), body)
-		assert.Equal(t, Fields{Type: "x"}, inAnyPieces(t, body), body)
+		assert.Equal(t, Fields{EventType: "x"}, inAnyPieces(t, body), body)
 	}
 }
 
@@ -181,7 +181,7 @@ func TestWriteTakesAll(t *testing.T) {
 
 func TestResetLeavesNothing(t *testing.T) {
 	body := []byte(`{"type":"post_call_audio","data":{"agent_id":"a"}}`)
-	want := Fields{Type: "post_call_audio", AgentID: "a"}
+	want := Fields{EventType: "post_call_audio", AgentID: "a"}
 	var s Scanner
 	for _, before := range everyBody() {
 		for _, n := range []int{len(before), len(before) / 2, len(before) / 3, len(before) - 1} {
@@ -201,7 +201,7 @@ func TestKeepsNothingOfThePiece(t *testing.T) {
 	piece := []byte(`{"type":"x","data":{"voice_id":"v"}}`)
 	_, _ = s.Write(piece)
 	clear(piece)
-	assert.Equal(t, Fields{Type: "x", VoiceID: "v"}, s.Fields())
+	assert.Equal(t, Fields{EventType: "x", VoiceID: "v"}, s.Fields())
 }
 
 // audioFirst writes a post_call_audio with a full_audio of n bytes at its
@@ -226,7 +226,7 @@ func TestMemoryDoesNotGrowWithTheBody(t *testing.T) {
 		s.Reset()
 		audioFirst(s, 100<<20)
 	}))
-	assert.Equal(t, Fields{Type: "post_call_audio", EventTimestamp: "1", AgentID: "a", ConversationID: "c"}, s.Fields())
+	assert.Equal(t, Fields{EventType: "post_call_audio", EventTimestamp: "1", AgentID: "a", ConversationID: "c"}, s.Fields())
 }
 
 func TestNestingIsOnlyCounted(t *testing.T) {
@@ -237,7 +237,7 @@ func TestNestingIsOnlyCounted(t *testing.T) {
 		s.Reset()
 		_, _ = s.Write(body)
 	}))
-	assert.Equal(t, Fields{Type: "x"}, s.Fields())
+	assert.Equal(t, Fields{EventType: "x"}, s.Fields())
 }
 
 // Looking for the closing quote anew after each escape would take far longer.
@@ -247,6 +247,6 @@ func TestAStringFullOfEscapesTakesLinearTime(t *testing.T) {
 		start := time.Now()
 		got, _ := scan(body)
 		assert.Less(t, time.Since(start), 5*time.Second, escape)
-		assert.Equal(t, Fields{Type: "x"}, got)
+		assert.Equal(t, Fields{EventType: "x"}, got)
 	}
 }

@@ -18,52 +18,52 @@ var documented = []struct {
 	{
 		"transcript",
 		`{"type":"post_call_transcription","event_timestamp":1739537297,"data":{"agent_id":"agent_01","conversation_id":"conv_01","status":"done","user_id":"u","branch_id":null,"transcript":[{"role":"agent","message":"Say \"hi\", {or} [not]\\","tool_calls":[],"agent_metadata":{"agent_id":"other"},"conversation_turn_metrics":null,"time_in_call_secs":0}],"metadata":{"start_time_unix_secs":1739537297,"cost":296,"phone_call":{"type":"twilio","call_sid":"CA1"}},"analysis":{"data_collection_results":{"conversation_id":{"value":"other"}}},"conversation_initiation_client_data":{"dynamic_variables":{"voice_id":"other"}}}}`,
-		Fields{Type: "post_call_transcription", EventTimestamp: "1739537297", ConversationID: "conv_01", AgentID: "agent_01"},
+		Fields{EventType: "post_call_transcription", EventTimestamp: "1739537297", ConversationID: "conv_01", AgentID: "agent_01"},
 	},
 	{
 		"transcript as OpenTelemetry",
 		`{"type":"post_call_transcription_otel","event_timestamp":1739537297,"data":{"conversation_id":"conv_01","agent_id":"agent_01","otlp_traces":{"resourceSpans":[{"scopeSpans":[{"spans":[{"attributes":[{"key":"conversation_id","value":{"stringValue":"other"}}]}]}]}]}}}`,
-		Fields{Type: "post_call_transcription_otel", EventTimestamp: "1739537297", ConversationID: "conv_01", AgentID: "agent_01"},
+		Fields{EventType: "post_call_transcription_otel", EventTimestamp: "1739537297", ConversationID: "conv_01", AgentID: "agent_01"},
 	},
 	{
 		"audio",
 		`{"type":"post_call_audio","event_timestamp":1739537319,"data":{"agent_id":"agent_01","conversation_id":"conv_01","full_audio":"SUQzBAAAAAAA/+=="}}`,
-		Fields{Type: "post_call_audio", EventTimestamp: "1739537319", ConversationID: "conv_01", AgentID: "agent_01"},
+		Fields{EventType: "post_call_audio", EventTimestamp: "1739537319", ConversationID: "conv_01", AgentID: "agent_01"},
 	},
 	{
 		"failed call by Twilio",
 		`{"type":"call_initiation_failure","event_timestamp":1759931652,"data":{"agent_id":"agent_01","conversation_id":"conv_01","failure_reason":"busy","metadata":{"type":"twilio","body":{"CallSid":"CA1","type":"other"}}}}`,
-		Fields{Type: "call_initiation_failure", EventTimestamp: "1759931652", ConversationID: "conv_01", AgentID: "agent_01"},
+		Fields{EventType: "call_initiation_failure", EventTimestamp: "1759931652", ConversationID: "conv_01", AgentID: "agent_01"},
 	},
 	{
 		"failed call by SIP",
 		`{"type":"call_initiation_failure","event_timestamp":1759931652,"data":{"agent_id":"agent_01","conversation_id":"conv_01","failure_reason":"no-answer","metadata":{"type":"sip","body":{"call_sid":"s","sip_status_code":486}}}}`,
-		Fields{Type: "call_initiation_failure", EventTimestamp: "1759931652", ConversationID: "conv_01", AgentID: "agent_01"},
+		Fields{EventType: "call_initiation_failure", EventTimestamp: "1759931652", ConversationID: "conv_01", AgentID: "agent_01"},
 	},
 	{
 		"transcription, without a timestamp",
 		`{"type":"speech_to_text_transcription","data":{"request_id":"req_01","webhook_metadata":{"request_id":"other"},"transcription":{"text":"hi","words":[{"text":"hi","type":"word"}],"transcription_id":"t"}}}`,
-		Fields{Type: "speech_to_text_transcription", RequestID: "req_01"},
+		Fields{EventType: "speech_to_text_transcription", RequestID: "req_01"},
 	},
 	{
 		"voice to be removed",
 		`{"type":"voice_removal_notice","event_timestamp":1,"data":{"voice_id":"voice_01"}}`,
-		Fields{Type: "voice_removal_notice", EventTimestamp: "1", VoiceID: "voice_01"},
+		Fields{EventType: "voice_removal_notice", EventTimestamp: "1", VoiceID: "voice_01"},
 	},
 	{
 		"voice not to be removed",
 		`{"type":"voice_removal_notice_withdrawn","event_timestamp":"1","data":{"voice_id":"voice_01"}}`,
-		Fields{Type: "voice_removal_notice_withdrawn", EventTimestamp: "1", VoiceID: "voice_01"},
+		Fields{EventType: "voice_removal_notice_withdrawn", EventTimestamp: "1", VoiceID: "voice_01"},
 	},
 	{
 		"voice removed",
 		`{"type":"voice_removed","event_timestamp":1,"data":{"voice_id":"voice_01"}}`,
-		Fields{Type: "voice_removed", EventTimestamp: "1", VoiceID: "voice_01"},
+		Fields{EventType: "voice_removed", EventTimestamp: "1", VoiceID: "voice_01"},
 	},
 	{
 		"flow, a type that is not in the table",
 		`{"type":"flows_generation","event_timestamp":1,"data":{"id":"x","status":"completed","content_url":"https://example.com/a?b=c"}}`,
-		Fields{Type: "flows_generation", EventTimestamp: "1"},
+		Fields{EventType: "flows_generation", EventTimestamp: "1"},
 	},
 	{
 		"a type not known has any ids",
@@ -78,22 +78,22 @@ var documented = []struct {
 	{
 		"names reversed",
 		`{"data":{"full_audio":"SUQzBAAA","conversation_id":"conv_01","agent_id":"agent_01"},"event_timestamp":1739537319,"type":"post_call_audio"}`,
-		Fields{Type: "post_call_audio", EventTimestamp: "1739537319", ConversationID: "conv_01", AgentID: "agent_01"},
+		Fields{EventType: "post_call_audio", EventTimestamp: "1739537319", ConversationID: "conv_01", AgentID: "agent_01"},
 	},
 	{
 		"ids a call does not have",
 		`{"data":{"request_id":"r","voice_id":"v","agent_id":"a","conversation_id":"c"},"type":"post_call_audio"}`,
-		Fields{Type: "post_call_audio", ConversationID: "c", AgentID: "a"},
+		Fields{EventType: "post_call_audio", ConversationID: "c", AgentID: "a"},
 	},
 	{
 		"ids a transcription does not have",
 		`{"data":{"request_id":"r","voice_id":"v","agent_id":"a","conversation_id":"c"},"type":"speech_to_text_transcription"}`,
-		Fields{Type: "speech_to_text_transcription", RequestID: "r"},
+		Fields{EventType: "speech_to_text_transcription", RequestID: "r"},
 	},
 	{
 		"ids a voice does not have",
 		`{"data":{"request_id":"r","voice_id":"v","agent_id":"a","conversation_id":"c"},"type":"voice_removed"}`,
-		Fields{Type: "voice_removed", VoiceID: "v"},
+		Fields{EventType: "voice_removed", VoiceID: "v"},
 	},
 }
 
@@ -143,10 +143,10 @@ var repeating = []struct {
 	body string
 	want Fields
 }{
-	{`{"type":"a","type":"b"}`, Fields{Type: "b"}},
+	{`{"type":"a","type":"b"}`, Fields{EventType: "b"}},
 	{`{"type":"a","type":1}`, Fields{}},
-	{`{"type":"a","\u0074ype":"b"}`, Fields{Type: "b"}},
-	{`{"type":"voice_removed","type":"b","event_timestamp":1,"data":{"voice_id":"v","agent_id":"a"}}`, Fields{Type: "b", EventTimestamp: "1", VoiceID: "v", AgentID: "a"}},
+	{`{"type":"a","\u0074ype":"b"}`, Fields{EventType: "b"}},
+	{`{"type":"voice_removed","type":"b","event_timestamp":1,"data":{"voice_id":"v","agent_id":"a"}}`, Fields{EventType: "b", EventTimestamp: "1", VoiceID: "v", AgentID: "a"}},
 	{`{"event_timestamp":1,"event_timestamp":"2"}`, Fields{EventTimestamp: "2"}},
 	{`{"event_timestamp":1,"event_timestamp":null}`, Fields{}},
 	{`{"data":{"agent_id":"a","agent_id":"b"}}`, Fields{AgentID: "b"}},
@@ -154,8 +154,8 @@ var repeating = []struct {
 	{`{"data":{"agent_id":"a"},"data":{"voice_id":"v"}}`, Fields{VoiceID: "v"}},
 	{`{"data":{"agent_id":"a"},"data":{}}`, Fields{}},
 	{`{"data":{"agent_id":"a"},"data":1}`, Fields{}},
-	{`{"data":{"agent_id":"a"},"type":"x","data":[]}`, Fields{Type: "x"}},
-	{`{"data":{"voice_id":"v"},"data":{"a":1},"type":"voice_removed","event_timestamp":1}`, Fields{Type: "voice_removed", EventTimestamp: "1"}},
+	{`{"data":{"agent_id":"a"},"type":"x","data":[]}`, Fields{EventType: "x"}},
+	{`{"data":{"voice_id":"v"},"data":{"a":1},"type":"voice_removed","event_timestamp":1}`, Fields{EventType: "voice_removed", EventTimestamp: "1"}},
 }
 
 // unreadable are bodies that are no JSON, or not all of it.
@@ -222,7 +222,7 @@ func everyBody() []string {
 
 // inOrder returns the fields in the order in which they are declared.
 func inOrder(f Fields) [6]string {
-	return [6]string{f.Type, f.EventTimestamp, f.ConversationID, f.AgentID, f.RequestID, f.VoiceID}
+	return [6]string{f.EventType, f.EventTimestamp, f.ConversationID, f.AgentID, f.RequestID, f.VoiceID}
 }
 
 // oracle reads the fields by encoding/json.
@@ -235,11 +235,11 @@ func oracle(body []byte) Fields {
 		data = nil // not an object: no ids
 	}
 	f := Fields{
-		Type: oracleString(top["type"]), EventTimestamp: oracleTimestamp(top["event_timestamp"]),
+		EventType: oracleString(top["type"]), EventTimestamp: oracleTimestamp(top["event_timestamp"]),
 		ConversationID: oracleString(data["conversation_id"]), AgentID: oracleString(data["agent_id"]),
 		RequestID: oracleString(data["request_id"]), VoiceID: oracleString(data["voice_id"]),
 	}
-	switch f.Type {
+	switch f.EventType {
 	case "post_call_transcription", "post_call_transcription_otel", "post_call_audio", "call_initiation_failure":
 		f.RequestID, f.VoiceID = "", ""
 	case "speech_to_text_transcription":

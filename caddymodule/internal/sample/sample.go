@@ -45,7 +45,7 @@ type Options struct {
 	Minutes float64
 }
 
-// New makes an event of one of the types of package envelope.
+// New makes an event of a type in facts.EventTypes.
 func New(eventType string, options Options) (Event, error) {
 	var text, body bytes.Buffer
 	if err := templates.ExecuteTemplate(&text, eventType+".json", data{options}); err != nil {

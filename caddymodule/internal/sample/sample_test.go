@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/envelope"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/sample"
 )
 
@@ -42,7 +43,7 @@ var noIDs = []string{
 }
 
 func TestEveryTypeHasASampleThatTellsItIsATest(t *testing.T) {
-	for _, eventType := range envelope.Types() {
+	for _, eventType := range facts.EventTypeNames {
 		t.Run(eventType, func(t *testing.T) {
 			body := read(t, makeEvent(t, eventType, options))
 			require.True(t, json.Valid([]byte(body)), body)
@@ -51,7 +52,7 @@ func TestEveryTypeHasASampleThatTellsItIsATest(t *testing.T) {
 			var scanner envelope.Scanner
 			_, _ = io.WriteString(&scanner, body)
 			fields := scanner.Fields()
-			assert.Equal(t, eventType, fields.Type)
+			assert.Equal(t, eventType, fields.EventType)
 			assert.Equal(t, "1795421654", fields.EventTimestamp)
 			ids := slices.DeleteFunc(
 				[]string{fields.ConversationID, fields.AgentID, fields.RequestID, fields.VoiceID},
@@ -67,7 +68,7 @@ func TestEveryTypeHasASampleThatTellsItIsATest(t *testing.T) {
 
 func TestEveryIDIsNew(t *testing.T) {
 	random := regexp.MustCompile(`_test_[0-9a-f]{24}`)
-	for _, eventType := range envelope.Types() {
+	for _, eventType := range facts.EventTypeNames {
 		first := random.FindAllString(read(t, makeEvent(t, eventType, options)), -1)
 		second := random.FindAllString(read(t, makeEvent(t, eventType, options)), -1)
 		require.NotEmpty(t, first, eventType)
@@ -83,7 +84,7 @@ func TestThereIsNoOtherType(t *testing.T) {
 }
 
 func TestDocumentedTellsShapesFromNames(t *testing.T) {
-	documented := slices.DeleteFunc(envelope.Types(), func(name string) bool { return !sample.Documented(name) })
+	documented := slices.DeleteFunc(facts.EventTypeNames, func(name string) bool { return !sample.Documented(name) })
 	assert.Equal(t, []string{
 		"post_call_transcription", "post_call_transcription_otel", "post_call_audio", "call_initiation_failure",
 		"speech_to_text_transcription", "flows_generation", "flows_template_run",
@@ -142,7 +143,7 @@ func TestABodyReadsTheSameInPiecesOfAnySize(t *testing.T) {
 }
 
 func TestOnlyAudioIsChunked(t *testing.T) {
-	for _, eventType := range envelope.Types() {
+	for _, eventType := range facts.EventTypeNames {
 		assert.Equal(t, eventType == "post_call_audio", makeEvent(t, eventType, options).Chunked(), eventType)
 	}
 	assert.False(t, sample.FromBody("post_call_audio", []byte("{}")).Chunked())

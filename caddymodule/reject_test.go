@@ -247,16 +247,17 @@ func TestAFloodOfForgeriesDoesNotFloodTheLog(t *testing.T) {
 }
 
 func TestAClockThatIsWrongByAnHourIsNamedAsTheLikelyCause(t *testing.T) {
-	for reason, test := range map[string]struct {
-		wrong time.Duration
-		hint  string
+	for _, test := range []struct {
+		reason string
+		wrong  time.Duration
+		hint   string
 	}{
-		"timestamp_stale":  {time.Hour, "if this is not a repeat or a replay, this machine's clock is likely 1h0m0s ahead: set it right"},
-		"timestamp_future": {-time.Hour, "this machine's clock is likely 1h0m0s behind: set it right"},
+		{"timestamp_stale", time.Hour, "this machine's clock is probably 1h0m0s ahead, except if this is a retry or a replay: set it"},
+		{"timestamp_future", -time.Hour, "this machine's clock is probably 1h0m0s behind: set it"},
 	} {
 		h, logs := provision(t, &Handler{now: func() time.Time { return signedAt.Add(test.wrong) }})
-		requireRejected(t, serve(t, h, newRequest(transcript)), reason, 403)
-		refused := logs.FilterField(zap.String("reason", reason)).All()
+		requireRejected(t, serve(t, h, newRequest(transcript)), test.reason, 403)
+		refused := logs.FilterField(zap.String("reason", test.reason)).All()
 		require.Len(t, refused, 1)
 		assert.Equal(t, test.wrong, refused[0].ContextMap()["signature_age"])
 		assert.Equal(t, test.hint, refused[0].ContextMap()["hint"])

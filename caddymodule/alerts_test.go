@@ -19,6 +19,8 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/envelope"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
 
 // panics is the reason of an event that the subscriber cannot handle.
@@ -58,7 +60,7 @@ func subscribe(t *testing.T, h *Handler, names ...string) (subscriber, *observer
 	}
 	require.NoError(t, app.Start())
 	core, logs := observer.New(zapcore.DebugLevel)
-	h.notifier = notifierOf(ctx, app, zap.New(core))
+	h.notifier = startNotifier(ctx, app, zap.New(core))
 	return s, logs, end
 }
 
@@ -88,16 +90,16 @@ func TestTheOperatorIsToldOfFailuresInARowAndOfTheirEnd(t *testing.T) {
 	levels := map[int]zapcore.Level{3: zapcore.InfoLevel, 5: zapcore.WarnLevel, 8: zapcore.ErrorLevel}
 	for n := 1; n <= 12; n++ {
 		deliver()
-		told := logs.FilterMessage("webhook deliveries fail").All()
+		logged := logs.FilterMessage("webhook deliveries fail").All()
 		logs.TakeAll()
 		level, alarm := levels[n]
 		if !alarm {
-			assert.Empty(t, told, n)
+			assert.Empty(t, logged, n)
 			continue
 		}
-		require.Len(t, told, 1, n)
-		assert.Equal(t, level, told[0].Level)
-		fields := told[0].ContextMap()
+		require.Len(t, logged, 1, n)
+		assert.Equal(t, level, logged[0].Level)
+		fields := logged[0].ContextMap()
 		assert.Equal(t, int64(n), fields["failures_in_row"])
 		assert.Equal(t, "backend_answer", fields["reason"])
 		assert.Equal(t, int64(500), fields["upstream_status"])
@@ -112,9 +114,9 @@ func TestTheOperatorIsToldOfFailuresInARowAndOfTheirEnd(t *testing.T) {
 	status = 200
 	deliver()
 	deliver()
-	told := logs.FilterMessage("webhook deliveries succeed again").All()
-	require.Len(t, told, 1)
-	assert.Equal(t, int64(12), told[0].ContextMap()["failures_in_row"])
+	logged := logs.FilterMessage("webhook deliveries succeed again").All()
+	require.Len(t, logged, 1)
+	assert.Equal(t, int64(12), logged[0].ContextMap()["failures_in_row"])
 	e := s.next(t)
 	assert.Equal(t, eventRecovered, e.Name())
 	assert.Equal(t, 12, e.Data["failures_in_row"])
@@ -128,14 +130,14 @@ func TestTheConsequenceForTheWebhookIsThatOfElevenLabs(t *testing.T) {
 	}{
 		"unknown": {time.Time{}, "if the last success is more than 7 days ago, ElevenLabs disables the webhook after 7 more failures"},
 		"long":    {now.Add(-8 * 24 * time.Hour), "the last success is more than 7 days ago: ElevenLabs disables the webhook after 7 more failures"},
-		"lately":  {now.Add(-time.Hour), "if it goes on failing until the last success is more than 7 days ago"},
+		"lately":  {now.Add(-time.Hour), "disables the webhook if it fails until the last success is more than 7 days ago"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var s deliveries.Status
 			s.FailuresInRow, s.LastSuccess = 3, test.lastSuccess
-			got := consequence(s, deliveries.Delivery{Ended: now, Reason: failedTimeout, EventType: "post_call_transcription"})
+			got := consequence(s, &deliveries.Delivery{Ended: now, Reason: facts.BackendTimeout.Code, Fields: envelope.Fields{EventType: "post_call_transcription"}})
 			assert.Contains(t, got, test.want)
-			assert.Contains(t, got, "ElevenLabs sends it again if retries are on")
+			assert.Contains(t, got, "ElevenLabs retries it if retries are on")
 		})
 	}
 }
@@ -143,9 +145,9 @@ func TestTheConsequenceForTheWebhookIsThatOfElevenLabs(t *testing.T) {
 func TestTheConsequenceForTheDeliveryIsThatOfItsAnswerAndType(t *testing.T) {
 	const (
 		transcription = "post_call_transcription"
-		again         = "ElevenLabs sends it again if retries are on"
-		never         = "ElevenLabs does not send it again after a "
-		perhaps       = "ElevenLabs may send it again if it is a transcript and retries are on"
+		again         = "ElevenLabs retries it if retries are on"
+		never         = "ElevenLabs does not retry it after a "
+		perhaps       = "ElevenLabs may retry it if it is a transcript and retries are on"
 	)
 	for name, test := range map[string]struct {
 		reason string
@@ -153,31 +155,31 @@ func TestTheConsequenceForTheDeliveryIsThatOfItsAnswerAndType(t *testing.T) {
 		typ    string
 		want   string
 	}{
-		"500":                          {failedAnswer, 500, transcription, again},
-		"503, OpenTelemetry":           {failedAnswer, 503, "post_call_transcription_otel", again},
-		"429":                          {failedAnswer, 429, transcription, again},
-		"408":                          {failedAnswer, 408, transcription, again},
-		"404":                          {failedAnswer, 404, transcription, never + "404"},
-		"401":                          {failedAnswer, 401, transcription, never + "401"},
-		"302":                          {failedAnswer, 302, transcription, never + "302"},
-		"500 to audio":                 {failedAnswer, 500, "post_call_audio", "ElevenLabs does not send it again, since it is no transcript"},
-		"unreachable":                  {failedUnreachable, 0, transcription, again},
-		"timeout":                      {failedTimeout, 0, transcription, again},
-		"timeout of a voice's removal": {failedTimeout, 0, "voice_removed", "since it is no transcript"},
-		"no handler":                   {failedNoHandler, 0, transcription, again},
-		"broken off":                   {failedIncomplete, 200, transcription, perhaps},
-		"client left":                  {failedClientLeft, 200, transcription, perhaps},
-		"another handler's error":      {failedHandler, 0, transcription, perhaps},
+		"500":                          {facts.BackendAnswer.Code, 500, transcription, again},
+		"503, OpenTelemetry":           {facts.BackendAnswer.Code, 503, "post_call_transcription_otel", again},
+		"429":                          {facts.BackendAnswer.Code, 429, transcription, again},
+		"408":                          {facts.BackendAnswer.Code, 408, transcription, again},
+		"404":                          {facts.BackendAnswer.Code, 404, transcription, never + "404"},
+		"401":                          {facts.BackendAnswer.Code, 401, transcription, never + "401"},
+		"302":                          {facts.BackendAnswer.Code, 302, transcription, never + "302"},
+		"500 to audio":                 {facts.BackendAnswer.Code, 500, "post_call_audio", "ElevenLabs does not retry it, since it is not a transcript"},
+		"unreachable":                  {facts.BackendUnreachable.Code, 0, transcription, again},
+		"timeout":                      {facts.BackendTimeout.Code, 0, transcription, again},
+		"timeout of a voice's removal": {facts.BackendTimeout.Code, 0, "voice_removed", "since it is not a transcript"},
+		"no handler":                   {facts.NoHandler.Code, 0, transcription, again},
+		"broken off":                   {facts.AnswerIncomplete.Code, 200, transcription, perhaps},
+		"client left":                  {facts.ClientLeft.Code, 200, transcription, perhaps},
+		"another handler's error":      {facts.HandlerError.Code, 0, transcription, perhaps},
 		"stale":                        {"timestamp_stale", 0, transcription, never + "403"},
 		"another secret":               {"signature_mismatch", 0, "", never + "401"},
 		"too large":                    {"body_too_large", 0, "", never + "413"},
 		"overloaded, of unknown type":  {"overloaded", 0, "", perhaps},
 		"too slow, of unknown type":    {"body_timeout", 0, "", perhaps},
-		"no type to be read":           {failedAnswer, 500, "", perhaps},
+		"no type to be read":           {facts.BackendAnswer.Code, 500, "", perhaps},
 	} {
 		t.Run(name, func(t *testing.T) {
-			d := deliveries.Delivery{Reason: test.reason, UpstreamStatus: test.status, EventType: test.typ}
-			assert.Contains(t, consequence(deliveries.Status{}, d), test.want)
+			d := deliveries.Delivery{Reason: test.reason, UpstreamStatus: test.status, Fields: envelope.Fields{EventType: test.typ}}
+			assert.Contains(t, consequence(deliveries.Status{}, &d), test.want)
 		})
 	}
 }
@@ -185,9 +187,9 @@ func TestTheConsequenceForTheDeliveryIsThatOfItsAnswerAndType(t *testing.T) {
 func TestEventsOfARequestThatOutlivesItsConfigurationReachAHook(t *testing.T) {
 	h, _ := provision(t, &Handler{})
 	s, _, end := subscribe(t, h, eventRejected)
-	h.notifier.notify(eventRejected, deliveries.Delivery{Reason: "queued before"})
+	h.notifier.notify(eventRejected, &event{Delivery: deliveries.Delivery{Reason: "queued before"}})
 	end()
-	h.notifier.notify(eventRejected, deliveries.Delivery{Reason: "after"})
+	h.notifier.notify(eventRejected, &event{Delivery: deliveries.Delivery{Reason: "after"}})
 	assert.Equal(t, "queued before", s.next(t).Data["reason"])
 	assert.Equal(t, "after", s.next(t).Data["reason"])
 }
@@ -195,12 +197,12 @@ func TestEventsOfARequestThatOutlivesItsConfigurationReachAHook(t *testing.T) {
 func TestAHookThatPanicsEndsNeitherCaddyNorTheEventsAfterIt(t *testing.T) {
 	h, _ := provision(t, &Handler{})
 	s, logs, _ := subscribe(t, h, eventRejected)
-	h.notifier.notify(eventRejected, deliveries.Delivery{Reason: panics})
-	h.notifier.notify(eventRejected, deliveries.Delivery{Reason: "good"})
+	h.notifier.notify(eventRejected, &event{Delivery: deliveries.Delivery{Reason: panics}})
+	h.notifier.notify(eventRejected, &event{Delivery: deliveries.Delivery{Reason: "good"}})
 	assert.Equal(t, "good", s.next(t).Data["reason"])
-	told := logs.FilterMessage("a handler of events panicked").All()
-	require.Len(t, told, 1)
-	assert.Equal(t, "a bug in a hook", told[0].ContextMap()["panic"])
+	logged := logs.FilterMessage("a handler of events panicked").All()
+	require.Len(t, logged, 1)
+	assert.Equal(t, "a bug in a hook", logged[0].ContextMap()["panic"])
 }
 
 func TestRejectionsAreEventsThatHoldUpNoRequest(t *testing.T) {
@@ -232,7 +234,8 @@ func TestEventsThatNobodyTakesCostNothing(t *testing.T) {
 	n, err := newNotifier(caddy.ActiveContext())
 	require.NoError(t, err)
 	require.NotNil(t, n)
-	assert.Zero(t, testing.AllocsPerRun(100, func() { n.notify(eventRejected, deliveries.Delivery{}) }))
+	e := new(event)
+	assert.Zero(t, testing.AllocsPerRun(100, func() { n.notify(eventRejected, e) }))
 }
 
 func init() { caddy.RegisterModule(hook{}) }

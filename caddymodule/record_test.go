@@ -140,7 +140,7 @@ func TestEachOutcomeIsToldByTheSameWords(t *testing.T) {
 				assert.Empty(t, d.EventType+d.ConversationID+d.AgentID+d.SignedAt+d.SecretName, "nothing is believed")
 			}
 
-			m := h.webhook.metrics
+			m := h.group.metrics
 			assert.Equal(t, 1, int(testutil.ToFloat64(m.deliveries.WithLabelValues(test.result, test.reason, test.typ))))
 			if test.would != "" {
 				assert.Equal(t, 1, int(testutil.ToFloat64(m.wouldReject.WithLabelValues(test.would))))
@@ -164,7 +164,7 @@ func TestEachOutcomeIsToldByTheSameWords(t *testing.T) {
 					assert.Equal(t, want, fields[key], key)
 				}
 			}
-			status := h.webhook.status.Status()
+			status := h.group.counter.Status()
 			assert.Equal(t, test.proven && test.counts, !status.LastDelivery.IsZero())
 			if test.counts && test.result != "accepted" && test.result != "ignored" {
 				assert.Equal(t, 1, status.FailuresInRow)
@@ -201,7 +201,7 @@ func TestABackendThatBreaksOffItsAnswerHasFailed(t *testing.T) {
 	})
 	d := lastDelivery(t)
 	assert.Equal(t, []string{"failed", "answer_incomplete"}, []string{string(d.Result), d.Reason})
-	assert.Equal(t, 1, h.webhook.status.Status().FailuresInRow)
+	assert.Equal(t, 1, h.group.counter.Status().FailuresInRow)
 	assert.Equal(t, 1, logs.FilterMessage("the backend's answer broke off").Len())
 }
 

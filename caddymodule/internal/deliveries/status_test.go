@@ -28,19 +28,19 @@ func TestFailuresCountAsElevenLabsCountsThem(t *testing.T) {
 		"forged ones let through by report_only": {[]Delivery{failed, {Result: Accepted, WouldReject: "signature_mismatch"}}, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var w Webhook
+			var c Counter
 			for _, d := range test.deliveries {
-				w.Count(d)
+				c.Count(&d)
 			}
-			assert.Equal(t, test.inRow, w.Status().FailuresInRow)
+			assert.Equal(t, test.inRow, c.Status().FailuresInRow)
 		})
 	}
 }
 
 func TestAlarmsAreRaisedAt3And5And8AndEndOnce(t *testing.T) {
-	var w Webhook
+	var c Counter
 	count := func(minute int, result Result) (Alarm, Status) {
-		return w.Count(Delivery{Ended: at(minute), Result: result, Reason: "backend_answer", Proven: true, Counts: true})
+		return c.Count(&Delivery{Ended: at(minute), Result: result, Reason: "backend_answer", Proven: true, Counts: true})
 	}
 	alarm, _ := count(0, Accepted)
 	assert.Equal(t, None, alarm)
@@ -68,12 +68,12 @@ func TestAlarmsAreRaisedAt3And5And8AndEndOnce(t *testing.T) {
 }
 
 func TestStatusTellsWhatWasLast(t *testing.T) {
-	var w Webhook
-	w.Count(Delivery{Time: at(1), Ended: at(2), Result: Accepted, Proven: true, Counts: true})
-	w.Count(Delivery{Time: at(3), Ended: at(4), Result: Failed, Reason: "backend_timeout", Proven: true, Counts: true})
-	w.Count(Delivery{Time: at(5), Ended: at(5), Result: Rejected, Reason: "signature_mismatch"})
-	w.Count(Delivery{Time: at(6), Ended: at(6), Result: Accepted, WouldReject: "signature_mismatch"})
-	s := w.Status()
+	var c Counter
+	c.Count(&Delivery{Time: at(1), Ended: at(2), Result: Accepted, Proven: true, Counts: true})
+	c.Count(&Delivery{Time: at(3), Ended: at(4), Result: Failed, Reason: "backend_timeout", Proven: true, Counts: true})
+	c.Count(&Delivery{Time: at(5), Ended: at(5), Result: Rejected, Reason: "signature_mismatch"})
+	c.Count(&Delivery{Time: at(6), Ended: at(6), Result: Accepted, WouldReject: "signature_mismatch"})
+	s := c.Status()
 	assert.Equal(t, at(2), s.LastSuccess, "when it was answered")
 	assert.Equal(t, at(3), s.LastDelivery, "when it came; what is forged was not delivered by ElevenLabs")
 	assert.Equal(t, at(4), s.FailingSince)
@@ -86,47 +86,47 @@ func TestStatusTellsWhatWasLast(t *testing.T) {
 }
 
 func TestWhatWasLastDoesNotGoBackWhenDeliveriesEndOutOfOrder(t *testing.T) {
-	count := func(w *Webhook, came, ended int, result Result) {
-		w.Count(Delivery{Time: at(came), Ended: at(ended), Result: result, Proven: true, Counts: true})
+	count := func(c *Counter, came, ended int, result Result) {
+		c.Count(&Delivery{Time: at(came), Ended: at(ended), Result: result, Proven: true, Counts: true})
 	}
-	var w Webhook
-	count(&w, 2, 3, Accepted)
-	count(&w, 1, 4, Accepted) // the slow one came first
-	assert.Equal(t, at(2), w.Status().LastDelivery)
-	assert.Equal(t, at(4), w.Status().LastSuccess)
+	var c Counter
+	count(&c, 2, 3, Accepted)
+	count(&c, 1, 4, Accepted) // the slow one came first
+	assert.Equal(t, at(2), c.Status().LastDelivery)
+	assert.Equal(t, at(4), c.Status().LastSuccess)
 
-	count(&w, 5, 7, Failed)
-	count(&w, 4, 6, Failed) // it ended before, and was counted after
-	assert.Equal(t, at(5), w.Status().LastDelivery)
-	assert.Equal(t, at(7), w.Status().LastFailure.Ended)
-	count(&w, 2, 3, Accepted)
-	assert.Equal(t, at(4), w.Status().LastSuccess)
+	count(&c, 5, 7, Failed)
+	count(&c, 4, 6, Failed) // it ended before, and was counted after
+	assert.Equal(t, at(5), c.Status().LastDelivery)
+	assert.Equal(t, at(7), c.Status().LastFailure.Ended)
+	count(&c, 2, 3, Accepted)
+	assert.Equal(t, at(4), c.Status().LastSuccess)
 }
 
 func TestASuccessorGoesOnWithTheRunAndNotWithTheCounters(t *testing.T) {
-	var old, successor Webhook
-	old.Count(Delivery{Time: at(0), Ended: at(0), Result: Accepted, Proven: true, Counts: true})
+	var old, successor Counter
+	old.Count(&Delivery{Time: at(0), Ended: at(0), Result: Accepted, Proven: true, Counts: true})
 	for n := 1; n <= 4; n++ {
-		old.Count(Delivery{Time: at(n), Ended: at(n), Result: Failed, Reason: "backend_answer", Proven: true, Counts: true})
+		old.Count(&Delivery{Time: at(n), Ended: at(n), Result: Failed, Reason: "backend_answer", Proven: true, Counts: true})
 	}
-	successor.GoOnWith(old.Status().Run)
+	successor.SetStreak(old.Status().Streak)
 	s := successor.Status()
-	assert.Equal(t, old.Status().Run, s.Run)
+	assert.Equal(t, old.Status().Streak, s.Streak)
 	assert.Equal(t, []any{4, at(1), at(0), at(4), at(4)}, []any{s.FailuresInRow, s.FailingSince, s.LastSuccess, s.LastDelivery, s.LastFailure.Ended})
 	assert.Zero(t, s.Results)
-	alarm, _ := successor.Count(Delivery{Time: at(5), Ended: at(5), Result: Failed, Proven: true, Counts: true})
+	alarm, _ := successor.Count(&Delivery{Time: at(5), Ended: at(5), Result: Failed, Proven: true, Counts: true})
 	assert.Equal(t, Warning, alarm, "the fifth")
 	assert.Equal(t, 4, old.Status().FailuresInRow)
 }
 
 func TestOfTwoRunsTheLaterIsWhereSomethingCameLast(t *testing.T) {
 	failure := func(minute int) *Delivery { return &Delivery{Ended: at(minute)} }
-	for name, test := range map[string]struct{ earlier, later Run }{
-		"nothing came":          {Run{}, Run{LastDelivery: at(0)}},
-		"a delivery":            {Run{LastDelivery: at(1)}, Run{LastDelivery: at(2)}},
-		"a success":             {Run{LastDelivery: at(1)}, Run{LastDelivery: at(0), LastSuccess: at(2)}},
-		"an unproven failure":   {Run{LastSuccess: at(1)}, Run{LastFailure: failure(2)}},
-		"of an earlier arrival": {Run{LastDelivery: at(1), LastFailure: failure(2)}, Run{LastDelivery: at(0), LastFailure: failure(3)}},
+	for name, test := range map[string]struct{ earlier, later Streak }{
+		"nothing came":          {Streak{}, Streak{LastDelivery: at(0)}},
+		"a delivery":            {Streak{LastDelivery: at(1)}, Streak{LastDelivery: at(2)}},
+		"a success":             {Streak{LastDelivery: at(1)}, Streak{LastDelivery: at(0), LastSuccess: at(2)}},
+		"an unproven failure":   {Streak{LastSuccess: at(1)}, Streak{LastFailure: failure(2)}},
+		"of an earlier arrival": {Streak{LastDelivery: at(1), LastFailure: failure(2)}, Streak{LastDelivery: at(0), LastFailure: failure(3)}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			assert.True(t, test.later.LaterThan(test.earlier))

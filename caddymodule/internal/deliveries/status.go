@@ -5,30 +5,22 @@ import (
 	"time"
 )
 
-// ElevenLabs disables a webhook after so many failures in a row, if it never
-// succeeded or last did so longer ago:
-// https://elevenlabs.io/docs/eleven-api/resources/webhooks
-const (
-	DisabledAfter     = 10
-	DisabledIfNoneFor = 7 * 24 * time.Hour
-)
-
-// Alarm is how pressing a run of failures is.
+// Alarm is how urgent a streak of failures is.
 type Alarm int
 
-// The alarms, from none upward.
+// The alarms.
 const (
 	None Alarm = iota
 	Notice
 	Warning
 	Critical
-	Recovered // not pressing: a run that there was an alarm for has ended
+	Recovered // a streak that raised an alarm has ended
 )
 
 // FirstAlarm is the number of failures in a row that raises the first alarm.
 const FirstAlarm = 3
 
-// alarm is that of a number of failures in a row.
+// alarm returns the alarm that a number of failures in a row raises.
 func alarm(failures int) Alarm {
 	switch failures {
 	case FirstAlarm:
@@ -41,13 +33,13 @@ func alarm(failures int) Alarm {
 	return None
 }
 
-// Webhook counts what became of the deliveries of one webhook.
-type Webhook struct {
+// Counter counts what became of the deliveries of one group of handlers.
+type Counter struct {
 	mu     sync.Mutex
 	status Status
 }
 
-// Status is how a webhook fares.
+// Status is the state of a group of handlers.
 type Status struct {
 	// Results counts the deliveries since the process began.
 	Results struct {
@@ -56,33 +48,35 @@ type Status struct {
 		Ignored  int64 `json:"ignored"`
 		Failed   int64 `json:"failed"`
 	} `json:"results"`
-	// WouldReject counts those that report_only let through.
+	// WouldReject counts the requests that only report_only forwarded.
 	WouldReject int64 `json:"would_reject,omitempty"`
 
-	Run
+	Streak
 }
 
-// Run is what goes on when a webhook changes its name.
-type Run struct {
-	// FailuresInRow is as ElevenLabs counts.
+// Streak is the failures in a row, and what came last. It goes on if the group
+// changes its name.
+type Streak struct {
+	// FailuresInRow counts failures as ElevenLabs does.
 	FailuresInRow int `json:"failures_in_row"`
-	// FailingSince is when the first of them failed.
+	// FailingSince is when the first of them ended.
 	FailingSince time.Time `json:"failing_since,omitzero"`
-	// LastSuccess is when a delivery that counts was last answered 200.
+	// LastSuccess is when a delivery that counts was last answered with 200.
 	LastSuccess time.Time `json:"last_success,omitzero"`
-	// LastDelivery is when something genuine last came.
+	// LastDelivery is when a genuine event last came.
 	LastDelivery time.Time `json:"last_delivery,omitzero"`
 	// LastFailure is the last failure that counted.
 	LastFailure *Delivery `json:"last_failure,omitempty"`
 }
 
-// LaterThan is whether something was heard of this run after all of the other.
-func (r Run) LaterThan(other Run) bool { return r.heard().After(other.heard()) }
+// LaterThan reports whether anything happened in this streak after all of the
+// other.
+func (s Streak) LaterThan(other Streak) bool { return s.last().After(other.last()) }
 
-func (r Run) heard() time.Time {
-	last := latest(r.LastDelivery, r.LastSuccess)
-	if r.LastFailure != nil {
-		last = latest(last, r.LastFailure.Ended)
+func (s Streak) last() time.Time {
+	last := latest(s.LastDelivery, s.LastSuccess)
+	if s.LastFailure != nil {
+		last = latest(last, s.LastFailure.Ended)
 	}
 	return last
 }
@@ -94,12 +88,12 @@ func latest(a, b time.Time) time.Time {
 	return b
 }
 
-// Count counts a delivery, and returns the alarm that it raises, with the status
-// after it; of a recovery, that before it.
-func (w *Webhook) Count(d Delivery) (Alarm, Status) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	s := &w.status
+// Count counts a delivery. It returns the alarm that the delivery raises, and the
+// status after it. For Recovered it returns the status before it.
+func (c *Counter) Count(d *Delivery) (Alarm, Status) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := &c.status
 	switch d.Result {
 	case Accepted:
 		s.Results.Accepted++
@@ -132,22 +126,22 @@ func (w *Webhook) Count(d Delivery) (Alarm, Status) {
 	}
 	s.FailuresInRow++
 	if s.LastFailure == nil || !d.Ended.Before(s.LastFailure.Ended) {
-		failure := d // only here does it outlive the call
+		failure := *d
 		s.LastFailure = &failure
 	}
 	return alarm(s.FailuresInRow), *s
 }
 
-// Status returns how the webhook fares.
-func (w *Webhook) Status() Status {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.status
+// Status returns the current status.
+func (c *Counter) Status() Status {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.status
 }
 
-// GoOnWith makes a run that of the webhook.
-func (w *Webhook) GoOnWith(run Run) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.status.Run = run
+// SetStreak replaces the streak.
+func (c *Counter) SetStreak(s Streak) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.status.Streak = s
 }

@@ -21,13 +21,13 @@ import (
 // forgetUnused makes the names without a handler ones that the process has never
 // had.
 func forgetUnused() {
-	webhooks.Lock()
-	defer webhooks.Unlock()
-	for name, hook := range webhooks.byName {
+	groups.Lock()
+	defer groups.Unlock()
+	for name, hook := range groups.byName {
 		if len(hook.handlers) > 0 {
 			continue
 		}
-		delete(webhooks.byName, name)
+		delete(groups.byName, name)
 		for _, vec := range perHandler {
 			vec.(interface {
 				DeletePartialMatch(labels prometheus.Labels) int
@@ -83,18 +83,18 @@ func TestTheRunOfFailuresGoesOnUnderANewNameOfTheSameSecret(t *testing.T) {
 			}
 			h, _ := configure(t, secrets...)
 			end()
-			was, is := before.webhook.status.Status(), h.webhook.status.Status()
-			assert.Equal(t, was.Run, is.Run)
+			was, is := before.group.counter.Status(), h.group.counter.Status()
+			assert.Equal(t, was.Streak, is.Streak)
 			assert.Equal(t, 4, is.FailuresInRow)
 			assert.Zero(t, is.Results, "the counters are each name's own")
 
 			core, logs := observer.New(zapcore.DebugLevel)
 			h.logger = zap.New(core)
 			deliver(t, h, 500)
-			told := logs.FilterMessage("webhook deliveries fail").All()
-			require.Len(t, told, 1, "the alarm of the fifth")
-			assert.Equal(t, zapcore.WarnLevel, told[0].Level)
-			assert.Equal(t, int64(5), told[0].ContextMap()["failures_in_row"])
+			logged := logs.FilterMessage("webhook deliveries fail").All()
+			require.Len(t, logged, 1, "the alarm of the fifth")
+			assert.Equal(t, zapcore.WarnLevel, logged[0].Level)
+			assert.Equal(t, int64(5), logged[0].ContextMap()["failures_in_row"])
 		})
 	}
 }
@@ -104,7 +104,7 @@ func TestAHandlerOfOtherSecretsBeginsAnew(t *testing.T) {
 	deliver(t, before, 500)
 	h, _ := configure(t, secretB)
 	end()
-	assert.Zero(t, h.webhook.status.Status())
+	assert.Zero(t, h.group.counter.Status())
 }
 
 func TestAHandlerThatIsTakenOutAndPutBackGoesOn(t *testing.T) {
@@ -116,7 +116,7 @@ func TestAHandlerThatIsTakenOutAndPutBackGoesOn(t *testing.T) {
 	}
 	h, _ := configure(t, secretA)
 	deliver(t, h, 500)
-	status := h.webhook.status.Status()
+	status := h.group.counter.Status()
 	assert.Equal(t, 2, status.FailuresInRow)
 	assert.Equal(t, int64(2), status.Results.Failed)
 }
@@ -131,8 +131,8 @@ func TestAHandlerThatIsNamedAsBeforeGoesOnWithWhatCameMeanwhile(t *testing.T) {
 	deliver(t, second, 200)
 	third, _ := configure(t, secretA)
 	end2()
-	assert.Zero(t, third.webhook.status.Status().FailuresInRow)
-	assert.Equal(t, second.webhook.status.Status().LastSuccess, third.webhook.status.Status().LastSuccess)
+	assert.Zero(t, third.group.counter.Status().FailuresInRow)
+	assert.Equal(t, second.group.counter.Status().LastSuccess, third.group.counter.Status().LastSuccess)
 }
 
 func TestARequestThatOutlivesItsHandlerIsCountedAndNotShown(t *testing.T) {
@@ -142,10 +142,10 @@ func TestARequestThatOutlivesItsHandlerIsCountedAndNotShown(t *testing.T) {
 		w.WriteHeader(500)
 		return nil
 	}))
-	assert.Equal(t, 1, int(testutil.ToFloat64(h.webhook.metrics.deliveries.WithLabelValues("failed", "backend_answer", "post_call_transcription"))))
+	assert.Equal(t, 1, int(testutil.ToFloat64(h.group.metrics.deliveries.WithLabelValues("failed", "backend_answer", "post_call_transcription"))))
 	assert.NotContains(t, scrape(t, newRegistry(t))["consecutive_failures"], "handler=a")
 	again, _ := configure(t, secretA)
-	assert.Equal(t, 1, again.webhook.status.Status().FailuresInRow)
+	assert.Equal(t, 1, again.group.counter.Status().FailuresInRow)
 }
 
 func TestTheStatusShowsTheHandlersOfANameInTheOrderOfTheConfiguration(t *testing.T) {

@@ -18,6 +18,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
 
 // The status contract: any 2xx becomes exactly 200, everything else passes.
@@ -286,9 +288,9 @@ func (l *lazy) FlushError() error {
 func TestALongAnswersHeadIsSentWithWhatIsWritten(t *testing.T) {
 	sender := &lazy{discard: discard{http.Header{}}}
 	w := &answerWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: sender}, client: t.Context()}
-	_, err := w.Write(make([]byte, longAnswer+1))
+	_, err := w.Write(make([]byte, netHTTPBuffer+1))
 	require.NoError(t, err)
-	assert.True(t, w.told)
+	assert.Equal(t, statusSent, w.state)
 	assert.True(t, sender.sent)
 }
 
@@ -301,7 +303,7 @@ func TestEventsThatNothingTakesAreAFaultThoughAHandlerBetweenSays200(t *testing.
 	}))
 	require.NoError(t, res.err)
 	assert.Equal(t, 500, res.Code)
-	assert.Equal(t, errNoHandler.Error(), logs.All()[0].ContextMap()["error"])
+	assert.Equal(t, facts.NoHandler.Sentence, logs.All()[0].ContextMap()["error"])
 }
 
 func TestAProxyBeforeTheBackendDoesNotSwitchRetriesOff(t *testing.T) {
@@ -338,11 +340,11 @@ func TestForgeriesThatReportOnlyLetsThroughDoNotFloodTheLog(t *testing.T) {
 func TestDeliveryOutlivesTheClientForAWhileOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, leave := context.WithCancel(context.Background())
-		ctx, delivered := outlive(client, grace)
+		ctx, delivered := detach(client, disconnectTimeout)
 		defer delivered()
 		leave()
 		synctest.Wait()
-		time.Sleep(grace - time.Nanosecond)
+		time.Sleep(disconnectTimeout - time.Nanosecond)
 		synctest.Wait()
 		assert.NoError(t, ctx.Err())
 		time.Sleep(time.Nanosecond)
@@ -351,7 +353,7 @@ func TestDeliveryOutlivesTheClientForAWhileOnly(t *testing.T) {
 	})
 	synctest.Test(t, func(t *testing.T) { // synctest fails if a goroutine or timer is left
 		client, leave := context.WithCancel(context.Background())
-		ctx, delivered := outlive(client, grace)
+		ctx, delivered := detach(client, disconnectTimeout)
 		leave()
 		synctest.Wait()
 		delivered()
@@ -360,7 +362,7 @@ func TestDeliveryOutlivesTheClientForAWhileOnly(t *testing.T) {
 	})
 	synctest.Test(t, func(t *testing.T) { // handlers around ours go on with the request
 		client, leave := context.WithCancel(context.Background())
-		ctx, delivered := outlive(client, grace)
+		ctx, delivered := detach(client, disconnectTimeout)
 		delivered()
 		synctest.Wait()
 		assert.NoError(t, ctx.Err())

@@ -1,0 +1,138 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyevents"
+	"go.uber.org/zap"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
+)
+
+// The events for Caddy's events app. Their data describe the delivery, by the names
+// of the admin API, and the failures in a row.
+const (
+	eventRejected  = "elevenlabs_webhook_rejected"
+	eventFailing   = "elevenlabs_webhook_failing"
+	eventRecovered = "elevenlabs_webhook_recovered"
+)
+
+// notifier emits events to Caddy's events app, in their order. A request never waits
+// for it, since a handler of events may be slow. A nil notifier does nothing.
+type notifier struct {
+	ctx    caddy.Context
+	app    *caddyevents.App
+	logger *zap.Logger
+
+	mu      sync.Mutex
+	waiting []notice
+	running bool
+}
+
+type notice struct {
+	name string
+	data map[string]any
+}
+
+// maxWaiting is how many events may wait. An event beyond it is logged and not
+// emitted.
+const maxWaiting = 256
+
+// newNotifier returns nil if there is no events app, as in tests.
+func newNotifier(ctx caddy.Context) (*notifier, error) {
+	app, err := ctx.AppIfConfigured("events")
+	if errors.Is(err, caddy.ErrNotConfigured) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("getting the events app: %w", err)
+	}
+	return startNotifier(ctx, app.(*caddyevents.App), newSampled(ctx.Logger())), nil
+}
+
+// startNotifier makes a notifier that outlives its configuration, as requests may.
+func startNotifier(ctx caddy.Context, app *caddyevents.App, logger *zap.Logger) *notifier {
+	ctx.Context = context.WithoutCancel(ctx.Context)
+	return &notifier{ctx: ctx, app: app, logger: logger}
+}
+
+// notify emits an event about one delivery.
+func (n *notifier) notify(name string, e *event) {
+	if n.wanted(name) {
+		n.send(name, e.data())
+	}
+}
+
+// notifyStreak emits an event about failures in a row.
+func (n *notifier) notifyStreak(name string, s deliveries.Status, e *event) {
+	if n.wanted(name) {
+		data := e.data()
+		data["failures_in_row"] = s.FailuresInRow
+		data["failing_since"] = s.FailingSince
+		data["last_success"] = s.LastSuccess
+		n.send(name, data)
+	}
+}
+
+func (n *notifier) wanted(name string) bool { return n != nil && n.app.ShouldEmit(name) }
+
+func (n *notifier) send(name string, data map[string]any) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.waiting) == maxWaiting {
+		n.logger.Warn("event not emitted: the queue of events is full", zap.String("name", name))
+		return
+	}
+	n.waiting = append(n.waiting, notice{name, data})
+	if !n.running {
+		n.running = true
+		go n.run()
+	}
+}
+
+// run emits events while there are any.
+func (n *notifier) run() {
+	for {
+		n.mu.Lock()
+		if len(n.waiting) == 0 {
+			n.running = false
+			n.mu.Unlock()
+			return
+		}
+		next := n.waiting[0]
+		n.waiting = n.waiting[1:]
+		n.mu.Unlock()
+		n.emit(next)
+	}
+}
+
+// emit recovers if a handler of events panics, as Caddy does within a request.
+func (n *notifier) emit(next notice) {
+	defer func() {
+		if reason := recover(); reason != nil {
+			n.logger.Error("a handler of events panicked", zap.String("name", next.name), zap.Any("panic", reason), zap.Stack("stack"))
+		}
+	}()
+	n.app.Emit(n.ctx, next.name, next.data)
+}
+
+// data returns the data of Caddy's events about a delivery.
+func (e *event) data() map[string]any {
+	data := map[string]any{
+		"handler":         e.Handler,
+		"result":          string(e.Result),
+		"reason":          e.Reason,
+		"client_ip":       e.ClientIP,
+		"upstream_status": e.UpstreamStatus,
+		"size":            e.Size,
+		"time":            e.Time,
+	}
+	for i := range identity {
+		data[identity[i].name] = identity[i].value(e)
+	}
+	return data
+}

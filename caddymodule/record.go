@@ -1,0 +1,41 @@
+package caddymodule
+
+import (
+	"net/http"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
+)
+
+// deliveryLog is the log of the process.
+var deliveryLog = deliveries.NewLog(time.Now())
+
+// record shows the operator, in every way there is, what became of a request.
+func (h *Handler) record(r *http.Request, e *event) {
+	e.Ended = time.Now()
+	deliveryLog.Add(&e.Delivery)
+	alarm, status := h.group.counter.Count(&e.Delivery)
+	h.group.metrics.observe(e)
+	h.raise(alarm, status, e)
+	if e.Result == deliveries.Rejected {
+		h.notifier.notify(eventRejected, e)
+	}
+	if span := trace.SpanFromContext(r.Context()); span.IsRecording() {
+		span.SetAttributes(e.attributes()...)
+	}
+}
+
+// attributes returns the attributes of the request's span.
+func (e *event) attributes() []attribute.KeyValue {
+	attributes := make([]attribute.KeyValue, 0, len(identity)+2)
+	attributes = append(attributes,
+		attribute.String("elevenlabs.result", string(e.Result)),
+		attribute.String("elevenlabs.reason", e.Reason))
+	for i := range identity {
+		attributes = append(attributes, attribute.String("elevenlabs."+identity[i].name, identity[i].value(e)))
+	}
+	return attributes
+}

@@ -1,0 +1,93 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
+)
+
+// retryAfter is sent with 503 responses, which are usually transient.
+const retryAfter = 5 * time.Second
+
+// rejection is why one request is rejected.
+type rejection struct {
+	*facts.Rejection
+	cause error         // for the log; may be nil
+	age   time.Duration // of a genuine signature, if its age is the reason
+}
+
+// allowedByReportOnly reports whether the handler forwards a rejected request all
+// the same.
+func (h *Handler) allowedByReportOnly(r *facts.Rejection) bool { return h.ReportOnly && r.ReportOnly }
+
+// reject logs a rejection and tells the client the reason by its code alone. It
+// returns the error that Caddy answers with, through handle_errors if there is one.
+func (h *Handler) reject(w http.ResponseWriter, r *http.Request, e *event, rej *rejection) error {
+	e.Result, e.Reason = deliveries.Rejected, rej.Code
+	h.logRejection(r, rej, "webhook rejected: ")
+	header := w.Header()
+	header.Set(headerRejection, rej.Code)
+	switch rej.Status {
+	case http.StatusMethodNotAllowed:
+		header.Set("Allow", http.MethodPost)
+	case http.StatusServiceUnavailable:
+		header.Set("Retry-After", strconv.Itoa(int(retryAfter.Seconds())))
+	}
+	return caddyhttp.Error(rej.Status, errors.New(rej.Sentence))
+}
+
+// logRejection logs a rejection without secrets and without the body. The logger
+// samples by message, and so by reason.
+func (h *Handler) logRejection(r *http.Request, rej *rejection, prefix string) {
+	level := zapcore.WarnLevel
+	if rej.Status >= http.StatusInternalServerError {
+		level = zapcore.ErrorLevel
+	}
+	entry := h.sampled.Check(level, prefix+rej.Code)
+	if entry == nil {
+		return
+	}
+	fields := []zap.Field{
+		zap.String("reason", rej.Code),
+		zap.String("explanation", rej.Sentence),
+		zap.String("client_ip", clientIP(r)),
+		zap.String("method", r.Method),
+		zap.String("host", r.Host),
+		zap.String("path", r.URL.Path),
+		zap.Int64("content_length", r.ContentLength),
+	}
+	if rej.age != 0 {
+		fields = append(fields,
+			zap.Duration("signature_age", rej.age),
+			zap.String("hint", clockHint(rej.age)))
+	}
+	if rej.cause != nil {
+		fields = append(fields, zap.Error(rej.cause))
+	}
+	entry.Write(fields...)
+}
+
+// clockHint names the likely cause of a genuine signature's age.
+func clockHint(age time.Duration) string {
+	if age < 0 {
+		return fmt.Sprintf("this machine's clock is probably %s behind: set it", -age.Round(time.Second))
+	}
+	return fmt.Sprintf("this machine's clock is probably %s ahead, except if this is a retry or a replay: set it", age.Round(time.Second))
+}
+
+// newSampled returns a logger that writes the first ten entries of each message in a
+// minute, and then each thousandth. So a flood of forgeries does not flood the log.
+func newSampled(logger *zap.Logger) *zap.Logger {
+	return logger.WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
+		return zapcore.NewSamplerWithOptions(core, time.Minute, 10, 1000)
+	}))
+}
