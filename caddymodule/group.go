@@ -104,7 +104,9 @@ func (h *Handler) name() string {
 type groupStatus struct {
 	Handler string `json:"handler"`
 	deliveries.Status
-	Config []shownOptions `json:"config"` // of each handler
+	Config []map[string]any `json:"config"` // of each handler
+
+	spoolLimit int64 // the lowest of the handlers
 }
 
 // allStatus returns the status of each group that has a handler, sorted by name.
@@ -120,6 +122,9 @@ func allStatus() []groupStatus {
 		status := groupStatus{Handler: name, Status: g.counter.Status()}
 		for _, h := range g.handlers {
 			status.Config = append(status.Config, h.shown())
+			if status.spoolLimit == 0 || h.SpoolLimit < status.spoolLimit {
+				status.spoolLimit = h.SpoolLimit
+			}
 		}
 		all = append(all, status)
 	}

@@ -151,24 +151,27 @@ func TestARequestThatOutlivesItsHandlerIsCountedAndNotShown(t *testing.T) {
 func TestTheStatusShowsTheHandlersOfANameInTheOrderOfTheConfiguration(t *testing.T) {
 	for i := range 20 {
 		h, _ := configure(t, secretA)
-		h.MaxSize = int64(i)
+		h.MaxSize = int64(i + 1)
 	}
 	all := allStatus()
 	require.Len(t, all, 1)
 	for i, config := range all[0].Config {
-		assert.Equal(t, int64(i), config.MaxSize)
+		assert.Equal(t, int64(i+1), config["max_size"])
 	}
 }
 
 func TestHandlersAreNamedAfterTheirSecrets(t *testing.T) {
-	for want, secrets := range map[string][]Secret{
-		"ELEVENLABS_WEBHOOK_SECRET": {{Value: "{env.ELEVENLABS_WEBHOOK_SECRET}"}},
-		"/run/secrets/webhook.key":  {{Value: "{file./run/secrets/webhook.key}"}},
-		"new,old":                   {{Value: "{env.A}", Name: "new"}, {Value: "{env.B}", Name: "old"}},
-		"secret 1,b":                {{Value: "wsec_written_out"}, {Value: "wsec_written_out", Name: "b"}},
-		"secret 1":                  {{Value: "{env.A}wsec_written_out{env.B}"}},
+	for _, test := range []struct {
+		secrets []Secret
+		name    string
+	}{
+		{[]Secret{{Value: "{env.ELEVENLABS_WEBHOOK_SECRET}"}}, "ELEVENLABS_WEBHOOK_SECRET"},
+		{[]Secret{{Value: "{file./run/secrets/webhook.key}"}}, "/run/secrets/webhook.key"},
+		{[]Secret{{Value: "{env.A}", Name: "new"}, {Value: "{env.B}", Name: "old"}}, "new,old"},
+		{[]Secret{{Value: "wsec_written_out"}, {Value: "wsec_written_out", Name: "b"}}, "secret 1,b"},
+		{[]Secret{{Value: "{env.A}wsec_written_out{env.B}"}}, "secret 1"},
 	} {
-		assert.Equal(t, want, (&Handler{Secrets: secrets}).name())
+		assert.Equal(t, test.name, (&Handler{Secrets: test.secrets}).name())
 	}
 }
 

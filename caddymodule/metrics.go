@@ -189,14 +189,10 @@ func (statusCollector) Collect(ch chan<- prometheus.Metric) {
 		show := func(desc *prometheus.Desc, value float64) {
 			ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, s.Handler)
 		}
-		limit := s.Config[0].SpoolLimit
-		for _, config := range s.Config {
-			limit = min(limit, config.SpoolLimit)
-		}
 		show(failuresDesc, float64(s.FailuresInRow))
 		show(lastSuccessDesc, timestamp(s.LastSuccess))
 		show(lastDeliveryDesc, timestamp(s.LastDelivery))
-		show(spoolLimitDesc, float64(limit))
+		show(spoolLimitDesc, float64(s.spoolLimit))
 	}
 }
 

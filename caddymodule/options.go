@@ -1,9 +1,11 @@
 package caddymodule
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -12,18 +14,10 @@ import (
 	"github.com/dustin/go-humanize"
 )
 
-// The defaults and limits of the options.
 const (
-	defaultPast         = 30 * time.Minute // as the official SDKs
-	defaultFuture       = 5 * time.Minute
-	defaultMaxSize      = 100 << 20
-	defaultMemoryBuffer = 1 << 20
-	defaultSpoolLimit   = 1 << 30
-	defaultReadTimeout  = time.Minute
-	defaultRetries      = 3
-	defaultPause        = 100 * time.Millisecond
+	defaultMaxSize = 100 << 20
 
-	pauseFactor = 4  // each pause is this many times the last
+	pauseFactor = 4  // each pause before a retry is this many times the last
 	maxRetries  = 10 // the last pause of so many, from 100ms, is 7 hours
 )
 
@@ -35,7 +29,14 @@ type option struct {
 	// repeats reports whether the option may stand more than once.
 	repeats bool
 	parse   func(h *Handler, args []string) error
-	check   func(h *Handler) error // nil if every value is good
+	// setDefault replaces zero values by the default. It is nil if zero is the default.
+	setDefault func(h *Handler)
+	check      func(h *Handler) error // nil if every value is good
+	// shown returns the value that the admin endpoint shows. An option without it
+	// is not shown, since it may hold a credential, as reverse_proxy does.
+	shown func(h *Handler) any
+	// json is the name in JSON, if it is another.
+	json string
 }
 
 // takes reports whether the option takes so many arguments.
@@ -53,50 +54,90 @@ func (o option) takes(count int) bool {
 // options is the table of the directive's options. Only reverse_proxy is not here: it
 // has the syntax of Caddy's own directive.
 var options = []option{
-	{name: "secret", args: "<value> [<name>]", repeats: true, parse: parseSecret, check: checkSecrets},
+	{
+		name: "secret", args: "<value> [<name>]", repeats: true, json: "secrets",
+		parse: parseSecret,
+		check: checkSecrets,
+		shown: shownSecrets,
+	},
 	{
 		name: "tolerance", args: "<past> [<future>]",
 		parse: func(h *Handler, args []string) error {
 			return errors.Join(parseDuration(args[0], &h.Tolerance.Past), parseDuration(second(args), &h.Tolerance.Future))
 		},
+		setDefault: func(h *Handler) {
+			setDefault(&h.Tolerance.Past, caddy.Duration(30*time.Minute)) // as the official SDKs
+			setDefault(&h.Tolerance.Future, caddy.Duration(5*time.Minute))
+		},
 		check: func(h *Handler) error { return notNegative(h.Tolerance.Past, h.Tolerance.Future) },
+		shown: func(h *Handler) any { return h.Tolerance },
 	},
 	{
 		name: "max_size", args: "<size>",
-		parse: func(h *Handler, args []string) error { return parseSize(args[0], &h.MaxSize) },
-		check: func(h *Handler) error { return notNegative(h.MaxSize) },
+		parse:      func(h *Handler, args []string) error { return parseSize(args[0], &h.MaxSize) },
+		setDefault: func(h *Handler) { setDefault(&h.MaxSize, defaultMaxSize) },
+		check:      func(h *Handler) error { return notNegative(h.MaxSize) },
+		shown:      func(h *Handler) any { return h.MaxSize },
 	},
 	{
 		name: "memory_buffer", args: "<size>",
-		parse: func(h *Handler, args []string) error { return parseSize(args[0], &h.MemoryBuffer) },
-		check: checkMemoryBuffer,
+		parse:      func(h *Handler, args []string) error { return parseSize(args[0], &h.MemoryBuffer) },
+		setDefault: func(h *Handler) { setDefault(&h.MemoryBuffer, min(1<<20, h.MaxSize)) },
+		check:      checkMemoryBuffer,
+		shown:      func(h *Handler) any { return h.MemoryBuffer },
 	},
 	{
 		name: "spool_dir", args: "<path>",
 		parse: func(h *Handler, args []string) error { h.SpoolDir = args[0]; return nil },
+		shown: func(h *Handler) any { return h.SpoolDir },
 	},
 	{
 		name: "spool_limit", args: "<size>",
-		parse: func(h *Handler, args []string) error { return parseSize(args[0], &h.SpoolLimit) },
-		check: func(h *Handler) error { return notNegative(h.SpoolLimit) },
+		parse:      func(h *Handler, args []string) error { return parseSize(args[0], &h.SpoolLimit) },
+		setDefault: func(h *Handler) { setDefault(&h.SpoolLimit, 1<<30) },
+		check:      func(h *Handler) error { return notNegative(h.SpoolLimit) },
+		shown:      func(h *Handler) any { return h.SpoolLimit },
 	},
 	{
 		name: "read_timeout", args: "<duration>",
-		parse: func(h *Handler, args []string) error { return parseDuration(args[0], &h.ReadTimeout) },
-		check: func(h *Handler) error { return notNegative(h.ReadTimeout) },
+		parse:      func(h *Handler, args []string) error { return parseDuration(args[0], &h.ReadTimeout) },
+		setDefault: func(h *Handler) { setDefault(&h.ReadTimeout, caddy.Duration(time.Minute)) },
+		check:      func(h *Handler) error { return notNegative(h.ReadTimeout) },
+		shown:      func(h *Handler) any { return h.ReadTimeout },
 	},
 	{
 		name: "source_ips", args: "<elevenlabs|region|cidr>...",
 		parse: func(h *Handler, args []string) error { h.SourceIPs = args; return nil },
 		check: func(h *Handler) error { _, err := parseSources(h.SourceIPs); return err },
+		shown: func(h *Handler) any { return h.SourceIPs },
 	},
 	{
 		name: "events", args: "<type>...",
 		parse: func(h *Handler, args []string) error { h.Events = args; return nil },
+		shown: func(h *Handler) any { return h.Events },
 	},
-	{name: "retries", args: "<count> [<pause>]", parse: parseRetries, check: checkRetries},
-	{name: "allow_http", parse: func(h *Handler, _ []string) error { h.AllowHTTP = true; return nil }},
-	{name: "report_only", parse: func(h *Handler, _ []string) error { h.ReportOnly = true; return nil }},
+	{
+		name: "retries", args: "<count> [<pause>]",
+		parse: parseRetries,
+		setDefault: func(h *Handler) {
+			if h.Retries.Count == nil {
+				h.Retries.Count = new(3)
+			}
+			setDefault(&h.Retries.Pause, caddy.Duration(100*time.Millisecond))
+		},
+		check: checkRetries,
+		shown: func(h *Handler) any { return h.Retries },
+	},
+	{
+		name:  "allow_http",
+		parse: func(h *Handler, _ []string) error { h.AllowHTTP = true; return nil },
+		shown: func(h *Handler) any { return h.AllowHTTP },
+	},
+	{
+		name:  "report_only",
+		parse: func(h *Handler, _ []string) error { h.ReportOnly = true; return nil },
+		shown: func(h *Handler) any { return h.ReportOnly },
+	},
 }
 
 func optionByName(name string) (option, bool) {
@@ -123,15 +164,10 @@ func (h *Handler) check() (name string, err error) {
 }
 
 func (h *Handler) setDefaults() {
-	setDefault(&h.Tolerance.Past, caddy.Duration(defaultPast))
-	setDefault(&h.Tolerance.Future, caddy.Duration(defaultFuture))
-	setDefault(&h.MaxSize, defaultMaxSize)
-	setDefault(&h.MemoryBuffer, min(defaultMemoryBuffer, h.MaxSize))
-	setDefault(&h.SpoolLimit, defaultSpoolLimit)
-	setDefault(&h.ReadTimeout, caddy.Duration(defaultReadTimeout))
-	setDefault(&h.Retries.Pause, caddy.Duration(defaultPause))
-	if h.Retries.Count == nil {
-		h.Retries.Count = new(defaultRetries)
+	for _, o := range options {
+		if o.setDefault != nil {
+			o.setDefault(h)
+		}
 	}
 }
 
@@ -142,26 +178,23 @@ func setDefault[T comparable](option *T, value T) {
 	}
 }
 
-// shownOptions are the options that the admin endpoint shows. An option that is not
-// listed here is not shown: it may hold a credential, as reverse_proxy does.
-type shownOptions struct {
-	Secrets      []Secret       `json:"secrets,omitempty"`
-	Tolerance    Tolerance      `json:"tolerance,omitzero"`
-	MaxSize      int64          `json:"max_size,omitempty"`
-	MemoryBuffer int64          `json:"memory_buffer,omitempty"`
-	SpoolDir     string         `json:"spool_dir,omitempty"`
-	SpoolLimit   int64          `json:"spool_limit,omitempty"`
-	ReadTimeout  caddy.Duration `json:"read_timeout,omitempty"`
-	SourceIPs    []string       `json:"source_ips,omitempty"`
-	Events       []string       `json:"events,omitempty"`
-	Retries      Retries        `json:"retries,omitzero"`
-	AllowHTTP    bool           `json:"allow_http,omitempty"`
-	ReportOnly   bool           `json:"report_only,omitempty"`
+// shown returns the options for the admin endpoint, by their names in JSON.
+func (h *Handler) shown() map[string]any {
+	shown := map[string]any{}
+	for _, o := range options {
+		if o.shown == nil {
+			continue
+		}
+		if value := o.shown(h); !reflect.ValueOf(value).IsZero() {
+			shown[cmp.Or(o.json, o.name)] = value
+		}
+	}
+	return shown
 }
 
-// shown returns the options to show. A secret's value is shown only if it is a
-// placeholder and nothing else.
-func (h *Handler) shown() shownOptions {
+// shownSecrets returns the secrets. A value is shown only if it is a placeholder and
+// nothing else.
+func shownSecrets(h *Handler) any {
 	secrets := make([]Secret, len(h.Secrets))
 	for i, s := range h.Secrets {
 		secrets[i].Name = s.Name
@@ -169,11 +202,7 @@ func (h *Handler) shown() shownOptions {
 			secrets[i].Value = s.Value
 		}
 	}
-	return shownOptions{
-		Secrets: secrets, Tolerance: h.Tolerance, MaxSize: h.MaxSize, MemoryBuffer: h.MemoryBuffer,
-		SpoolDir: h.SpoolDir, SpoolLimit: h.SpoolLimit, ReadTimeout: h.ReadTimeout, SourceIPs: h.SourceIPs,
-		Events: h.Events, Retries: h.Retries, AllowHTTP: h.AllowHTTP, ReportOnly: h.ReportOnly,
-	}
+	return secrets
 }
 
 func parseSecret(h *Handler, args []string) error {
