@@ -21,29 +21,31 @@ func init() {
 	caddy.OnExit(func(context.Context) { replaceAdminServer() })
 }
 
-// Admin adds to Caddy's [admin endpoint](/docs/api) what the
-// `elevenlabs_webhook` handlers of this process have seen. It has no options,
-// and both routes are read-only.
+// Admin shows on Caddy's [admin endpoint](/docs/api) what the `elevenlabs_webhook`
+// handlers of this process did with each request. It has no options, and both routes
+// are read-only.
 //
 // `GET /elevenlabs/status` returns a JSON array with an object for each name of
-// handlers: how many deliveries had which result, how many failed in a row as
-// ElevenLabs counts, the last success, the last failure and its reason, and the
-// options, without secrets.
+// handlers. The object has
 //
-// `GET /elevenlabs/deliveries` returns a JSON array of the last deliveries,
-// newest first: of the last 256 that ElevenLabs signed, and of the last 256
-// others, so that forgeries push out nothing genuine. With `?result=` (accepted,
-// rejected, ignored, failed) and `?type=` only those, and at most `?limit=`. There
-// are no bodies in it, no secrets, and of a body nothing that no signature
-// proves.
+//   - the number of deliveries by result,
+//   - the number of failures in a row, as ElevenLabs counts them,
+//   - the last success, and the last failure with its reason,
+//   - the handlers' options, without secrets.
 //
-// With `Accept: text/event-stream`, the same as [server-sent
-// events](https://html.spec.whatwg.org/multipage/server-sent-events.html), oldest
-// first, and then each new one as it comes. `Last-Event-ID` goes on where an
-// earlier answer ended. The stream ends at a reload; what is shown lives on.
+// `GET /elevenlabs/deliveries` returns a JSON array of the last deliveries, newest
+// first. It has the last 256 that ElevenLabs signed, and the last 256 others, so that
+// forgeries displace nothing genuine. `?result=` (accepted, rejected, ignored,
+// failed), `?type=` and `?limit=` select from them. A delivery has no body and no
+// secret, and values of the body only if a genuine signature proves them.
+//
+// With `Accept: text/event-stream`, the route sends [server-sent
+// events](https://html.spec.whatwg.org/multipage/server-sent-events.html): the same
+// deliveries, oldest first, and then each new one. `Last-Event-ID` continues after
+// that event. The stream ends at a reload; the deliveries stay.
 type Admin struct {
-	config   context.Context // ends with the configuration, at once if Caddy refuses it
-	replaced <-chan struct{} // closed when another admin server takes the place of this one
+	config   context.Context // ends with the configuration, at once if Caddy rejects it
+	replaced <-chan struct{} // closed when another admin server replaces this one
 }
 
 // CaddyModule returns the Caddy module information.
@@ -54,22 +56,22 @@ func (Admin) CaddyModule() caddy.ModuleInfo {
 	}
 }
 
-// Provision registers the metrics with the configuration that this admin endpoint
-// shows those of: if Caddy then refuses it, its admin endpoint stays all the same,
-// in front of the handlers from before.
+// Provision registers the metrics with the registry of this configuration. If Caddy
+// then rejects the configuration, its admin endpoint stays all the same, in front of
+// the handlers from before.
 func (a *Admin) Provision(ctx caddy.Context) error {
 	a.config, a.replaced = ctx, replaceAdminServer()
 	return registerMetrics(ctx.GetMetricsRegistry())
 }
 
-// adminServer is that of the process, of which there is one at a time.
+// adminServer is the admin server of the process. There is one at a time.
 var adminServer = struct {
 	sync.Mutex
 	replaced chan struct{}
 }{replaced: make(chan struct{})}
 
-// replaceAdminServer ends the streams of the admin server before, which would hold
-// up its end, and returns what tells when those of the new one are to end.
+// replaceAdminServer ends the streams of the previous admin server, which would delay
+// its end. The channel that it returns is closed when the new one's streams must end.
 func replaceAdminServer() <-chan struct{} {
 	adminServer.Lock()
 	defer adminServer.Unlock()
@@ -116,24 +118,22 @@ func writeJSON(w http.ResponseWriter, value any) error {
 	return json.NewEncoder(w).Encode(value)
 }
 
-var results = []deliveries.Result{deliveries.Accepted, deliveries.Rejected, deliveries.Ignored, deliveries.Failed}
-
 func parseFilter(r *http.Request) (filter deliveries.Filter, err error) {
 	query := r.URL.Query()
 	filter.Type = query.Get("type")
 	filter.Result = deliveries.Result(query.Get("result"))
-	if filter.Result != "" && !slices.Contains(results, filter.Result) {
-		return filter, fmt.Errorf("there is no result %q: say one of %v", filter.Result, results)
+	if filter.Result != "" && !slices.Contains(deliveries.Results, filter.Result) {
+		return filter, fmt.Errorf("there is no result %q: choose one of %v", filter.Result, deliveries.Results)
 	}
 	if limit := query.Get("limit"); limit != "" {
 		filter.Limit, err = strconv.Atoi(limit)
 		if err != nil || filter.Limit < 1 {
-			return filter, fmt.Errorf("limit is to be a number above 0, not %q", limit)
+			return filter, fmt.Errorf("limit must be a number above 0, not %q", limit)
 		}
 	}
 	if last := r.Header.Get("Last-Event-ID"); last != "" {
 		if filter.After, err = strconv.ParseUint(last, 10, 64); err != nil {
-			return filter, fmt.Errorf("Last-Event-ID is to be the id of an earlier event, not %q", last) //nolint:staticcheck // the header's name
+			return filter, fmt.Errorf("Last-Event-ID must be the id of an earlier event, not %q", last) //nolint:staticcheck // the header's name
 		}
 	}
 	return filter, nil
@@ -141,11 +141,11 @@ func parseFilter(r *http.Request) (filter deliveries.Filter, err error) {
 
 const eventStream = "text/event-stream"
 
-// patience is how long a client may take for what it is sent.
-const patience = 10 * time.Second
+// streamWriteTimeout is how long a client may take to read an event of the stream.
+const streamWriteTimeout = 10 * time.Second
 
-// stream sends deliveries until the client leaves, does not keep up, or the
-// admin server ends.
+// stream sends deliveries until the client leaves, does not keep up, or the admin
+// server ends.
 func (a *Admin) stream(w http.ResponseWriter, r *http.Request, filter deliveries.Filter) error {
 	controller := http.NewResponseController(w)
 	// the admin server's deadline to read a request would end the stream
@@ -160,7 +160,7 @@ func (a *Admin) stream(w http.ResponseWriter, r *http.Request, filter deliveries
 	send := func(d deliveries.Delivery) error {
 		text, err := json.Marshal(d)
 		if err == nil {
-			err = controller.SetWriteDeadline(time.Now().Add(patience))
+			err = controller.SetWriteDeadline(time.Now().Add(streamWriteTimeout))
 		}
 		if err != nil {
 			return err
@@ -168,9 +168,9 @@ func (a *Admin) stream(w http.ResponseWriter, r *http.Request, filter deliveries
 		_, err = fmt.Fprintf(w, "id: %d\ndata: %s\n\n", d.Sequence, text)
 		return err
 	}
-	ended := a.config.Done() // as it also does where the next one has no admin endpoint
+	ended := a.config.Done() // the next configuration may have no admin endpoint
 	if a.config.Err() != nil {
-		ended = nil // it was refused
+		ended = nil // Caddy rejected the configuration, and this endpoint stays
 	}
 	for _, d := range last {
 		if err := send(d); err != nil {

@@ -1,8 +1,7 @@
-// Package caddymodule is a Caddy module that lets nothing through to a backend
-// but webhooks that ElevenLabs really sent, and tells the backend, in request
-// headers, what they are.
+// Package caddymodule is a Caddy module that forwards to a backend only webhooks that
+// ElevenLabs really sent. It tells the backend in request headers what they are.
 //
-// It registers
+// The package registers
 //
 //   - the handler [Handler], http.handlers.elevenlabs_webhook, with the
 //     Caddyfile directive elevenlabs_webhook, which needs no order option;
@@ -14,8 +13,8 @@
 //   - the events elevenlabs_webhook_failing, elevenlabs_webhook_recovered and
 //     elevenlabs_webhook_rejected for Caddy's events app.
 //
-// A site that verifies ElevenLabs' webhooks and hands them to an application on
-// port 3000:
+// This site verifies the webhooks of ElevenLabs and forwards them to an application
+// on port 3000:
 //
 //	hooks.example.com {
 //		handle /webhooks/elevenlabs {
@@ -24,15 +23,22 @@
 //				reverse_proxy localhost:3000
 //			}
 //		}
+//		handle {
+//			respond 404
+//		}
 //	}
 //
-// The way of a request: headers that only this module may set are deleted;
-// method, TLS, source address and the signature header's form are checked with
-// nothing read; the body is taken in once, into memory or a temporary file, and
-// hashed as it passes; then the signature is compared, then its time; what holds
-// goes on with the same bytes, and a 2xx of the backend becomes a 200.
+// The handler does the following with a request:
 //
-// What is refused is answered
+//  1. It deletes the headers that only this module may set.
+//  2. It checks the method, TLS, the source address and the signature header. Nothing
+//     of the body is read yet.
+//  3. It reads the body once, into memory or a temporary file, and computes the
+//     signature while the body passes.
+//  4. It compares the signature, then the time of signing.
+//  5. It forwards the same bytes, and turns a 2xx of the backend into a 200.
+//
+// The handler rejects a request with one of these answers:
 //
 //	405  method_not_allowed
 //	403  insecure_transport, source_not_allowed, timestamp_stale, timestamp_future
@@ -43,14 +49,13 @@
 //	408  body_timeout
 //	503  overloaded, spool_failed
 //
-// ElevenLabs repeats what was answered 408, 429 or 5xx, if at all, and nothing
-// but transcripts. So a 4xx is for what is proven bad, and every fault on this
-// side is a 5xx.
+// ElevenLabs retries only transcripts, and only after 408, 429 and 5xx. So a request
+// that is proven bad gets another 4xx, and every fault on this side a 5xx.
 //
-// The signature scheme by itself, without Caddy, is package
+// The signature scheme alone, without Caddy, is in package
 // [github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature].
 //
-// What ElevenLabs does is known from its documentation
-// (https://elevenlabs.io/docs/eleven-api/resources/webhooks) and from its
-// official SDKs; where a limit or default rests on a guess, its comment says so.
+// The sources for what ElevenLabs does are its documentation
+// (https://elevenlabs.io/docs/eleven-api/resources/webhooks) and its official SDKs.
+// Where a limit or a default rests on a guess, its comment says so.
 package caddymodule

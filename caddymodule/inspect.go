@@ -17,15 +17,15 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli"
 )
 
-// inspect reads a configuration file for `caddy elevenlabs doctor`, and loads it
-// as `caddy validate` does. Nothing is started, and nothing is written: the
-// configuration's logs are not opened, and its storage is a folder that goes
-// again, so that no file is left with another owner than the server's.
+// inspect reads a configuration file for `caddy elevenlabs doctor`, and loads it as
+// `caddy validate` does. It starts nothing and leaves no file: one with another owner
+// than the server's could stop the server. So it does not open the configuration's
+// logs, and its storage is a temporary folder.
 func inspect(file, adapter string) cli.Config {
 	config := cli.Config{File: file}
-	// Caddy's log says much on the way; what is wrong is in the errors, too
+	// Caddy would log much, and every problem is in the errors too.
 	caddy.BufferedLog()
-	_ = caddy.Validate(&caddy.Config{Logging: discardLogs()}) // and what is in the buffer
+	_ = caddy.Validate(&caddy.Config{Logging: discardLogs()}) // the buffer too
 	defer func() { _ = caddy.Validate(new(caddy.Config)) }()  // logs to standard error again
 
 	text, _, _, err := caddycmd.LoadConfig(file, adapter)
@@ -48,7 +48,7 @@ func inspect(file, adapter string) cli.Config {
 	}
 	folder, err := os.MkdirTemp("", "caddy-elevenlabs-")
 	if err != nil {
-		config.Problem = fmt.Errorf("making a folder for the time of the check: %w", err)
+		config.Problem = fmt.Errorf("making a temporary folder for the check: %w", err)
 		return config
 	}
 	defer os.RemoveAll(folder)
@@ -60,14 +60,14 @@ func inspect(file, adapter string) cli.Config {
 	return config
 }
 
-// discardLogs makes a configuration of logs, which Caddy takes apart in use.
+// discardLogs returns a new configuration of logs each time, since Caddy changes it.
 func discardLogs() *caddy.Logging {
 	return &caddy.Logging{Logs: map[string]*caddy.CustomLog{
 		caddy.DefaultLoggerName: {BaseLog: caddy.BaseLog{WriterRaw: json.RawMessage(`{"output":"discard"}`)}},
 	}}
 }
 
-// findHandlers finds every handler of ours in a configuration, however deep.
+// findHandlers finds every elevenlabs_webhook handler in a configuration, at any depth.
 func findHandlers(text []byte) ([]cli.ConfigHandler, error) {
 	var config struct {
 		Apps struct {
@@ -109,7 +109,7 @@ func findHandlers(text []byte) ([]cli.ConfigHandler, error) {
 	return found, nil
 }
 
-// inspectedServer is what matters of a server in Caddy's JSON.
+// inspectedServer is the part of a server in Caddy's JSON that doctor needs.
 type inspectedServer struct {
 	Listen      []string       `json:"listen"`
 	Routes      any            `json:"routes"`
@@ -122,8 +122,8 @@ type inspectedServer struct {
 	} `json:"automatic_https"`
 }
 
-// plain reports whether a handler's requests come over plain HTTP, by the rules
-// of https://caddyserver.com/docs/automatic-https#activation.
+// plain reports whether a handler's requests come over plain HTTP, by the rules of
+// https://caddyserver.com/docs/automatic-https#activation.
 func (s inspectedServer) plain(h cli.ConfigHandler, httpPort uint) bool {
 	if len(s.TLS) > 0 {
 		return false
@@ -142,14 +142,14 @@ type walker struct {
 	found []cli.ConfigHandler
 }
 
-// place is where a walker is.
+// place is a position in the routes.
 type place struct {
 	hosts, paths []string
-	after        [][]any  // what follows in each list that this is in
+	after        [][]any  // the elements that follow in each enclosing list
 	invoked      []string // named routes
 }
 
-// walk goes down into any part of the routes.
+// walk finds the handlers in any part of the routes.
 func (w *walker) walk(part any, at place) {
 	switch part := part.(type) {
 	case []any:
@@ -178,7 +178,7 @@ func (w *walker) walk(part any, at place) {
 	}
 }
 
-// others leaves out the routes that do not run if one does, being in its group.
+// others returns the routes that can run after a route: not those of its group.
 func others(route any, after []any) []any {
 	group := func(route any) any {
 		object, _ := route.(map[string]any)
@@ -189,7 +189,7 @@ func others(route any, after []any) []any {
 	})
 }
 
-// narrow takes in the matchers of a route.
+// narrow adds the matchers of a route.
 func (at *place) narrow(match any) {
 	sets, _ := match.([]any)
 	for _, set := range sets {
@@ -210,12 +210,12 @@ func appendStrings(to []string, list any) []string {
 	return to
 }
 
-// add adds a handler of ours.
+// add adds an elevenlabs_webhook handler.
 func (w *walker) add(config map[string]any, at place) {
 	var h Handler
 	text, err := json.Marshal(config)
 	if err == nil {
-		_ = json.Unmarshal(text, &h) // what cannot be decoded is an error of the configuration, said there
+		_ = json.Unmarshal(text, &h) // loading the configuration reports what cannot be decoded
 	}
 	h.setDefaults()
 	found := cli.ConfigHandler{

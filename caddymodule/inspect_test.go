@@ -119,12 +119,12 @@ func TestInspectTellsTheHandlersOptions(t *testing.T) {
 }
 
 func TestInspectSaysWhyAConfigurationDoesNotLoad(t *testing.T) {
-	for says, text := range map[string]string{
-		`unrecognized subdirective "nonsense"`: "a.test {\nelevenlabs_webhook {\nnonsense\n}\n}",
-		"at least one is required":             "a.test {\nelevenlabs_webhook {\nallow_http\n}\n}",
-		"/nonexistent":                         "a.test {\ntls /nonexistent /nonexistent\nelevenlabs_webhook $\n}",
+	for _, test := range []struct{ text, problem string }{
+		{"a.test {\nelevenlabs_webhook {\nnonsense\n}\n}", `unrecognized subdirective "nonsense"`},
+		{"a.test {\nelevenlabs_webhook {\nallow_http\n}\n}", "at least one is required"},
+		{"a.test {\ntls /nonexistent /nonexistent\nelevenlabs_webhook $\n}", "/nonexistent"},
 	} {
-		assert.ErrorContains(t, inspectText(t, text).Problem, says)
+		assert.ErrorContains(t, inspectText(t, test.text).Problem, test.problem)
 	}
 	assert.Error(t, inspect("/nonexistent/Caddyfile", "").Problem)
 

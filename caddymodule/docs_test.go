@@ -1,0 +1,276 @@
+package caddymodule
+
+import (
+	"cmp"
+	"fmt"
+	"go/ast"
+	"go/doc"
+	"go/parser"
+	"go/token"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"text/tabwriter"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
+)
+
+// anything is a cell that the page's author writes.
+const anything = "*"
+
+// TestTheDocsHaveEveryRowOfTheTables compares the tables between the comments
+// <!-- facts: NAME --> and <!-- /facts --> with those of the code.
+func TestTheDocsHaveEveryRowOfTheTables(t *testing.T) {
+	for _, test := range []struct {
+		page, name string
+		rows       [][]string
+	}{
+		{"reference/rejections.md", "rejections", rejectionRows()},
+		{"troubleshoot.md", "remedies", remedyRows()},
+		{"reference/rejections.md", "failures", failureRows()},
+		{"reference/headers.md", "headers", headerRows()},
+		{"reference/headers.md", "event-types", eventTypeRows()},
+		{"reference/directive.md", "addresses", addressRows()},
+		{"reference/directive.md", "json", jsonRows()},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var got [][]string
+			for line := range strings.Lines(docsBlock(t, test.page, test.name)) {
+				cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+				for i := range cells {
+					cells[i] = strings.TrimSpace(cells[i])
+				}
+				got = append(got, cells)
+			}
+			require.Greater(t, len(got), 2)
+			got = got[2:] // the head and the line below it
+			want := slices.Clone(test.rows)
+			for i, row := range want {
+				if i >= len(got) || len(got[i]) != len(row) {
+					continue
+				}
+				for j := range row {
+					if row[j] == anything {
+						row[j] = cmp.Or(got[i][j], "a cell that is not empty")
+					}
+				}
+			}
+			assert.Equal(t, want, got, "the table %s of docs/%s", test.name, test.page)
+		})
+	}
+}
+
+func rejectionRows() (rows [][]string) {
+	for _, r := range facts.Rejections {
+		rows = append(rows, []string{code(r.Code), strconv.Itoa(r.Status), yesNo(r.Retried()), anything})
+	}
+	return rows
+}
+
+func remedyRows() (rows [][]string) {
+	for _, r := range facts.Rejections {
+		rows = append(rows, []string{code(r.Code), strconv.Itoa(r.Status), anything, anything})
+	}
+	return rows
+}
+
+func failureRows() (rows [][]string) {
+	for _, f := range facts.Failures {
+		rows = append(rows, []string{code(f.Code), anything})
+	}
+	return rows
+}
+
+func headerRows() (rows [][]string) {
+	for i := range fields {
+		f := &fields[i]
+		name := strings.ReplaceAll(f.header, "X-Elevenlabs-", "X-ElevenLabs-")
+		rows = append(rows, []string{code(name), code("{" + placeholderPrefix + f.name + "}"), anything})
+	}
+	return append(rows, []string{code(headerIdempotency), "", anything})
+}
+
+func eventTypeRows() (rows [][]string) {
+	for _, e := range facts.EventTypes {
+		subscription, ids := anything, "any"
+		if e.Subscription != "" && e.Name != "post_call_transcription_otel" {
+			subscription = code(e.Subscription)
+		}
+		if len(e.IDs) > 0 {
+			ids = strings.ReplaceAll(strings.Join(e.IDs, ", "), "_id", "")
+		}
+		rows = append(rows, []string{code(e.Name), subscription, ids, yesNo(e.Retried)})
+	}
+	return rows
+}
+
+func addressRows() (rows [][]string) {
+	for _, r := range facts.Regions {
+		rows = append(rows, []string{code(r.Name), strings.Join(r.Addresses, ", ")})
+	}
+	return rows
+}
+
+func jsonRows() (rows [][]string) {
+	for _, o := range options {
+		rows = append(rows, []string{code(o.name), code(cmp.Or(o.json, o.name)), anything})
+	}
+	return append(rows, []string{code("reverse_proxy"), code("reverse_proxy"), anything})
+}
+
+func code(text string) string { return "`" + text + "`" }
+
+func yesNo(yes bool) string {
+	if yes {
+		return "yes"
+	}
+	return "no"
+}
+
+// docsBlock returns what stands on a page between the comments that name it.
+func docsBlock(t *testing.T, page, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "docs", page))
+	require.NoError(t, err)
+	_, after, found := strings.Cut(string(text), "<!-- facts: "+name+" -->\n")
+	require.True(t, found, "docs/%s lacks <!-- facts: %s -->", page, name)
+	block, _, found := strings.Cut(after, "<!-- /facts -->")
+	require.True(t, found)
+	return block
+}
+
+// grammar is the directive's syntax, made from the table of options.
+func grammar() string {
+	var text strings.Builder
+	text.WriteString("elevenlabs_webhook [<matcher>] {\n")
+	aligned := tabwriter.NewWriter(&text, 0, 0, 1, ' ', 0)
+	for _, o := range options {
+		line := "\x00" + o.name // tabwriter would take a tab for a cell
+		if o.args != "" {
+			line += "\t" + o.args
+		}
+		fmt.Fprintln(aligned, line)
+	}
+	_ = aligned.Flush()
+	text.WriteString("\x00reverse_proxy <upstreams...> {\n\x00\x00...\n\x00}\n}\n")
+	return strings.ReplaceAll(text.String(), "\x00", "\t")
+}
+
+func TestTheGrammarInTheDocsIsTheTableOfOptions(t *testing.T) {
+	assert.Equal(t, "```caddyfile\n"+grammar()+"```\n", docsBlock(t, "reference/directive.md", "options"))
+	assert.Contains(t, godoc(t, "UnmarshalCaddyfile"), "\t"+strings.ReplaceAll(strings.TrimSpace(grammar()), "\n", "\n\t"))
+}
+
+func TestThePackagesGodocHasEveryRejection(t *testing.T) {
+	var want []string
+	byStatus := map[int][]string{}
+	for _, r := range facts.Rejections {
+		byStatus[r.Status] = append(byStatus[r.Status], r.Code)
+	}
+	for status, codes := range byStatus {
+		want = append(want, fmt.Sprintf("\t%d  %s", status, strings.Join(codes, ", ")))
+	}
+	var got []string
+	for line := range strings.Lines(godoc(t, "")) {
+		if len(line) > 3 && line[0] == '\t' && line[1] >= '4' && line[1] <= '5' {
+			got = append(got, strings.TrimRight(line, "\n"))
+		}
+	}
+	assert.ElementsMatch(t, want, got)
+}
+
+func TestEveryOptionOfTheDirectiveIsAnOptionInJSON(t *testing.T) {
+	want := []string{"reverse_proxy"}
+	for _, o := range options {
+		want = append(want, cmp.Or(o.json, o.name))
+	}
+	var got []string
+	for _, field := range reflect.VisibleFields(reflect.TypeFor[Handler]()) {
+		if name, _, _ := strings.Cut(field.Tag.Get("json"), ","); name != "" {
+			got = append(got, name)
+		}
+	}
+	assert.ElementsMatch(t, want, got)
+}
+
+// godoc returns the comment of the package or, with a name, of a method of Handler.
+func godoc(t *testing.T, method string) string {
+	t.Helper()
+	names, err := filepath.Glob("*.go")
+	require.NoError(t, err)
+	fset := token.NewFileSet()
+	var files []*ast.File
+	for _, name := range names {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		file, err := parser.ParseFile(fset, name, nil, parser.ParseComments)
+		require.NoError(t, err)
+		files = append(files, file)
+	}
+	pkg, err := doc.NewFromFiles(fset, files, "caddymodule")
+	require.NoError(t, err)
+	if method == "" {
+		return pkg.Doc
+	}
+	for _, typ := range pkg.Types {
+		for _, m := range typ.Methods {
+			if typ.Name == "Handler" && m.Name == method {
+				return m.Doc
+			}
+		}
+	}
+	t.Fatalf("Handler has no method %s", method)
+	return ""
+}
+
+// TestTheAlertRulesKnowEveryLabelValue finds values in the rules that no series has,
+// with which an alert would never fire.
+func TestTheAlertRulesKnowEveryLabelValue(t *testing.T) {
+	known := map[string][]string{
+		"reason":     {facts.EventNotWanted},
+		"event_type": append(slices.Clone(facts.EventTypeNames), typeOther, typeNone),
+		"class":      append(slices.Clone(classes), classNone),
+	}
+	for _, r := range facts.Rejections {
+		known["reason"] = append(known["reason"], r.Code)
+	}
+	for _, f := range facts.Failures {
+		known["reason"] = append(known["reason"], f.Code)
+	}
+	for _, r := range deliveries.Results {
+		known["result"] = append(known["result"], string(r))
+	}
+	matcher := regexp.MustCompile(`\b(reason|result|event_type|class)!?=(~?)\\?"([^"\\]*)\\?"`)
+	for _, file := range []string{"rules.yml", "grafana.json"} {
+		text, err := os.ReadFile(filepath.Join("..", "examples", "monitoring", file))
+		require.NoError(t, err)
+		found := matcher.FindAllStringSubmatch(string(text), -1)
+		require.NotEmpty(t, found, file)
+		for _, m := range found {
+			for pattern := range strings.SplitSeq(m[3], "|") {
+				value := regexp.MustCompile("^(?:" + pattern + ")$")
+				assert.True(t, slices.ContainsFunc(known[m[1]], value.MatchString), "%s: no series has %s=%q", file, m[1], pattern)
+			}
+		}
+	}
+}
+
+func TestEveryIDOfAnEventTypeIsAHeader(t *testing.T) {
+	var ids []string
+	for i := range identity {
+		ids = append(ids, identity[i].name)
+	}
+	for _, e := range facts.EventTypes {
+		assert.Subset(t, ids, e.IDs, e.Name)
+	}
+}
