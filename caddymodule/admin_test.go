@@ -18,7 +18,8 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
 )
 
-// admin is a server with the routes alone, and the end of its configuration.
+// admin starts a server that has only the admin routes. It returns what ends the
+// configuration.
 func admin(t *testing.T) (*httptest.Server, context.CancelFunc) {
 	t.Helper()
 	ctx, end := caddy.NewContext(caddy.Context{Context: context.Background()})
@@ -78,7 +79,7 @@ func TestDeliveriesAreShownNewestFirstAndFiltered(t *testing.T) {
 	assert.Empty(t, getDeliveries(t, url+"?type=nothing"))
 }
 
-func TestAdminRoutesRefuseWhatTheyDoNotKnow(t *testing.T) {
+func TestAdminRoutesRejectUnknownMethodsAndFilters(t *testing.T) {
 	server, _ := admin(t)
 	for request, want := range map[string]int{
 		"POST /elevenlabs/status":              405,
@@ -117,7 +118,7 @@ func stream(t *testing.T, server *httptest.Server, header http.Header) func() (d
 	}
 }
 
-func TestDeliveriesAreStreamedAsTheyComeUntilTheConfigurationEnds(t *testing.T) {
+func TestTheStreamEndsWithTheConfiguration(t *testing.T) {
 	server, end := admin(t)
 	h, _ := provision(t, &Handler{})
 	audio := func() { serve(t, h, newRequest(`{"type":"post_call_audio"}`)) }
@@ -139,9 +140,9 @@ func TestDeliveriesAreStreamedAsTheyComeUntilTheConfigurationEnds(t *testing.T) 
 	assert.False(t, ok, "the stream ends")
 }
 
-// Caddy keeps the admin server of a configuration that it then refuses, though
-// that one's context has ended.
-func TestAStreamFollowsAlsoAfterARefusedReload(t *testing.T) {
+// Caddy keeps the admin server of a configuration that it then rejects, though the
+// context of that configuration has ended.
+func TestTheStreamWorksAfterARejectedReload(t *testing.T) {
 	server, end := admin(t)
 	end()
 	h, _ := provision(t, &Handler{})
@@ -160,7 +161,7 @@ func TestAStreamFollowsAlsoAfterARefusedReload(t *testing.T) {
 	assert.False(t, ok, "the stream ends")
 }
 
-func TestAStreamGoesOnWhereAnEarlierOneEnded(t *testing.T) {
+func TestTheStreamContinuesAfterLastEventID(t *testing.T) {
 	server, _ := admin(t)
 	h, _ := provision(t, &Handler{})
 	audio := func() uint64 {
@@ -177,7 +178,7 @@ func TestAStreamGoesOnWhereAnEarlierOneEnded(t *testing.T) {
 	assert.Equal(t, later, d.Sequence)
 }
 
-func TestTheLastFailureIsToBeFoundAmongTheDeliveries(t *testing.T) {
+func TestTheDeliveriesContainTheLastFailure(t *testing.T) {
 	server, _ := admin(t)
 	h, _ := provision(t, &Handler{})
 	deliver(t, h, 500)

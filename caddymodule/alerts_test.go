@@ -23,10 +23,10 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
 
-// panics is the reason of an event that the subscriber cannot handle.
+// panics is the reason of an event on which the subscriber panics.
 const panics = "panics"
 
-// subscriber takes events, at its own pace.
+// subscriber handles events, each when the test asks for it.
 type subscriber struct {
 	events chan caddy.Event
 	test   context.Context
@@ -46,8 +46,8 @@ func (s subscriber) Handle(ctx context.Context, e caddy.Event) error {
 	return nil
 }
 
-// subscribe makes a handler's events come to a subscriber. The handler's
-// configuration can be ended.
+// subscribe subscribes to a handler's events. The returned function ends the
+// handler's configuration.
 func subscribe(t *testing.T, h *Handler, names ...string) (subscriber, *observer.ObservedLogs, context.CancelFunc) {
 	t.Helper()
 	ctx, end := caddy.NewContext(caddy.Context{Context: context.Background()})
@@ -75,7 +75,7 @@ func (s subscriber) next(t *testing.T) caddy.Event {
 	}
 }
 
-func TestTheOperatorIsToldOfFailuresInARowAndOfTheirEnd(t *testing.T) {
+func TestFailuresInARowAndTheirEndAreLoggedAndEmitted(t *testing.T) {
 	h, logs := provision(t, &Handler{})
 	s, _, _ := subscribe(t, h, eventFailing, eventRecovered)
 	status := 0
@@ -122,7 +122,7 @@ func TestTheOperatorIsToldOfFailuresInARowAndOfTheirEnd(t *testing.T) {
 	assert.Equal(t, 12, e.Data["failures_in_row"])
 }
 
-func TestTheConsequenceForTheWebhookIsThatOfElevenLabs(t *testing.T) {
+func TestTheConsequenceSaysWhenElevenLabsDisablesTheWebhook(t *testing.T) {
 	now := time.Now()
 	for name, test := range map[string]struct {
 		lastSuccess time.Time
@@ -142,7 +142,7 @@ func TestTheConsequenceForTheWebhookIsThatOfElevenLabs(t *testing.T) {
 	}
 }
 
-func TestTheConsequenceForTheDeliveryIsThatOfItsAnswerAndType(t *testing.T) {
+func TestTheConsequenceSaysWhetherElevenLabsRetries(t *testing.T) {
 	const (
 		transcription = "post_call_transcription"
 		again         = "ElevenLabs retries it if retries are on"
@@ -184,7 +184,7 @@ func TestTheConsequenceForTheDeliveryIsThatOfItsAnswerAndType(t *testing.T) {
 	}
 }
 
-func TestEventsOfARequestThatOutlivesItsConfigurationReachAHook(t *testing.T) {
+func TestEventsReachAHookAfterTheConfigurationEnded(t *testing.T) {
 	h, _ := provision(t, &Handler{})
 	s, _, end := subscribe(t, h, eventRejected)
 	h.notifier.notify(eventRejected, &event{Delivery: deliveries.Delivery{Reason: "queued before"}})
@@ -194,7 +194,7 @@ func TestEventsOfARequestThatOutlivesItsConfigurationReachAHook(t *testing.T) {
 	assert.Equal(t, "after", s.next(t).Data["reason"])
 }
 
-func TestAHookThatPanicsEndsNeitherCaddyNorTheEventsAfterIt(t *testing.T) {
+func TestAPanickingHookStopsNeitherCaddyNorLaterEvents(t *testing.T) {
 	h, _ := provision(t, &Handler{})
 	s, logs, _ := subscribe(t, h, eventRejected)
 	h.notifier.notify(eventRejected, &event{Delivery: deliveries.Delivery{Reason: panics}})
@@ -205,7 +205,7 @@ func TestAHookThatPanicsEndsNeitherCaddyNorTheEventsAfterIt(t *testing.T) {
 	assert.Equal(t, "a bug in a hook", logged[0].ContextMap()["panic"])
 }
 
-func TestRejectionsAreEventsThatHoldUpNoRequest(t *testing.T) {
+func TestRejectionsAreEmittedWithoutDelayingRequests(t *testing.T) {
 	h, _ := provision(t, &Handler{})
 	s, logs, _ := subscribe(t, h, eventRejected)
 	forge := func() {
@@ -213,8 +213,8 @@ func TestRejectionsAreEventsThatHoldUpNoRequest(t *testing.T) {
 		sign(r, "wsec_other", signedAt, transcript)
 		requireRejected(t, serve(t, h, r), "signature_mismatch", 401)
 	}
-	// nobody takes the first, so all that do not fit into the queue are lost, and
-	// logged, and not one request waits
+	// The subscriber does not return from the first event, so the queue fills up.
+	// Further events are lost and logged, and no request waits.
 	for range maxWaiting + 10 {
 		forge()
 	}
@@ -225,7 +225,7 @@ func TestRejectionsAreEventsThatHoldUpNoRequest(t *testing.T) {
 	assert.Empty(t, e.Data["event_type"], "nothing is believed")
 }
 
-func TestEventsThatNobodyTakesCostNothing(t *testing.T) {
+func TestEventsWithoutASubscriberAllocateNothing(t *testing.T) {
 	require.NoError(t, caddy.Run(&caddy.Config{
 		Admin:   &caddy.AdminConfig{Disabled: true},
 		AppsRaw: caddy.ModuleMap{"events": []byte("{}")},
@@ -240,7 +240,7 @@ func TestEventsThatNobodyTakesCostNothing(t *testing.T) {
 
 func init() { caddy.RegisterModule(hook{}) }
 
-// hook is a handler of events, as users configure one.
+// hook is a handler of events, such as users configure.
 type hook struct{}
 
 var hooked = make(chan caddy.Event, 16)

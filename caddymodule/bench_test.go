@@ -20,7 +20,7 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
 )
 
-// discard is a proxy, and a ResponseWriter, that costs nothing.
+// discard is a proxy and a ResponseWriter that cost nothing.
 type discard struct{ header http.Header }
 
 func (discard) ServeHTTP(w http.ResponseWriter, r *http.Request, _ caddyhttp.Handler) error {
@@ -33,8 +33,8 @@ func (d discard) Header() http.Header       { return d.header }
 func (discard) Write(p []byte) (int, error) { return len(p), nil }
 func (discard) WriteHeader(int)             {}
 
-// BenchmarkHandler is the handler by itself, without server and proxy, and with
-// what it takes to prepare a request.
+// BenchmarkHandler measures the handler without server and proxy. It includes the
+// preparation of a request.
 func BenchmarkHandler(b *testing.B) {
 	for _, size := range []int{2 << 10, 128 << 10, 8 << 20} {
 		b.Run(strconv.Itoa(size>>10)+"KiB", func(b *testing.B) {
@@ -60,7 +60,7 @@ func BenchmarkHandler(b *testing.B) {
 	}
 }
 
-// zeros is a body that takes no memory itself.
+// zeros is a body that takes no memory.
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) {
@@ -68,7 +68,7 @@ func (zeros) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func TestWhatARequestAllocatesDoesNotGrowWithItsBody(t *testing.T) {
+func TestAllocationsDoNotGrowWithTheBody(t *testing.T) {
 	h, _ := provision(t, &Handler{})
 	h.proxy = discard{}
 	allocated := func(size int64, tries int) int64 {
@@ -77,7 +77,7 @@ func TestWhatARequestAllocatesDoesNotGrowWithItsBody(t *testing.T) {
 		_, err := io.CopyN(mac, zeros{}, size)
 		require.NoError(t, err)
 		header := fmt.Sprintf("t=%d,v0=%x", signedAt.Unix(), mac.Sum(nil))
-		least := int64(math.MaxInt64) // the pools of blocks lose some, to the garbage collector and by the race detector
+		least := int64(math.MaxInt64) // the garbage collector and the race detector take blocks out of the pools
 		for range tries {
 			r := newRequest("")
 			r.Header.Set(signature.HeaderName, header)

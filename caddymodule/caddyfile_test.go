@@ -30,8 +30,8 @@ func adapt(text string) (string, error) {
 	return indented.String(), err
 }
 
-// Each golden file is a Caddyfile, a line of hyphens, and the JSON that it
-// adapts to. The JSON must then provision.
+// Each golden file has a Caddyfile, a line of hyphens, and the JSON that the Caddyfile
+// adapts to. Caddy must be able to provision the JSON.
 func TestCaddyfilesAdaptToTheGoldenJSON(t *testing.T) {
 	files, err := filepath.Glob("testdata/caddyfile/*.caddyfiletest")
 	require.NoError(t, err)
@@ -158,7 +158,7 @@ func TestDefaultMemoryBufferIsClampedToMaxSize(t *testing.T) {
 	require.NoError(t, h.Validate())
 }
 
-func TestDefaultsAreThoseOfTheDocumentation(t *testing.T) {
+func TestDefaultsAreTheDocumentedOnes(t *testing.T) {
 	h := new(Handler)
 	h.setDefaults()
 	defaults, err := json.Marshal(h)
@@ -194,7 +194,7 @@ func configOf(t testing.TB, handler string) *caddy.Config {
 	return &config
 }
 
-func TestOptionsThatLoseEventsAreWarnedOf(t *testing.T) {
+func TestOptionsThatCanLoseEventsLogAWarning(t *testing.T) {
 	h, _ := provision(t, &Handler{Events: []string{"audio", "post_call_audio"}, MaxSize: 10, SpoolLimit: 5})
 	core, logs := observer.New(zapcore.WarnLevel)
 	h.logger = zap.New(core)

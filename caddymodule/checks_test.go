@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestPlainHTTPIsTakenOnlyFromATrustedProxyThatSaysHTTPS(t *testing.T) {
+func TestPlainHTTPIsAcceptedOnlyFromATrustedProxyThatSaysHTTPS(t *testing.T) {
 	tests := []struct {
 		name    string
 		trusted bool
@@ -52,7 +52,7 @@ func TestPlainHTTPIsTakenOnlyFromATrustedProxyThatSaysHTTPS(t *testing.T) {
 	}
 }
 
-func TestEarlyDataIsRefusedEvenWithAllowHTTPAndFromAProxy(t *testing.T) {
+func TestEarlyDataIsRejectedEvenWithAllowHTTPAndFromAProxy(t *testing.T) {
 	for name, change := range map[string]func(*http.Request){
 		"to us":      func(r *http.Request) { r.TLS.HandshakeComplete = false },
 		"to a proxy": func(r *http.Request) { r.Header.Set("Early-Data", "1") },

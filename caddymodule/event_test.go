@@ -14,7 +14,7 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
 )
 
-// One row of the design's table each, as a header and as a placeholder.
+// Each case is a field, as a header and as a placeholder.
 func TestVerifiedEventsComeWithTheirIdentity(t *testing.T) {
 	const conversation = `{"type":"post_call_transcription","event_timestamp":"1739537297","data":{"agent_id":"agent_1","conversation_id":"conv_1"}}`
 	const transcription = `{"type":"speech_to_text_transcription","data":{"request_id":"req_1"}}`
@@ -50,7 +50,7 @@ func TestVerifiedEventsComeWithTheirIdentity(t *testing.T) {
 				assert.Equal(t, test.value, res.placeholder(t, test.placeholder))
 			}
 			assert.Equal(t, test.body, string(res.upstreamBody))
-			assert.Equal(t, sent, res.upstream.Get(signature.HeaderName), "the signature goes on untouched")
+			assert.Equal(t, sent, res.upstream.Get(signature.HeaderName), "the signature is forwarded unchanged")
 			assert.Empty(t, res.upstream.Values("X-ElevenLabs-Rejection"))
 			assert.Zero(t, logs.Len(), "an accepted event is not worth a line")
 		})

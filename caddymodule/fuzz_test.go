@@ -15,9 +15,9 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
 )
 
-// FuzzHandler holds that the backend is reached only if the HMAC of what it
-// gets, computed here by other code, is in the header, and the time is near.
-// With sign, the fuzzer's body is signed properly, and must get there.
+// FuzzHandler checks that a request reaches the backend only if its header has the
+// HMAC of the forwarded body, computed here by other code, and the time is near. With
+// sign, the body has a genuine signature and must reach the backend.
 func FuzzHandler(f *testing.F) {
 	mac := func(t, body string) string {
 		m := hmac.New(sha256.New, []byte(testSecret))
@@ -46,7 +46,7 @@ func FuzzHandler(f *testing.F) {
 		if res.upstream == nil {
 			require.Error(t, res.err)
 			require.NotEqual(t, 200, res.status())
-			require.False(t, sign && len(body) <= 64<<10, "a genuine event was refused")
+			require.False(t, sign && len(body) <= 64<<10, "a genuine event was rejected")
 			return
 		}
 		got := string(res.upstreamBody)

@@ -18,8 +18,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 )
 
-// forgetUnused makes the names without a handler ones that the process has never
-// had.
+// forgetUnused removes the groups without a handler, as in a new process.
 func forgetUnused() {
 	groups.Lock()
 	defer groups.Unlock()
@@ -36,8 +35,8 @@ func forgetUnused() {
 	}
 }
 
-// configure makes a configuration with a handler that has these secrets, and
-// returns what ends it.
+// configure provisions a handler with these secrets. The returned function ends its
+// configuration.
 func configure(t *testing.T, secrets ...Secret) (h *Handler, end func()) {
 	t.Helper()
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
@@ -55,7 +54,7 @@ func configure(t *testing.T, secrets ...Secret) (h *Handler, end func()) {
 	return h, end
 }
 
-// deliver sends a genuine event, which the backend answers by a status.
+// deliver sends a genuine event, which the backend answers with the status.
 func deliver(t *testing.T, h *Handler, status int) {
 	t.Helper()
 	serveWith(t, h, newRequest(transcript), caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
@@ -69,7 +68,7 @@ var (
 	secretB = Secret{Value: "{env.TEST_OLD_SECRET}", Name: "b"}
 )
 
-func TestTheRunOfFailuresGoesOnUnderANewNameOfTheSameSecret(t *testing.T) {
+func TestTheStreakContinuesUnderANewNameOfTheSameSecret(t *testing.T) {
 	for name, secrets := range map[string][]Secret{
 		"a second secret, as in a rotation": {secretA, secretB},
 		"the secret has another name":       {{Value: secretA.Value, Name: "renamed"}},
@@ -99,7 +98,7 @@ func TestTheRunOfFailuresGoesOnUnderANewNameOfTheSameSecret(t *testing.T) {
 	}
 }
 
-func TestAHandlerOfOtherSecretsBeginsAnew(t *testing.T) {
+func TestAHandlerWithOtherSecretsStartsANewStreak(t *testing.T) {
 	before, end := configure(t, secretA)
 	deliver(t, before, 500)
 	h, _ := configure(t, secretB)
@@ -107,7 +106,7 @@ func TestAHandlerOfOtherSecretsBeginsAnew(t *testing.T) {
 	assert.Zero(t, h.group.counter.Status())
 }
 
-func TestAHandlerThatIsTakenOutAndPutBackGoesOn(t *testing.T) {
+func TestAHandlerThatIsRemovedAndAddedAgainContinuesItsStreak(t *testing.T) {
 	before, end := configure(t, secretA)
 	deliver(t, before, 500)
 	end()
@@ -121,7 +120,7 @@ func TestAHandlerThatIsTakenOutAndPutBackGoesOn(t *testing.T) {
 	assert.Equal(t, int64(2), status.Results.Failed)
 }
 
-func TestAHandlerThatIsNamedAsBeforeGoesOnWithWhatCameMeanwhile(t *testing.T) {
+func TestAHandlerWithItsOldNameContinuesTheLatestStreak(t *testing.T) {
 	first, end1 := configure(t, secretA)
 	for range 4 {
 		deliver(t, first, 500)
@@ -135,7 +134,7 @@ func TestAHandlerThatIsNamedAsBeforeGoesOnWithWhatCameMeanwhile(t *testing.T) {
 	assert.Equal(t, second.group.counter.Status().LastSuccess, third.group.counter.Status().LastSuccess)
 }
 
-func TestARequestThatOutlivesItsHandlerIsCountedAndNotShown(t *testing.T) {
+func TestARequestThatOutlivesItsHandlerIsCountedButNotShown(t *testing.T) {
 	h, end := configure(t, secretA)
 	serveWith(t, h, newRequest(transcript), caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
 		end()

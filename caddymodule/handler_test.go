@@ -39,8 +39,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// provision makes a handler whose clock stands at signedAt, and which keeps its
-// log for the test to read.
+// provision provisions a handler whose clock stands at signedAt, and returns its log.
 func provision(t testing.TB, h *Handler) (*Handler, *observer.ObservedLogs) {
 	t.Helper()
 	forgetUnused()
@@ -74,7 +73,7 @@ func provision(t testing.TB, h *Handler) (*Handler, *observer.ObservedLogs) {
 	return h, logs
 }
 
-// newRequest is a signed event over HTTPS, as Caddy's server hands it over.
+// newRequest returns a signed event over HTTPS, as Caddy's server passes it on.
 func newRequest(body string) *http.Request {
 	r := httptest.NewRequest(http.MethodPost, "https://hooks.example.com/webhooks/elevenlabs", strings.NewReader(body))
 	r.TLS = &tls.ConnectionState{HandshakeComplete: true}
@@ -83,20 +82,19 @@ func newRequest(body string) *http.Request {
 	return r
 }
 
-// response is what came of a request: the client's and the backend's view.
+// response is what the client and the backend saw of a request.
 type response struct {
 	*httptest.ResponseRecorder
 	err   error
 	event *event
 	repl  *caddy.Replacer
 
-	upstream     http.Header // nil if the request did not get there
+	upstream     http.Header // nil if the request did not reach the backend
 	upstreamBody []byte
 	length       int64
 }
 
-// serve runs a request through the handler in front of a backend that answers
-// 200.
+// serve runs a request through the handler. The backend answers 200.
 func serve(t testing.TB, h *Handler, r *http.Request) *response {
 	t.Helper()
 	return serveWith(t, h, r, caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
@@ -125,7 +123,7 @@ func serveWith(t testing.TB, h *Handler, r *http.Request, next caddyhttp.Handler
 	return res
 }
 
-// status is what Caddy's server answers.
+// status returns the status that Caddy's server answers.
 func (res *response) status() int {
 	if handlerErr, ok := errors.AsType[caddyhttp.HandlerError](res.err); ok {
 		return handlerErr.StatusCode
@@ -140,7 +138,7 @@ func (res *response) placeholder(t testing.TB, name string) string {
 	return value
 }
 
-func TestBodiesGoOnWithALengthAndWithoutTrailersOrExpectations(t *testing.T) {
+func TestBodiesAreForwardedWithALengthAndWithoutTrailersOrExpect(t *testing.T) {
 	for _, size := range []int{0, 1, 5000, 3 << 20} {
 		h, _ := provision(t, &Handler{})
 		body := strings.Repeat("x", size)
@@ -196,7 +194,7 @@ func TestOtherEventsAreAnsweredAndNotForwarded(t *testing.T) {
 	}
 }
 
-func TestPanicsBelowLeaveNothingBehind(t *testing.T) {
+func TestAPanickingBackendLeavesNoBodyBehind(t *testing.T) {
 	h, _ := provision(t, &Handler{MemoryBuffer: 1})
 	require.PanicsWithValue(t, http.ErrAbortHandler, func() {
 		serveWith(t, h, newRequest(transcript), caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error {
@@ -207,7 +205,7 @@ func TestPanicsBelowLeaveNothingBehind(t *testing.T) {
 	assert.Zero(t, spool.Held())
 }
 
-func TestASecondHandlerOnTheWayVerifiesAnew(t *testing.T) {
+func TestASecondHandlerVerifiesAgain(t *testing.T) {
 	first, _ := provision(t, &Handler{Secrets: []Secret{{Value: "{env.TEST_SECRET}", Name: "first"}}})
 	second, _ := provision(t, &Handler{Secrets: []Secret{{Value: "{env.TEST_SECRET}", Name: "second"}}})
 	var seen http.Header
@@ -225,9 +223,9 @@ func TestASecondHandlerOnTheWayVerifiesAnew(t *testing.T) {
 	assert.Equal(t, "second", res.placeholder(t, "secret_name"))
 }
 
-// A handler's own account of a request must not be that of another one further
-// on, which has other secrets and other retries.
-func TestHandlersInARowKeepTheirAccountsApart(t *testing.T) {
+// Each handler must record its own view of a request: the inner one has other secrets
+// and other retries.
+func TestNestedHandlersKeepTheirRecordsApart(t *testing.T) {
 	once, never := 1, 0
 	first, _ := provision(t, &Handler{Retries: Retries{Count: &once}, Secrets: []Secret{
 		{Value: "{env.TEST_SECRET}", Name: "first"},

@@ -13,8 +13,8 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli"
 )
 
-// inspectText inspects a Caddyfile, in which a "$" stands for the directive with
-// a secret and an upstream.
+// inspectText inspects a Caddyfile. In it, "$" stands for the directive with a secret
+// and an upstream.
 func inspectText(t *testing.T, text string) cli.Config {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "Caddyfile")
@@ -103,7 +103,7 @@ func TestInspectFindsUpstreams(t *testing.T) {
 	}
 }
 
-func TestInspectTellsTheHandlersOptions(t *testing.T) {
+func TestInspectReadsTheHandlersOptions(t *testing.T) {
 	config := inspectText(t, "a.test {\nelevenlabs_webhook {\nsecret wsec_literal old\nsecret {env.NOT_SET}\ntolerance 1h\nevents post_call_audio\nallow_http\nreport_only\n}\n}")
 	require.Error(t, config.Problem)
 	assert.NotContains(t, config.Problem.Error(), "wsec_literal")
@@ -139,7 +139,7 @@ func TestInspectSaysWhyAConfigurationDoesNotLoad(t *testing.T) {
 	require.Len(t, config.Handlers, 1)
 }
 
-// Run by another user than the server's, doctor must not leave files that the
+// doctor may run as another user than the server. It must not leave files that the
 // server then cannot write.
 func TestInspectWritesNothing(t *testing.T) {
 	folder := t.TempDir()

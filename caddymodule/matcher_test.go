@@ -17,7 +17,7 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
 
-// matches runs the matcher, by its JSON, and the same by CEL where CEL has it.
+// matches runs the matcher, and the CEL function if there are types.
 func matches(t *testing.T, types []string, r *http.Request) bool {
 	t.Helper()
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
@@ -76,7 +76,7 @@ func TestMatcherTakesNoBlock(t *testing.T) {
 	require.ErrorContains(t, m.UnmarshalCaddyfile(caddyfile.NewTestDispenser("elevenlabs_event {\nx\n}")), "blocks are not supported")
 }
 
-func TestMatcherRefusesOtherThanStringsInCEL(t *testing.T) {
+func TestMatcherAcceptsOnlyStringsInCEL(t *testing.T) {
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
 	defer cancel()
 	require.Error(t, (&caddyhttp.MatchExpression{Expr: "elevenlabs_event(1)"}).Provision(ctx))

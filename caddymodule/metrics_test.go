@@ -19,7 +19,7 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/sample"
 )
 
-// scrape returns all series of ours in the registry, by name and labels.
+// scrape returns the labels of all series of this module in the registry, by name.
 func scrape(t *testing.T, registry *prometheus.Registry) map[string][]string {
 	t.Helper()
 	families, err := registry.Gather()
@@ -47,7 +47,7 @@ func newRegistry(t *testing.T) *prometheus.Registry {
 	return registry
 }
 
-func TestMetricsAreNamedByTheConventions(t *testing.T) {
+func TestMetricNamesFollowTheConventions(t *testing.T) {
 	h, _ := provision(t, &Handler{})
 	serve(t, h, newRequest(transcript))
 	h.group.metrics.wouldReject.WithLabelValues("signature_mismatch")
@@ -69,7 +69,7 @@ func TestEveryMetricIsInTheDocs(t *testing.T) {
 	}
 }
 
-func TestWhatMayOccurIsThereBeforeItDoes(t *testing.T) {
+func TestEverySeriesExistsBeforeItsFirstOccurrence(t *testing.T) {
 	provision(t, &Handler{Events: []string{"post_call_audio"}})
 	there := scrape(t, newRegistry(t))
 	all := strings.Join(there["deliveries_total"], "\n")
@@ -89,7 +89,7 @@ func TestWhatMayOccurIsThereBeforeItDoes(t *testing.T) {
 	assert.NotContains(t, there, "would_reject_total")
 }
 
-func TestWhatReportOnlyMayLetThroughIsThereBeforeItIs(t *testing.T) {
+func TestReportOnlyAddsItsSeriesBeforeTheFirstOccurrence(t *testing.T) {
 	provision(t, &Handler{ReportOnly: true})
 	there := scrape(t, newRegistry(t))
 	assert.ElementsMatch(t, []string{
@@ -109,7 +109,7 @@ func reasonsOf(series []string) (all []string) {
 	return all
 }
 
-func TestNoLabelHasAValueOfTheClients(t *testing.T) {
+func TestNoLabelHasAValueThatAClientChose(t *testing.T) {
 	h, _ := provision(t, &Handler{ReportOnly: true})
 	for _, body := range []string{`{"type":"evil"}`, `{"type":"post_call_audio"}`, `{"type":"forged"}`} {
 		r := newRequest(body)
@@ -128,7 +128,7 @@ func TestNoLabelHasAValueOfTheClients(t *testing.T) {
 	}
 }
 
-func TestMetricsGoOnOverReloadsAndTheStatusEndsWithTheHandler(t *testing.T) {
+func TestMetricsContinueOverReloadsAndTheStatusEndsWithTheHandler(t *testing.T) {
 	h1, end1 := configure(t, secretA)
 	deliver(t, h1, 200)
 	h2, end2 := configure(t, secretA)
@@ -160,7 +160,7 @@ func TestTwoHandlersOfAConfigurationShareTheRegistry(t *testing.T) {
 	assert.Subset(t, series, []string{"handler=one", "handler=two"})
 }
 
-func TestTheClockOffsetIsThatOfGenuineDeliveries(t *testing.T) {
+func TestTheClockOffsetIsMeasuredOnGenuineDeliveriesOnly(t *testing.T) {
 	h, _ := provision(t, &Handler{})
 	for _, age := range []time.Duration{90 * time.Second, -2 * time.Second} {
 		r := newRequest(transcript)

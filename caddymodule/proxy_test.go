@@ -22,7 +22,7 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
 
-// The status contract: any 2xx becomes exactly 200, everything else passes.
+// The status contract: any 2xx becomes exactly 200, and every other status passes.
 func TestBackendsAnswerBecomes200OrPassesUnchanged(t *testing.T) {
 	for backend, client := range map[int]int{
 		200: 200, 201: 200, 202: 200, 203: 200, 204: 200, 205: 200, 206: 200, 226: 200, 299: 200,
@@ -57,7 +57,7 @@ func TestBackendsAnswerBecomes200OrPassesUnchanged(t *testing.T) {
 	}
 }
 
-// statuses is a ResponseWriter that knows of informational answers.
+// statuses is a ResponseWriter that records all statuses, informational ones too.
 type statuses struct {
 	http.ResponseWriter
 	written []int
@@ -98,8 +98,8 @@ func TestAnswersWithoutWriteHeaderAre200(t *testing.T) {
 	}
 }
 
-// Caddy answers 200 where no handler follows: the event would be lost in silence.
-func TestEventsThatNothingTakesAreAFault(t *testing.T) {
+// Caddy answers 200 if no handler follows, so the event would be lost silently.
+func TestEventsWithoutABackendFail(t *testing.T) {
 	h, logs := provision(t, &Handler{})
 	res := serveWith(t, h, newRequest(transcript), caddyhttp.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) error {
 		caddyhttp.SetVar(r.Context(), "unhandled", true) // as the end of Caddy's chain does
@@ -110,10 +110,10 @@ func TestEventsThatNothingTakesAreAFault(t *testing.T) {
 	assert.Equal(t, zapcore.ErrorLevel, logs.All()[0].Level)
 }
 
-// reverse_proxy's transport reads on after the backend has answered, or the
-// connection has failed, and looks at the request's trailers when the body ends.
-// For the race detector, whichever comes first.
-func TestTheRequestIsNotWrittenToWhileATransportMayReadItsBody(t *testing.T) {
+// reverse_proxy's transport may read the body after the backend has answered or the
+// connection has failed, and it reads the request's trailers when the body ends. The
+// race detector finds a write in between.
+func TestTheRequestDoesNotChangeWhileATransportMayReadIt(t *testing.T) {
 	for name, answers := range map[string][]error{
 		"answered early":        {nil},
 		"connection failed":     {caddyhttp.Error(http.StatusBadGateway, io.EOF), nil},
@@ -137,7 +137,7 @@ func TestTheRequestIsNotWrittenToWhileATransportMayReadItsBody(t *testing.T) {
 	}
 }
 
-func TestEventsAreHandedOnAgainWhileTheConnectionFails(t *testing.T) {
+func TestEventsAreForwardedAgainWhileTheConnectionFails(t *testing.T) {
 	refused := caddyhttp.Error(http.StatusBadGateway, errors.New("dial: connection refused"))
 	tests := []struct {
 		name   string
@@ -180,8 +180,7 @@ func TestEventsAreHandedOnAgainWhileTheConnectionFails(t *testing.T) {
 	}
 }
 
-// reverse_proxy's handle_response and lb_retry_match end an answer of the
-// backend as an error too.
+// With handle_response and lb_retry_match, an answer of the backend ends as an error.
 func TestAnswersThatEndAsErrorsAreNotRepeated(t *testing.T) {
 	h, _ := provision(t, &Handler{})
 	calls := 0
@@ -248,7 +247,7 @@ func TestEventsAreDeliveredThoughTheClientLeaves(t *testing.T) {
 	assert.Equal(t, "client left before the backend answered", logs.All()[0].Message)
 }
 
-func TestErrorRoutesGetAContextThatHoldsAndNoMarksOfTheEvent(t *testing.T) {
+func TestErrorRoutesGetALiveContextAndNoHeadersOfTheEvent(t *testing.T) {
 	for _, next := range []caddyhttp.HandlerFunc{
 		func(http.ResponseWriter, *http.Request) error {
 			return caddyhttp.Error(http.StatusGatewayTimeout, errors.New("timeout"))
@@ -268,8 +267,7 @@ func TestErrorRoutesGetAContextThatHoldsAndNoMarksOfTheEvent(t *testing.T) {
 	}
 }
 
-// lazy is a ResponseWriter such as that of encode, which sends nothing before
-// something is written.
+// lazy is a ResponseWriter that sends nothing before the first write, as encode does.
 type lazy struct {
 	discard
 	written, sent bool
@@ -285,7 +283,7 @@ func (l *lazy) FlushError() error {
 	return nil
 }
 
-func TestALongAnswersHeadIsSentWithWhatIsWritten(t *testing.T) {
+func TestTheHeadOfALongAnswerIsSentWithItsFirstBytes(t *testing.T) {
 	sender := &lazy{discard: discard{http.Header{}}}
 	w := &answerWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: sender}, client: t.Context()}
 	_, err := w.Write(make([]byte, netHTTPBuffer+1))
@@ -294,7 +292,7 @@ func TestALongAnswersHeadIsSentWithWhatIsWritten(t *testing.T) {
 	assert.True(t, sender.sent)
 }
 
-func TestEventsThatNothingTakesAreAFaultThoughAHandlerBetweenSays200(t *testing.T) {
+func TestEventsWithoutABackendFailThoughAHandlerBetweenSays200(t *testing.T) {
 	h, logs := provision(t, &Handler{})
 	res := serveWith(t, h, newRequest(transcript), caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
 		caddyhttp.SetVar(r.Context(), "unhandled", true)
@@ -306,7 +304,7 @@ func TestEventsThatNothingTakesAreAFaultThoughAHandlerBetweenSays200(t *testing.
 	assert.Equal(t, facts.NoHandler.Sentence, logs.All()[0].ContextMap()["error"])
 }
 
-func TestAProxyBeforeTheBackendDoesNotSwitchRetriesOff(t *testing.T) {
+func TestAProxyBeforeTheBackendDoesNotDisableRetries(t *testing.T) {
 	reset := &net.OpError{Op: "read", Err: errors.New("reset")}
 	for _, failure := range []error{reset, reverseproxy.NewDialError(reset), io.EOF, errors.New("no upstreams available")} {
 		h, _ := provision(t, &Handler{})
@@ -324,7 +322,7 @@ func TestAProxyBeforeTheBackendDoesNotSwitchRetriesOff(t *testing.T) {
 	}
 }
 
-func TestForgeriesThatReportOnlyLetsThroughDoNotFloodTheLog(t *testing.T) {
+func TestForgeriesForwardedByReportOnlyDoNotFloodTheLog(t *testing.T) {
 	h, logs := provision(t, &Handler{ReportOnly: true})
 	for range 50 {
 		r := newRequest(transcript)
@@ -337,7 +335,7 @@ func TestForgeriesThatReportOnlyLetsThroughDoNotFloodTheLog(t *testing.T) {
 	assert.Equal(t, 20, logs.Len(), "ten of each message")
 }
 
-func TestDeliveryOutlivesTheClientForAWhileOnly(t *testing.T) {
+func TestDeliveryOutlivesTheClientForALimitedTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		client, leave := context.WithCancel(context.Background())
 		ctx, delivered := detach(client, disconnectTimeout)

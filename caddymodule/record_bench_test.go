@@ -11,9 +11,8 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
 )
 
-// BenchmarkRecord is what it costs to tell the operator of an event that the
-// backend took: the log of deliveries and those who follow it, the status, and all
-// metrics.
+// BenchmarkRecord measures the record of an accepted event: the log of deliveries and
+// its followers, the status, and all metrics.
 func BenchmarkRecord(b *testing.B) {
 	for followers := range 2 {
 		b.Run(fmt.Sprintf("followers=%d", followers), func(b *testing.B) {
@@ -36,7 +35,7 @@ func BenchmarkRecord(b *testing.B) {
 			for b.Loop() {
 				h.record(r, e)
 				if followed != nil {
-					<-followed // else it is sent away
+					<-followed // otherwise the log would drop the follower
 				}
 			}
 		})

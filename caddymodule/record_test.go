@@ -25,7 +25,7 @@ func sign(r *http.Request, key string, at time.Time, body string) {
 	r.Header.Set(signature.HeaderName, signature.Sign([]byte(key), at, []byte(body)))
 }
 
-// lastDelivery is what the log has of the newest request.
+// lastDelivery returns the newest entry of the log.
 func lastDelivery(t *testing.T) deliveries.Delivery {
 	t.Helper()
 	last := deliveryLog.Last(deliveries.Filter{Limit: 1})
@@ -33,9 +33,9 @@ func lastDelivery(t *testing.T) deliveries.Delivery {
 	return last[0]
 }
 
-// TestEachOutcomeIsToldByTheSameWords checks the log of deliveries, the metrics
-// and the access log's fields.
-func TestEachOutcomeIsToldByTheSameWords(t *testing.T) {
+// TestEachResultHasTheSameNameInLogMetricsAndDeliveries checks the log of deliveries, the metrics and
+// the fields of the access log.
+func TestEachResultHasTheSameNameInLogMetricsAndDeliveries(t *testing.T) {
 	answers := func(status int) caddyhttp.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) error {
 			w.WriteHeader(status)
@@ -95,19 +95,19 @@ func TestEachOutcomeIsToldByTheSameWords(t *testing.T) {
 			sign(r, testSecret, signedAt, body)
 		}, next: answers(200), result: "accepted", typ: "other", class: "2xx", proven: true, counts: true},
 
-		"a test":                              {change: isTest, next: answers(200), result: "accepted", typ: "post_call_transcription", class: "2xx", proven: true},
-		"a test that failed":                  {change: isTest, next: answers(500), result: "failed", reason: "backend_answer", typ: "post_call_transcription", class: "5xx", proven: true},
-		"a test that was stale":               {change: func(r *http.Request) { isTest(r); sign(r, testSecret, signedAt.Add(-time.Hour), transcript) }, result: "rejected", reason: "timestamp_stale", typ: "post_call_transcription", proven: true},
-		"forged":                              {change: func(r *http.Request) { forge(r); elsewhere(r) }, result: "rejected", reason: "signature_mismatch", typ: "none"},
-		"another secret, from ElevenLabs":     {change: forge, result: "rejected", reason: "signature_mismatch", typ: "none", counts: true},
-		"not a webhook, from ElevenLabs":      {change: func(r *http.Request) { r.Header.Del(signature.HeaderName) }, result: "rejected", reason: "signature_missing", typ: "none"},
-		"stale":                               {change: func(r *http.Request) { elsewhere(r); sign(r, testSecret, signedAt.Add(-time.Hour), transcript) }, result: "rejected", reason: "timestamp_stale", typ: "post_call_transcription", proven: true, counts: true},
-		"too large, of anyone":                {handler: Handler{MaxSize: 10}, change: elsewhere, result: "rejected", reason: "body_too_large", typ: "none"},
-		"too large, from ElevenLabs":          {handler: Handler{MaxSize: 10}, result: "rejected", reason: "body_too_large", typ: "none", counts: true},
-		"forged, let through":                 {handler: Handler{ReportOnly: true}, change: func(r *http.Request) { forge(r); elsewhere(r) }, next: answers(200), result: "accepted", would: "signature_mismatch", typ: "none", class: "2xx"},
-		"another secret, let through":         {handler: Handler{ReportOnly: true}, change: forge, next: answers(200), result: "accepted", would: "signature_mismatch", typ: "none", class: "2xx", counts: true},
-		"in clear, let through, not accepted": {handler: Handler{ReportOnly: true}, change: func(r *http.Request) { elsewhere(r); r.TLS = nil }, next: answers(500), result: "failed", reason: "backend_answer", would: "insecure_transport", typ: "post_call_transcription", class: "5xx", proven: true, counts: true},
-		"stale, let through, not accepted":    {handler: Handler{ReportOnly: true}, change: func(r *http.Request) { sign(r, testSecret, signedAt.Add(-time.Hour), transcript) }, next: answers(500), result: "failed", reason: "backend_answer", would: "timestamp_stale", typ: "post_call_transcription", class: "5xx", proven: true, counts: true},
+		"a test":                            {change: isTest, next: answers(200), result: "accepted", typ: "post_call_transcription", class: "2xx", proven: true},
+		"a test that failed":                {change: isTest, next: answers(500), result: "failed", reason: "backend_answer", typ: "post_call_transcription", class: "5xx", proven: true},
+		"a test that was stale":             {change: func(r *http.Request) { isTest(r); sign(r, testSecret, signedAt.Add(-time.Hour), transcript) }, result: "rejected", reason: "timestamp_stale", typ: "post_call_transcription", proven: true},
+		"forged":                            {change: func(r *http.Request) { forge(r); elsewhere(r) }, result: "rejected", reason: "signature_mismatch", typ: "none"},
+		"another secret, from ElevenLabs":   {change: forge, result: "rejected", reason: "signature_mismatch", typ: "none", counts: true},
+		"not a webhook, from ElevenLabs":    {change: func(r *http.Request) { r.Header.Del(signature.HeaderName) }, result: "rejected", reason: "signature_missing", typ: "none"},
+		"stale":                             {change: func(r *http.Request) { elsewhere(r); sign(r, testSecret, signedAt.Add(-time.Hour), transcript) }, result: "rejected", reason: "timestamp_stale", typ: "post_call_transcription", proven: true, counts: true},
+		"too large, of anyone":              {handler: Handler{MaxSize: 10}, change: elsewhere, result: "rejected", reason: "body_too_large", typ: "none"},
+		"too large, from ElevenLabs":        {handler: Handler{MaxSize: 10}, result: "rejected", reason: "body_too_large", typ: "none", counts: true},
+		"forged, forwarded":                 {handler: Handler{ReportOnly: true}, change: func(r *http.Request) { forge(r); elsewhere(r) }, next: answers(200), result: "accepted", would: "signature_mismatch", typ: "none", class: "2xx"},
+		"another secret, forwarded":         {handler: Handler{ReportOnly: true}, change: forge, next: answers(200), result: "accepted", would: "signature_mismatch", typ: "none", class: "2xx", counts: true},
+		"in clear, forwarded, not accepted": {handler: Handler{ReportOnly: true}, change: func(r *http.Request) { elsewhere(r); r.TLS = nil }, next: answers(500), result: "failed", reason: "backend_answer", would: "insecure_transport", typ: "post_call_transcription", class: "5xx", proven: true, counts: true},
+		"stale, forwarded, not accepted":    {handler: Handler{ReportOnly: true}, change: func(r *http.Request) { sign(r, testSecret, signedAt.Add(-time.Hour), transcript) }, next: answers(500), result: "failed", reason: "backend_answer", would: "timestamp_stale", typ: "post_call_transcription", class: "5xx", proven: true, counts: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			h, _ := provision(t, &test.handler)
@@ -178,7 +178,7 @@ func TestEachOutcomeIsToldByTheSameWords(t *testing.T) {
 
 type leaveKey struct{}
 
-// logged is what the access log has of an event.
+// logged returns the event's fields in the access log.
 func logged(t *testing.T, e *event) map[string]any {
 	t.Helper()
 	line, err := zapcore.NewJSONEncoder(zapcore.EncoderConfig{SkipLineEnding: true}).EncodeEntry(zapcore.Entry{}, []zap.Field{zap.Inline(e)})
@@ -191,7 +191,7 @@ func logged(t *testing.T, e *event) map[string]any {
 	return fields
 }
 
-func TestABackendThatBreaksOffItsAnswerHasFailed(t *testing.T) {
+func TestAnAnswerThatBreaksOffIsAFailure(t *testing.T) {
 	h, logs := provision(t, &Handler{})
 	assert.PanicsWithValue(t, http.ErrAbortHandler, func() {
 		serveWith(t, h, newRequest(transcript), caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
@@ -205,7 +205,7 @@ func TestABackendThatBreaksOffItsAnswerHasFailed(t *testing.T) {
 	assert.Equal(t, 1, logs.FilterMessage("the backend's answer broke off").Len())
 }
 
-func TestAClientThatBreaksOffTheAnswerHasHadItsStatus(t *testing.T) {
+func TestAClientThatLeavesAfterTheStatusIsASuccess(t *testing.T) {
 	for status, want := range map[int][]string{200: {"accepted", ""}, 500: {"failed", "backend_answer"}} {
 		h, _ := provision(t, &Handler{})
 		ctx, leave := context.WithCancel(t.Context())

@@ -31,7 +31,7 @@ func requireRejected(t testing.TB, res *response, reason string, status int) {
 	assert.Nil(t, res.upstream, "the backend was reached")
 }
 
-// unreadable is a body that must not be read.
+// unreadable is a body that fails the test if the handler reads it.
 type unreadable struct{ t testing.TB }
 
 func (u unreadable) Read([]byte) (int, error) {
@@ -47,7 +47,7 @@ type timeoutError struct{ error }
 
 func (timeoutError) Timeout() bool { return true }
 
-// One row of the design's table each.
+// Each case is a reason of facts.Rejections.
 func TestEachRejectionHasItsReasonAndStatus(t *testing.T) {
 	signedBy := func(secret string, at time.Time) func(*http.Request) {
 		return func(r *http.Request) {
@@ -57,11 +57,11 @@ func TestEachRejectionHasItsReasonAndStatus(t *testing.T) {
 	tests := []struct {
 		reason   string
 		status   int
-		unread   bool // refused with nothing of the body read
+		unread   bool // rejected before the body was read
 		handler  Handler
 		change   func(*http.Request)
 		header   map[string]string // of the response
-		passes   bool              // goes through with report_only
+		passes   bool              // report_only forwards it
 		logLevel zapcore.Level
 	}{
 		{
@@ -172,7 +172,7 @@ func TestEachRejectionHasItsReasonAndStatus(t *testing.T) {
 					assert.Equal(t, "false", res.upstream.Get("X-ElevenLabs-Verified"))
 					assert.Equal(t, test.reason, res.upstream.Get("X-ElevenLabs-Rejection"))
 					assert.Equal(t, test.reason, res.placeholder(t, "rejection"))
-					assert.Empty(t, res.upstream.Get("X-ElevenLabs-Event-Type"), "nothing unproven is told")
+					assert.Empty(t, res.upstream.Get("X-ElevenLabs-Event-Type"), "the body proves nothing")
 					matched, err := MatchEvent{}.MatchWithError(requestOf(res))
 					require.NoError(t, err)
 					assert.False(t, matched)
@@ -196,7 +196,7 @@ func TestEachRejectionHasItsReasonAndStatus(t *testing.T) {
 	}
 }
 
-// requestOf is a request in the state that the handler left res in.
+// requestOf returns a request whose event is that of the response.
 func requestOf(res *response) *http.Request {
 	r := caddyhttp.PrepareRequest(newRequest(""), caddy.NewReplacer(), nil, nil)
 	caddyhttp.SetVar(r.Context(), eventVar, res.event)
@@ -222,7 +222,7 @@ func assertTellsNoSecret(t testing.TB, logs *observer.ObservedLogs, res *respons
 	}
 }
 
-func TestForgedEventsOfOtherTypesAreRefused(t *testing.T) {
+func TestForgedEventsOfIgnoredTypesAreRejected(t *testing.T) {
 	h, _ := provision(t, &Handler{Events: []string{"post_call_transcription"}})
 	r := newRequest(`{"type":"post_call_audio"}`)
 	r.Header.Set(signature.HeaderName, signature.Sign([]byte("wsec_other"), signedAt, []byte(`{"type":"post_call_audio"}`)))
@@ -233,7 +233,7 @@ func TestAFloodOfForgeriesDoesNotFloodTheLog(t *testing.T) {
 	h, logs := provision(t, &Handler{})
 	for range 900 {
 		r := newRequest(transcript)
-		r.RemoteAddr = "203.0.113.7:4711" // not one of ElevenLabs, which would be a reason to worry
+		r.RemoteAddr = "203.0.113.7:4711" // not an address of ElevenLabs, which would count as a failure
 		r.Header.Set(signature.HeaderName, signature.Sign([]byte("wsec_other"), signedAt, []byte(transcript)))
 		serve(t, h, r)
 	}
@@ -257,9 +257,9 @@ func TestAClockThatIsWrongByAnHourIsNamedAsTheLikelyCause(t *testing.T) {
 	} {
 		h, logs := provision(t, &Handler{now: func() time.Time { return signedAt.Add(test.wrong) }})
 		requireRejected(t, serve(t, h, newRequest(transcript)), test.reason, 403)
-		refused := logs.FilterField(zap.String("reason", test.reason)).All()
-		require.Len(t, refused, 1)
-		assert.Equal(t, test.wrong, refused[0].ContextMap()["signature_age"])
-		assert.Equal(t, test.hint, refused[0].ContextMap()["hint"])
+		rejected := logs.FilterField(zap.String("reason", test.reason)).All()
+		require.Len(t, rejected, 1)
+		assert.Equal(t, test.wrong, rejected[0].ContextMap()["signature_age"])
+		assert.Equal(t, test.hint, rejected[0].ContextMap()["hint"])
 	}
 }

@@ -15,7 +15,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 )
 
-func TestSecretsAreResolvedWithAWarningForWhatLooksWrong(t *testing.T) {
+func TestSecretsAreResolvedWithAWarningIfTheyLookWrong(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name, content string) string {
 		path := filepath.Join(dir, name)

@@ -17,7 +17,7 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/vectors/README.md anew")
 
-// differences are the rows of the README's list, with the vectors on which this
+// differences are the documented differences, each with the vectors on which this
 // handler and the official JavaScript SDK disagree for that reason.
 var differences = []struct {
 	what, sdk, here, because string
@@ -58,8 +58,8 @@ var differences = []struct {
 	},
 }
 
-// testdata/vectors/README.md is the table of this test.
-func TestAgreesWithTheOfficialSDKButForTheListedDifferences(t *testing.T) {
+// testdata/vectors/README.md has the table of this test.
+func TestVerificationAgreesWithTheOfficialSDKExceptForTheListedDifferences(t *testing.T) {
 	file, err := os.ReadFile("testdata/vectors/vectors.json")
 	require.NoError(t, err)
 	var vectors []struct {
