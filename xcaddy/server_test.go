@@ -138,6 +138,15 @@ func webhook(backend, options string) string {
 // text begins with in braces is added to the global options.
 func start(t testing.TB, caddyfile string) *server {
 	t.Helper()
+	s := newServer(t)
+	s.write(caddyfile)
+	s.serve()
+	return s
+}
+
+// newServer returns a server that has its ports, but no Caddyfile yet.
+func newServer(t testing.TB) *server {
+	t.Helper()
 	dir := t.TempDir()
 	s := &server{
 		t: t, done: make(chan struct{}), log: new(lockedBuffer),
@@ -147,10 +156,16 @@ func start(t testing.TB, caddyfile string) *server {
 		file:    filepath.Join(dir, "Caddyfile"),
 	}
 	require.NoError(t, os.Mkdir(s.spool, 0o700))
-	s.write(caddyfile)
+	return s
+}
+
+// serve runs the server until the end of the test.
+func (s *server) serve() {
+	t := s.t
+	t.Helper()
 	s.command = exec.Command(binary, "run", "--config", s.file)
-	s.command.Env = append(os.Environ(), "TMPDIR="+s.spool, "WEBHOOK_SECRET="+secret,
-		"XDG_DATA_HOME="+dataDir, "XDG_CONFIG_HOME="+dir)
+	s.command.Env = append(os.Environ(), "TMPDIR="+s.spool, "WEBHOOK_SECRET="+secret, "CADDY_ADMIN="+s.admin,
+		"XDG_DATA_HOME="+dataDir, "XDG_CONFIG_HOME="+filepath.Dir(s.file))
 	s.command.Stdout, s.command.Stderr = s.log, s.log
 	require.NoError(t, s.command.Start())
 	go func() {
@@ -174,7 +189,6 @@ func start(t testing.TB, caddyfile string) *server {
 		return strings.Contains(err.Error(), "first record does not look like a TLS handshake") // a site without
 	})
 	s.idle = s.goroutines("")
-	return s
 }
 
 func (s *server) write(caddyfile string) {

@@ -1,7 +1,7 @@
 // An application that takes ElevenLabs events from Caddy.
 //
-// It listens on 127.0.0.1 only: that nobody but Caddy reaches it is what makes
-// the X-ElevenLabs-* headers worth believing.
+// It must listen on 127.0.0.1. The X-ElevenLabs-* headers can be trusted only
+// because nobody except Caddy reaches the application.
 import { createHash } from "node:crypto";
 import { createServer } from "node:http";
 
@@ -10,9 +10,9 @@ const server = createServer(async (request, response) => {
   try {
     for await (const chunk of request) chunks.push(chunk);
   } catch {
-    return; // cut off, so not an event; uncaught, it would end the whole process
+    return; // Caddy broke off. Uncaught, this error would end the process.
   }
-  const body = Buffer.concat(chunks); // bytes: audio is tens of megabytes, so do not add up strings
+  const body = Buffer.concat(chunks); // audio takes tens of megabytes, so do not add up strings
   const header = (name) => request.headers[name] ?? null;
   const event = {
     event_type: header("x-elevenlabs-event-type"),
@@ -25,9 +25,9 @@ const server = createServer(async (request, response) => {
     sha256: createHash("sha256").update(body).digest("hex"),
   };
 
-  // Here your work begins. The same event may come twice: put event_id under a
-  // unique index, and do nothing if it is there already. Store the body or queue
-  // it, answer, and work on it later (JSON.parse(body)).
+  // Your work goes here. ElevenLabs may send the same event twice: store event_id
+  // under a unique index, and do nothing if it is there already. Store or queue the
+  // body, answer, and then work on JSON.parse(body).
   console.log(event.event_type, event.event_id, body.length, "bytes");
 
   response.setHeader("Content-Type", "application/json");

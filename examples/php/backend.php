@@ -3,8 +3,8 @@
 //
 //	php -S 127.0.0.1:3000 backend.php
 //
-// It listens on 127.0.0.1 only: that nobody but Caddy reaches it is what makes
-// the X-ElevenLabs-* headers worth believing.
+// It must listen on 127.0.0.1. The X-ElevenLabs-* headers can be trusted only
+// because nobody except Caddy reaches the application.
 
 $body = file_get_contents('php://input');
 $header = fn (string $name): ?string => $_SERVER['HTTP_X_ELEVENLABS_' . $name] ?? null;
@@ -19,9 +19,9 @@ $event = [
     'sha256' => hash('sha256', $body),
 ];
 
-// Here your work begins. The same event may come twice: put event_id under a
-// unique index, and do nothing if it is there already. Store the body or queue
-// it, answer, and work on it later (json_decode($body)).
+// Your work goes here. ElevenLabs may send the same event twice: store event_id
+// under a unique index, and do nothing if it is there already. Store or queue the
+// body, answer, and then work on json_decode($body).
 file_put_contents('php://stdout', "{$event['event_type']} {$event['event_id']} {$event['bytes']} bytes\n");
 
 header('Content-Type: application/json');

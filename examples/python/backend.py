@@ -1,7 +1,7 @@
 """An application that takes ElevenLabs events from Caddy.
 
-It listens on 127.0.0.1: that nobody but Caddy reaches it is what makes the
-X-ElevenLabs-* headers worth believing.
+It must listen on 127.0.0.1. The X-ElevenLabs-* headers can be trusted only
+because nobody except Caddy reaches the application.
 """
 
 import hashlib
@@ -11,12 +11,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Webhook(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"  # keeps connections open
+    protocol_version = "HTTP/1.1"  # keep connections open
 
     def do_POST(self):
         length = int(self.headers["Content-Length"])
         body = self.rfile.read(length)
-        if len(body) < length:  # cut off: kept, it would pass for the event of that id
+        if len(body) < length:  # Caddy broke off, so this is not the whole event
             self.close_connection = True
             return
         event = {
@@ -30,9 +30,9 @@ class Webhook(BaseHTTPRequestHandler):
             "sha256": hashlib.sha256(body).hexdigest(),
         }
 
-        # Here your work begins. The same event may come twice: put event_id
-        # under a unique index, and do nothing if it is there already. Store the
-        # body or queue it, answer, and work on it later (json.loads(body)).
+        # Your work goes here. ElevenLabs may send the same event twice: store
+        # event_id under a unique index, and do nothing if it is there already.
+        # Store or queue the body, answer, and then work on json.loads(body).
         print(event["event_type"], event["event_id"], len(body), "bytes", flush=True)
 
         answer = json.dumps(event).encode()
@@ -43,7 +43,7 @@ class Webhook(BaseHTTPRequestHandler):
         self.wfile.write(answer)
 
     def log_message(self, *_):
-        pass  # Caddy has the access log
+        pass  # Caddy can write the access log
 
 
 if __name__ == "__main__":

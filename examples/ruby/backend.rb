@@ -1,9 +1,9 @@
-# An application that takes ElevenLabs events from Caddy. HANDLER is what you
-# would write in a Rails controller or a Sinatra route; the rest is an HTTP server
-# of a few lines, since Ruby comes without one.
+# An application that takes ElevenLabs events from Caddy. In Rails or Sinatra,
+# HANDLER is a controller or a route. The rest is a small HTTP server, since Ruby
+# has none in its standard library.
 #
-# It listens on 127.0.0.1 only: that nobody but Caddy reaches it is what makes the
-# X-ElevenLabs-* headers worth believing.
+# It must listen on 127.0.0.1. The X-ElevenLabs-* headers can be trusted only
+# because nobody except Caddy reaches the application.
 require "digest"
 require "json"
 require "socket"
@@ -20,9 +20,9 @@ HANDLER = lambda do |headers, body|
     sha256: Digest::SHA256.hexdigest(body)
   }
 
-  # Here your work begins. The same event may come twice: put event_id under a
-  # unique index, and do nothing if it is there already. Store the body or queue
-  # it, answer, and work on it later (JSON.parse(body)).
+  # Your work goes here. ElevenLabs may send the same event twice: store event_id
+  # under a unique index, and do nothing if it is there already. Store or queue the
+  # body, answer, and then work on JSON.parse(body).
   puts "#{event[:event_type]} #{event[:event_id]} #{body.bytesize} bytes"
 
   JSON.generate(event)
@@ -46,7 +46,7 @@ loop do
       connection.write("HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: #{answer.bytesize}\r\n\r\n#{answer}")
     end
   rescue SystemCallError, IOError
-    # the client went away
+    # Caddy broke off
   ensure
     connection.close
   end
