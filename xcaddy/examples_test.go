@@ -131,6 +131,10 @@ func TestExampleBehindALoadBalancer(t *testing.T) {
 	s.sendAsREADME()
 	require.Len(t, b.take(), 1)
 
+	direct := s.event([]byte(transcript))
+	direct.URL.Scheme, direct.URL.Host = "http", "127.0.0.1:"+port
+	requireRefused(t, b, send(t, http.DefaultClient, direct), 403, "insecure_transport")
+
 	fromBalancer := func(request *http.Request, proto, client string) answer {
 		request.URL.Scheme, request.URL.Host = "http", "127.0.0.1:"+port
 		request.Header.Set("X-Forwarded-Proto", proto)
@@ -151,10 +155,10 @@ func TestExampleBehindALoadBalancer(t *testing.T) {
 }
 
 func TestExampleOfSeveralAgents(t *testing.T) {
-	address, _ := startBackend(t, "python")
+	address, output := startBackend(t, "python")
 	s := startExample(t, "several-agents", map[string]string{"localhost:3000": address})
 	s.sendAsREADME()
-	s.awaitLog(`"secret_name":"support"`, `"secret_name":"sales"`)
+	s.eventually("the application to print both events", func() bool { return len(eventLine.FindAllString(output.String(), -1)) == 2 })
 
 	client := s.client("HTTP/2.0")
 	body := []byte(transcript)

@@ -19,8 +19,7 @@ import (
 
 const examples = "../examples/"
 
-// runtimeOf returns the path of a program that a test needs. If it is missing,
-// the test is skipped, or fails if TEST_NO_SKIP is set.
+// runtimeOf returns the path of a program that a test needs, or skips the test.
 func runtimeOf(t testing.TB, program string) string {
 	t.Helper()
 	path, err := exec.LookPath(program)
@@ -30,6 +29,7 @@ func runtimeOf(t testing.TB, program string) string {
 	return path
 }
 
+// skip skips the test, or fails it if TEST_NO_SKIP is set.
 func skip(t testing.TB, reason string) {
 	t.Helper()
 	require.Empty(t, os.Getenv("TEST_NO_SKIP"), reason)
@@ -65,8 +65,10 @@ func commandLine(line string) (command *exec.Cmd, assignments []string) {
 	return command, fields[:program]
 }
 
-// languages have an example with an application.
-var languages = []struct{ folder, program, application string }{
+// language is an example with an application.
+type language struct{ folder, program, application string }
+
+var languages = []language{
 	{"python", "python3", "backend.py"},
 	{"fastapi", "/usr/bin/python3", "app:app"}, // Debian's, since another Python does not have its packages
 	{"node", "node", "backend.mjs"},
@@ -78,14 +80,14 @@ var languages = []struct{ folder, program, application string }{
 // another port.
 func startBackend(t testing.TB, folder string) (address string, output *lockedBuffer) {
 	t.Helper()
-	language := languages[slices.IndexFunc(languages, func(l struct{ folder, program, application string }) bool { return l.folder == folder })]
-	program := runtimeOf(t, language.program)
+	index := slices.IndexFunc(languages, func(l language) bool { return l.folder == folder })
+	program := runtimeOf(t, languages[index].program)
 	if folder == "fastapi" && exec.Command(program, "-c", "import fastapi, uvicorn").Run() != nil {
 		skip(t, "python3-fastapi and python3-uvicorn are not installed")
 	}
 	port := strconv.Itoa(freePort(t))
 	address = "127.0.0.1:" + port
-	line := commandsOf(t, folder, language.application)[0]
+	line := commandsOf(t, folder, languages[index].application)[0]
 	command, _ := commandLine(strings.ReplaceAll(line, "3000", port))
 	command.Path = program
 	output = new(lockedBuffer)
