@@ -132,21 +132,26 @@ func startExample(t testing.TB, folder string, upstreams map[string]string) *exa
 	require.NoError(t, os.WriteFile(file, []byte(secret+"\n"), 0o600))
 
 	_, port, _ := strings.Cut(s.address, ":")
-	ports := fmt.Sprintf("{\n\thttp_port %d\n\thttps_port %s\n", freePort(t), port)
 	changes := []string{
-		"localhost:8443", s.address, "https://localhost/", "https://" + s.address + "/",
-		"wsec_demo", secret, "wsec_support", secret,
+		"localhost:8443", s.address,
+		"https://localhost/", "https://" + s.address + "/",
+		"wsec_demo", secret,
+		"wsec_support", secret,
 		"/run/credentials/caddy-elevenlabs.service/elevenlabs_webhook_secret", file,
 		"/run/secrets/elevenlabs_webhook_secret", file,
 		"/etc/caddy-elevenlabs/elevenlabs_webhook_secret", file,
-		"go run ./xcaddy", program, "docker compose exec caddy caddy", program, "/usr/local/bin/caddy-elevenlabs", program,
+		"go run ./xcaddy", program,
+		"docker compose exec caddy " + "caddy", program,
+		"/usr/local/bin/caddy-elevenlabs", program,
 	}
+	changes = slices.Grow(changes, 2*len(upstreams))
 	for from, to := range upstreams {
 		changes = append(changes, from, to)
 	}
 	e := &example{s, folder, strings.NewReplacer(changes...)}
 	caddyfile := e.changes.Replace(string(content))
-	if strings.Contains(caddyfile, "\nlocalhost {") {
+	if strings.Contains(caddyfile, "\nlocalhost {") { // without a port, so the ports are global options
+		ports := fmt.Sprintf("{\n\thttp_port %d\n\thttps_port %s\n", freePort(t), port)
 		caddyfile = strings.Replace(caddyfile, "{\n", ports, 1)
 	}
 	require.Contains(t, caddyfile, port)
