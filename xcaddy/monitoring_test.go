@@ -23,13 +23,15 @@ const monitoring = "../examples/monitoring"
 func TestEachAlertFiresInItsTestAndStaysQuietInTheHealthyOne(t *testing.T) {
 	runtimeOf(t, "promtool")
 	if raceDetector {
-		t.Skip("there is nothing of ours in promtool, which takes long")
+		t.Skip("promtool takes long, and runs none of our code")
 	}
-	for _, args := range [][]string{{"check", "config", "prometheus.yml"}, {"check", "rules", "rules.yml"}, {"test", "rules", "rules_test.yml"}} {
-		promtool := exec.Command("promtool", args...)
+	checks := commandsOf(t, "monitoring", "promtool ")
+	require.Len(t, checks, 3)
+	for _, line := range checks {
+		promtool, _ := commandLine(line)
 		promtool.Dir = monitoring
 		output, err := promtool.CombinedOutput()
-		assert.NoError(t, err, "promtool %s: %s", strings.Join(args, " "), output)
+		assert.NoError(t, err, "%s: %s", line, output)
 	}
 	rules, err := os.ReadFile(monitoring + "/rules.yml")
 	require.NoError(t, err)
@@ -49,7 +51,8 @@ func TestEachAlertFiresInItsTestAndStaysQuietInTheHealthyOne(t *testing.T) {
 	}
 }
 
-// prometheus scrapes the server by the example's configuration, faster.
+// prometheus starts Prometheus by the example's README, with another address and
+// shorter intervals.
 func prometheus(t *testing.T, s *server) (address string) {
 	t.Helper()
 	runtimeOf(t, "prometheus")
@@ -66,8 +69,9 @@ func prometheus(t *testing.T, s *server) (address string) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "rules.yml"), rules, 0o600))
 
 	address = fmt.Sprintf("127.0.0.1:%d", freePort(t))
-	command := exec.Command("prometheus", "--config.file="+filepath.Join(dir, "prometheus.yml"),
-		"--storage.tsdb.path="+filepath.Join(dir, "data"), "--web.listen-address="+address)
+	line := commandsOf(t, "monitoring", "prometheus --config.file=")[0]
+	command, _ := commandLine(strings.ReplaceAll(line, "/tmp/prometheus", "data") + " --web.listen-address=" + address)
+	command.Dir = dir
 	log := new(lockedBuffer)
 	command.Stderr = log
 	require.NoError(t, command.Start())
@@ -81,7 +85,7 @@ func prometheus(t *testing.T, s *server) (address string) {
 	return address
 }
 
-// query asks a Prometheus, and returns the values by their labels.
+// query asks Prometheus, and returns the values by their handler.
 func query(address, expression string) (values map[string]string, err error) {
 	response, err := http.Get("http://" + address + "/api/v1/query?" + url.Values{"query": {expression}}.Encode())
 	if err != nil {
@@ -125,6 +129,10 @@ func TestPrometheusScrapesTheServerAndTheDashboardAsksForWhatThereIs(t *testing.
 	for range 4 {
 		require.Equal(t, 500, send(t, s.client("HTTP/1.1"), s.event([]byte(transcript))).status)
 	}
+	look := exec.Command("sh", "-c", strings.ReplaceAll(commandsOf(t, "monitoring", "curl ")[0], "localhost:2019", s.admin))
+	shown, err := look.CombinedOutput()
+	require.NoError(t, err, "%s", shown)
+	assert.Contains(t, string(shown), "caddy_elevenlabs_webhook_deliveries_total{")
 	s.eventually("a scrape", func() bool {
 		values, err := query(at, "caddy_elevenlabs_webhook_consecutive_failures")
 		return err == nil && values["end-to-end"] == "4"
