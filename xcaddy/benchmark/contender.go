@@ -26,12 +26,12 @@ import (
 //go:embed nginx node/package.json node/package-lock.json node/.npmrc node/server.mjs
 var files embed.FS
 
-// contender is a running server that verifies events, or lets them through.
+// contender is a running server that verifies events or forwards all of them.
 type contender struct {
 	name    string
 	address string
 	command *exec.Cmd
-	admin   string // address of Caddy's admin endpoint, which has profiles; empty if it is no Caddy
+	admin   string // address of the admin endpoint, which serves profiles; empty if it is not Caddy
 }
 
 func (c *contender) pid() int { return c.command.Process.Pid }
@@ -41,12 +41,12 @@ func (c *contender) verifies() bool { return c.name != "plain" && c.name != "hea
 func (c *contender) url(w work) string {
 	path := "/webhooks/elevenlabs"
 	if !c.verifies() && w.key == "" {
-		path = "/refused" // the ceiling of a refusal is one that looks at nothing
+		path = "/rejected" // no rejection can be faster than one that reads nothing
 	}
 	return "https://" + c.address + path
 }
 
-// status is what the contender is to answer.
+// status returns the status that the contender must answer.
 func (c *contender) status(w work) int {
 	if !c.verifies() && w.key != "" {
 		return http.StatusOK
@@ -54,7 +54,7 @@ func (c *contender) status(w work) int {
 	return w.status
 }
 
-// arena is what all contenders share.
+// arena holds what all contenders share.
 type arena struct {
 	dir, certificate, key, upstream string
 }
@@ -79,14 +79,14 @@ func newArena(upstream string) *arena {
 	return a
 }
 
-// contenders starts those that this machine has. Missing ones are named.
+// contenders starts the contenders whose programs are installed, and prints which are not.
 func (a *arena) contenders() []*contender {
 	caddy := filepath.Join(a.dir, "caddy")
 	run("", "go", "build", "-o", caddy, "github.com/caddy-elevenlabs/caddy-elevenlabs/xcaddy")
-	const refuse = "\trespond /refused 400\n"
+	const reject = "\trespond /rejected 400\n"
 	started := []*contender{
-		a.caddy("plain", caddy, refuse+"\treverse_proxy "+a.upstream+"\n"),
-		a.caddy("headers", caddy, refuse+"\treverse_proxy "+a.upstream+" {\n"+moduleHeaders()+"\t}\n"),
+		a.caddy("plain", caddy, reject+"\treverse_proxy "+a.upstream+"\n"),
+		a.caddy("headers", caddy, reject+"\treverse_proxy "+a.upstream+" {\n"+moduleHeaders()+"\t}\n"),
 		a.caddy("module", caddy, "\televenlabs_webhook {\n\t\tsecret {env.WEBHOOK_SECRET}\n\t\tspool_limit 2GiB\n\t\treverse_proxy "+a.upstream+"\n\t}\n"),
 		a.start("readall", os.Args[0], []string{"readall"}),
 	}
@@ -99,8 +99,8 @@ func (a *arena) contenders() []*contender {
 	return started
 }
 
-// moduleHeaders are options of reverse_proxy to add the headers that the module
-// adds to an event, or as long ones.
+// moduleHeaders returns options of reverse_proxy that add the same headers as the
+// module, with values of the same length.
 func moduleHeaders() string {
 	id := strings.Repeat("0", 64)
 	var directives strings.Builder
@@ -127,7 +127,7 @@ func (a *arena) caddy(name, binary, handlers string) *contender {
 func (a *arena) nginx() *contender {
 	nginx, err := exec.LookPath("nginx")
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "nginx is not installed: left out")
+		fmt.Fprintln(os.Stderr, "nginx is not installed: skipped")
 		return nil
 	}
 	dir := a.unpack("nginx")
@@ -135,14 +135,14 @@ func (a *arena) nginx() *contender {
 	template, err := fs.ReadFile(files, "nginx/nginx.conf")
 	check(err)
 	config := strings.NewReplacer("$PORT", strconv.Itoa(port), "$UPSTREAM", a.upstream, "$CERTIFICATE", a.certificate, "$KEY", a.key).Replace(string(template))
-	// workers do not run as root, and must reach their files
+	// nginx's workers do not run as root by default, and must read their files
 	check(os.Chmod(a.dir, 0o755))
 	if os.Geteuid() == 0 {
 		config = "user root;\n" + config
 	}
 	check(os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(config), 0o600))
 	if output, err := exec.Command(nginx, "-t", "-p", dir, "-c", "nginx.conf").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "nginx has no njs, or does not take the configuration: left out\n%s", output)
+		fmt.Fprintf(os.Stderr, "nginx has no njs, or rejects the configuration: skipped\n%s", output)
 		return nil
 	}
 	return a.startAt("nginx", port, nginx, []string{"-p", dir, "-c", "nginx.conf", "-g", "daemon off;"})
@@ -151,7 +151,7 @@ func (a *arena) nginx() *contender {
 func (a *arena) node() *contender {
 	node, err := exec.LookPath("node")
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "Node.js is not installed: left out")
+		fmt.Fprintln(os.Stderr, "Node.js is not installed: skipped")
 		return nil
 	}
 	dir := a.unpack("node")
@@ -159,7 +159,7 @@ func (a *arena) node() *contender {
 	return a.start("node", node, []string{filepath.Join(dir, "server.mjs")})
 }
 
-// unpack writes a folder of the embedded files into the arena's.
+// unpack writes a folder of the embedded files into the arena's folder.
 func (a *arena) unpack(folder string) (dir string) {
 	dir = filepath.Join(a.dir, folder)
 	content, err := fs.Sub(files, folder)
@@ -186,17 +186,18 @@ func (a *arena) startAt(name string, port int, program string, args []string) *c
 			return c
 		}
 		if time.Now().After(deadline) {
-			check(fmt.Errorf("%s does not serve: %w", name, err))
+			check(fmt.Errorf("%s does not accept connections: %w", name, err))
 		}
 	}
 }
 
-// lastPort is below the ports that Linux gives to connections and to ":0", which
-// begin at 32768 (ip(7)), so that none is taken before a contender listens on it.
+// lastPort is below 32768, where the ports begin that Linux gives to connections
+// and to ":0" (ip(7)). So no other program takes it before a contender listens on it.
 var lastPort = 10_000 + os.Getpid()%20_000
 
-// freePort returns a port that it never returned before: a Caddy whose site and
-// admin endpoint have the same one starts, but its site does not answer.
+// freePort returns a port that it never returned before. If the site and the admin
+// endpoint of a Caddy had the same port, Caddy would start, but the site would not
+// answer.
 func freePort() int {
 	for {
 		lastPort++

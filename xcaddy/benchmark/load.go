@@ -16,7 +16,7 @@ type result struct {
 	Contender string `json:"contender"`
 	figures
 	AboveIdle float64 `json:"peak_memory_above_idle_mib"`
-	ToPlain   figures `json:"to_plain"` // as ratios
+	ToPlain   figures `json:"to_plain"` // ratios
 }
 
 type figures struct {
@@ -27,8 +27,9 @@ type figures struct {
 	Memory    float64 `json:"peak_memory_mib"`
 }
 
-// measure sends one kind of request to one contender for a time, after a quarter
-// of it to warm up. Profiles of it go to a folder, if that is not empty.
+// measure sends one kind of request to one contender for the duration, after a
+// quarter of it to warm up. It writes a profile into the folder profiles, unless
+// that is empty.
 func measure(c *contender, w work, idle float64, duration time.Duration, profiles string) result {
 	client := newClient(w.concurrency)
 	defer client.CloseIdleConnections()
@@ -54,8 +55,8 @@ func measure(c *contender, w work, idle float64, duration time.Duration, profile
 	}
 }
 
-// load sends for a time, and at least once from each sender, and returns how
-// long each request took, the shortest first.
+// load sends requests for the duration, and at least one from each sender. It
+// returns the time that each request took, the shortest first.
 func load(client *http.Client, c *contender, w work, duration time.Duration) []time.Duration {
 	began := time.Now()
 	times := make([][]time.Duration, w.concurrency)
@@ -73,7 +74,7 @@ func load(client *http.Client, c *contender, w work, duration time.Duration) []t
 	return all
 }
 
-// newClient speaks HTTP/1.1 over TLS 1.3 on connections that are kept alive.
+// newClient returns a client for HTTP/1.1 over TLS 1.3 on kept-alive connections.
 func newClient(connections int) *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		TLSClientConfig:     &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS13},
@@ -90,7 +91,7 @@ func send(client *http.Client, c *contender, w work) time.Duration {
 	check(err)
 	check(response.Body.Close())
 	if want := c.status(w); response.StatusCode != want {
-		check(fmt.Errorf("%s answered %d to %s, not %d", c.name, response.StatusCode, w.name, want))
+		check(fmt.Errorf("%s answered %d to %s, want %d", c.name, response.StatusCode, w.name, want))
 	}
 	return time.Since(began)
 }

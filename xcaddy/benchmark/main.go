@@ -1,9 +1,6 @@
-// Command benchmark measures what verification costs. It starts everything
-// itself on loopback, over TLS: Caddy with reverse_proxy alone, the same with
-// headers added, Caddy with elevenlabs_webhook, nginx with njs, an Express
-// application with the official SDK, and the handler that most people would
-// write; sends each the same signed events, in turn; and prints the medians. See
-// README.md.
+// Command benchmark measures what verification costs. It starts several servers
+// on loopback, sends each the same signed events in turn, and prints the medians.
+// See README.md.
 package main
 
 import (
@@ -31,9 +28,9 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == "readall" {
 		readall()
 	}
-	rounds := flag.Int("rounds", 3, "how often to measure each, interleaved")
-	duration := flag.Duration("duration", 2*time.Second, "how long to measure each in a round")
-	only := flag.String("only", "", "measure only work whose name contains one of these, with commas between them")
+	rounds := flag.Int("rounds", 3, "how many rounds to measure")
+	duration := flag.Duration("duration", 2*time.Second, "how long to measure each contender under each work in a round")
+	only := flag.String("only", "", "measure only work whose name contains one of these texts, separated by commas")
 	asJSON := flag.Bool("json", false, "print one JSON object a row")
 	profiles := flag.String("profile", "", "write a CPU profile of each Caddy under each work into this folder")
 	flag.Parse()
@@ -51,7 +48,7 @@ func main() {
 	go func() {
 		interrupted := make(chan os.Signal, 1)
 		signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
-		check(fmt.Errorf("ended: %s", <-interrupted))
+		check(fmt.Errorf("interrupted: %s", <-interrupted))
 	}()
 	defer end()
 	contenders := newArena(upstream.Addr().String()).contenders()
@@ -103,7 +100,7 @@ func main() {
 	check(table.Flush())
 }
 
-// medians takes the median of each figure by itself.
+// medians returns the median of each figure on its own.
 func medians(results []result) result {
 	median := func(figure func(result) float64) float64 {
 		all := make([]float64, len(results))
@@ -126,7 +123,7 @@ func medians(results []result) result {
 	}
 }
 
-// toPlain fills in the ratios to the row of plain for the same work.
+// toPlain sets the ratios of each row to the row of plain for the same work.
 func toPlain(rows []result) {
 	plain := map[string]figures{}
 	for _, r := range rows {
@@ -146,7 +143,7 @@ func toPlain(rows []result) {
 	}
 }
 
-// ratio is 0 where the clock was too coarse to measure.
+// ratio returns 0 if the clock was too coarse to measure the base.
 func ratio(figure, base float64) float64 {
 	if base == 0 {
 		return 0
@@ -154,7 +151,7 @@ func ratio(figure, base float64) float64 {
 	return figure / base
 }
 
-// end stops what was started and removes what was written.
+// end stops the contenders and removes their files.
 var end = sync.OnceFunc(func() {
 	for _, command := range commands {
 		_ = command.Process.Signal(syscall.SIGTERM) // a background job of a script ignores os.Interrupt

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// family is a process and its children, such as nginx's workers.
+// family returns the ids of a process and its children, such as nginx's workers.
 func family(pid int) []int {
 	pids := []int{pid}
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
@@ -24,8 +24,8 @@ func family(pid int) []int {
 	return pids
 }
 
-// statOf returns the fields of proc_pid_stat(5), with the program's name, which
-// may hold blanks, as one.
+// statOf returns the fields of proc_pid_stat(5). The program's name, which may
+// contain blanks, is one field.
 func statOf(path string) [][]byte {
 	content, err := os.ReadFile(path)
 	if err != nil {
@@ -38,7 +38,7 @@ func statOf(path string) [][]byte {
 
 const clockTick = time.Second / 100 // USER_HZ, which is 100 on every Linux
 
-// cpu is the processor time that a process family has used.
+// cpu returns the CPU time that a process and its children have used.
 func cpu(pid int) (total time.Duration) {
 	for _, p := range family(pid) {
 		fields := statOf(fmt.Sprintf("/proc/%d/stat", p))
@@ -54,8 +54,8 @@ func cpu(pid int) (total time.Duration) {
 	return total
 }
 
-// memory is the resident memory of a process family in MiB: VmRSS or VmHWM,
-// the peak since resetPeak.
+// memory returns the resident memory of a process and its children in MiB. The
+// field is VmRSS, or VmHWM for the peak since resetPeak.
 func memory(pid int, field string) (total float64) {
 	for _, p := range family(pid) {
 		status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p))

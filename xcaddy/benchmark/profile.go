@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// profile begins a CPU profile of a Caddy under the work, for a time in whole
-// seconds, and returns a function that waits for it and writes it to a file in
-// the folder.
+// profile starts a CPU profile of a Caddy under the work, for the duration in
+// whole seconds. It writes the profile to a file in the folder, and returns a
+// function that waits until the file is complete.
 func profile(c *contender, w work, folder string, duration time.Duration) (wait func()) {
 	if folder == "" || c.admin == "" {
 		return func() {}

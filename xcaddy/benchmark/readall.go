@@ -14,8 +14,8 @@ import (
 	"strings"
 )
 
-// readall is the handler that most people would write: it reads all, hashes
-// all, decodes all, and hands it on. It is a contender, not a recommendation.
+// readall is the handler that most people would write: it reads, hashes, decodes
+// and forwards the whole body. It is a contender, not a recommendation.
 func readall() {
 	upstream, err := url.Parse("http://" + os.Getenv("UPSTREAM"))
 	check(err)

@@ -14,10 +14,10 @@ const secret = "wsec_benchmark"
 type work struct {
 	name        string
 	body        []byte
-	chunked     bool // as ElevenLabs sends audio
+	chunked     bool // ElevenLabs sends audio chunked
 	concurrency int
-	key         string // signs; empty: not signed
-	status      int    // that is wanted
+	key         string // signs the body; empty if the request is unsigned
+	status      int    // the expected answer of a contender that verifies
 }
 
 func works() []work {
@@ -34,7 +34,7 @@ func works() []work {
 	}
 }
 
-// request makes one request of this kind.
+// request returns a new request of this kind.
 func (w work) request(url string) *http.Request {
 	body := io.Reader(&repeatable{b: w.body})
 	request, err := http.NewRequest(http.MethodPost, url, body)
@@ -51,8 +51,7 @@ func (w work) request(url string) *http.Request {
 
 var signed = map[string]string{}
 
-// sign prepares the header, so that the load generator need not hash while it
-// measures.
+// sign prepares the header, so that the sender does not hash while it measures.
 func (w work) sign() {
 	if w.key != "" {
 		signed[w.name] = signature.Sign([]byte(w.key), time.Now(), w.body)
@@ -61,8 +60,8 @@ func (w work) sign() {
 
 func (w work) header() string { return signed[w.name] }
 
-// repeatable hides the type of its reader from net/http, which would take the
-// length from it.
+// repeatable hides the type of its reader from net/http, which would read the
+// length from a bytes.Reader.
 type repeatable struct{ b []byte }
 
 func (r *repeatable) Read(p []byte) (int, error) {

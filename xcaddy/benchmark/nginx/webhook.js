@@ -1,6 +1,6 @@
 import crypto from "crypto";
 
-// constant time, as njs has no compare of its own
+// same compares in constant time. njs has no function for that.
 function same(a, b) {
   if (a.length !== b.length) return false;
   let difference = 0;

@@ -1,5 +1,5 @@
-// Express with the official SDK's constructEvent, as its documentation shows it,
-// with a limit that lets audio through.
+// An Express application that verifies with the official SDK's constructEvent, as
+// its documentation shows. Its limit for bodies allows audio.
 import { readFileSync } from "node:fs";
 import { createServer } from "node:https";
 import { ElevenLabsClient } from "@elevenlabs/elevenlabs-js";
