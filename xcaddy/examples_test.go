@@ -44,6 +44,28 @@ func receivedOf(t testing.TB, got answer, body []byte) received {
 // eventLine is what the examples' applications print for an event.
 var eventLine = regexp.MustCompile(`(?m)^post_call_transcription [0-9a-f]{64} (\d+ bytes)$`)
 
+func TestEachExampleRunsOnLocalhostAndSaysHowToSendAnEvent(t *testing.T) {
+	caddyfiles, err := filepath.Glob(filepath.Join(examples, "*", "Caddyfile"))
+	require.NoError(t, err)
+	require.NotEmpty(t, caddyfiles)
+	comment := regexp.MustCompile(`(?m)#.*$`)
+	for _, file := range caddyfiles {
+		folder := filepath.Base(filepath.Dir(file))
+		t.Run(folder, func(t *testing.T) {
+			content, err := os.ReadFile(file)
+			require.NoError(t, err)
+			assert.Contains(t, string(content), "For production, change this line to your ")
+			directives := comment.ReplaceAllString(string(content), "")
+			assert.Regexp(t, `(?m)^localhost(:8443)? \{$`, directives)
+			assert.NotContains(t, directives, "example.com")
+			commandsOf(t, folder, "elevenlabs send https://localhost")
+			readme, err := os.ReadFile(filepath.Join(examples, folder, "README.md"))
+			require.NoError(t, err)
+			assert.Contains(t, string(readme), "\nIn production, change the marked line")
+		})
+	}
+}
+
 func TestExamplesInEachLanguage(t *testing.T) {
 	for _, language := range languages {
 		t.Run(language.folder, func(t *testing.T) {
