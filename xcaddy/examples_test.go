@@ -35,7 +35,7 @@ func receivedOf(t testing.TB, got answer, body []byte) received {
 	var r received
 	require.NoError(t, json.Unmarshal([]byte(got.body), &r), got.body)
 	assert.Equal(t, len(body), r.Bytes)
-	assert.Equal(t, digestOf(body), r.SHA256, "the application got the very bytes")
+	assert.Equal(t, digestOf(body), r.SHA256, "the application got the same bytes")
 	assert.Equal(t, digestOf(body), r.EventID)
 	assert.Equal(t, "true", r.Verified)
 	return r
@@ -203,7 +203,7 @@ func TestExamplesWithTheSecretInAFile(t *testing.T) {
 			require.Equal(t, 200, send(t, client, s.event([]byte(transcript))).status)
 			require.Len(t, b.take(), 1)
 			requireRefused(t, b, send(t, client, s.signed([]byte(transcript), "wsec_other", time.Now())), 401, "signature_mismatch")
-			assert.NotContains(t, s.log.String(), "were removed", "a file's line end is no reason to warn")
+			assert.NotContains(t, s.log.String(), "were removed", "the handler does not warn about the line end of a file")
 		})
 	}
 }

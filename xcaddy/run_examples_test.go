@@ -111,8 +111,8 @@ func startBackend(t testing.TB, folder string) (address string, output *lockedBu
 	return address, output
 }
 
-// example is an example that runs as its README says, except for the ports, the
-// secrets and the paths of the secrets' files.
+// example is a running example. Only the ports, the secrets and the paths of the
+// secrets' files differ from its README.
 type example struct {
 	*server
 	folder  string
@@ -120,7 +120,7 @@ type example struct {
 }
 
 // startExample runs an example's Caddyfile, with the variables that its README
-// sets. A wrong path must not answer 200 there.
+// sets. The example must answer 404 to a wrong path.
 func startExample(t testing.TB, folder string, upstreams map[string]string) *example {
 	t.Helper()
 	content, err := os.ReadFile(filepath.Join(examples, folder, "Caddyfile"))
