@@ -35,10 +35,10 @@ func (h *Handler) checkHead(r *http.Request) (signature.Header, *rejection) {
 }
 
 // inEarlyData reports whether the request came in TLS early data, which an attacker
-// can send again (RFC 8446, section 8). A proxy in front says so by a header
-// (RFC 8470, section 5.1).
+// can send again (RFC 8446, section 8). A proxy in front says so by a header, of which
+// any value and any number count as 1 (RFC 8470, section 5.1).
 func inEarlyData(r *http.Request) bool {
-	return r.TLS != nil && !r.TLS.HandshakeComplete || slices.Contains(r.Header.Values("Early-Data"), "1")
+	return r.TLS != nil && !r.TLS.HandshakeComplete || len(r.Header.Values("Early-Data")) > 0
 }
 
 // proxySaysHTTPS reports whether a trusted proxy says that the request came over

@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
 )
 
 const (
@@ -175,6 +176,18 @@ func clearHeaders(header http.Header) {
 			delete(header, name)
 		}
 	}
+}
+
+// strip leaves of a request what is no event any more: nothing of the body, and
+// neither the signature nor a header of ours. Handlers that run after this one, such
+// as those of an error route, may forward the request to a backend.
+func strip(r *http.Request) {
+	clearHeaders(r.Header)
+	for _, name := range []string{signature.HeaderName, "Content-Length", "Transfer-Encoding", "Trailer", "Expect"} {
+		r.Header.Del(name)
+	}
+	r.Body, r.GetBody = http.NoBody, nil
+	r.ContentLength, r.TransferEncoding, r.Trailer = 0, nil, nil
 }
 
 // setHeaders sets the headers for the backend. It deletes Connection: a proxy

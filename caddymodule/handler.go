@@ -242,6 +242,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	h.group.metrics.inFlight.Inc()
 	defer h.group.metrics.inFlight.Dec()
 	defer h.record(r, e)
+	defer strip(r)
 
 	// It also bounds how long the server drains the body of a request that is
 	// rejected by its headers.

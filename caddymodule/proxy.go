@@ -3,18 +3,11 @@ package caddymodule
 import (
 	"context"
 	"errors"
-	"io"
-	"maps"
-	"net"
 	"net/http"
-	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 
@@ -33,7 +26,6 @@ func (h *Handler) deliver(w http.ResponseWriter, r *http.Request, next caddyhttp
 		})
 	}
 	e.setHeaders(r.Header)
-	setBody(r, body)
 
 	client := r.Context()
 	delivered := func() {}
@@ -50,20 +42,15 @@ func (h *Handler) deliver(w http.ResponseWriter, r *http.Request, next caddyhttp
 		h.conclude(e, answer, err)
 	}()
 
-	err = h.attempt(client, answer, r, next, &e.Attempts)
+	err = h.forward(answer, r, next, e, body)
 	panicked = false
-	if err == nil && answer.status == 0 && answer.unhandled() {
-		answer.state = notTaken
-		err = caddyhttp.Error(facts.NoHandler.Status, errNoHandler)
+	if err == nil {
+		err = answer.noAnswer()
 	}
-	if err != nil {
-		// An error route must not be taken for the event. It still uses the
-		// context, which then ends by itself.
-		clearHeaders(r.Header)
-		return err
+	if err == nil { // otherwise an error route still uses the context, which then ends by itself
+		delivered()
 	}
-	delivered()
-	return nil
+	return err
 }
 
 // disconnectTimeout is how long the handler goes on to deliver an event after its
@@ -92,88 +79,14 @@ func detach(client context.Context, timeout time.Duration) (_ context.Context, d
 	}
 }
 
-// attempt calls next until it answers, no retries are left, or the client has left.
-func (h *Handler) attempt(client context.Context, w *answerWriter, r *http.Request, next caddyhttp.Handler, attempts *int) error {
-	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	// Handlers that follow may rewrite the request and add to the response, so each
-	// attempt starts from a copy. Only our own proxy works on a copy of its own.
-	var request *http.Request
-	var header http.Header
-	if h.proxy == nil {
-		request, header = r.Clone(r.Context()), w.Header().Clone()
-	}
-	getBody, pause := r.GetBody, time.Duration(h.Retries.Pause)
-	for {
-		repl.Delete(statusCodePlaceholder)
-		*attempts++
-		err := next.ServeHTTP(w, r)
-		_, answered := repl.Get(statusCodePlaceholder)
-		if *attempts > *h.Retries.Count || w.status != 0 || w.proxied && answered || !connectionFailed(err, answered) {
-			return err
-		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-client.Done():
-			timer.Stop()
-			return err
-		}
-		pause *= pauseFactor
-
-		if request != nil {
-			// Field by field: a transport that still reads the body of the last
-			// attempt looks at the trailers.
-			fresh := request.Clone(request.Context())
-			r.Method, r.URL, r.RequestURI, r.Host, r.Header = fresh.Method, fresh.URL, fresh.RequestURI, fresh.Host, fresh.Header
-			clear(w.Header())
-			maps.Copy(w.Header(), header.Clone())
-		}
-		r.GetBody = getBody // another handler of ours that follows sets its own
-		r.Body, _ = getBody()
-	}
-}
-
-// connectionFailed reports whether an error of reverse_proxy says that no connection
-// brought an answer. A timeout (504) is not such an error: the backend may still be
-// at work. If a proxy was answered, that may be an earlier one (forward_auth). Then
-// the error itself must be that of a connection, or say that no upstream is
-// available, for which Caddy exports no error.
-func connectionFailed(err error, answered bool) bool {
-	handlerErr, ok := errors.AsType[caddyhttp.HandlerError](err)
-	if !ok || handlerErr.StatusCode != http.StatusBadGateway && handlerErr.StatusCode != http.StatusServiceUnavailable {
-		return false
-	}
-	_, network := errors.AsType[*net.OpError](err)
-	_, dial := errors.AsType[reverseproxy.DialError](err) // which does not unwrap
-	return !answered || network || dial || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
-		strings.HasSuffix(handlerErr.Error(), "no upstreams available")
-}
-
-// setBody gives the request a new reader of the body, and the body's length. It
-// deletes trailers, which the signature does not cover.
-func setBody(r *http.Request, body *spool.Body) {
-	size := body.Size()
-	r.ContentLength = size
-	r.TransferEncoding = nil
-	r.Trailer = nil
-	r.Header.Set("Content-Length", strconv.FormatInt(size, 10))
-	r.Header.Del("Trailer")
-	r.Header.Del("Expect") // the body is here
-	r.GetBody = func() (io.ReadCloser, error) { return body.NewReader(), nil }
-	if size == 0 {
-		r.GetBody = func() (io.ReadCloser, error) { return http.NoBody, nil }
-	}
-	r.Body, _ = r.GetBody()
-}
-
 var errNoHandler = errors.New(facts.NoHandler.Sentence)
 
 // conclude notes what became of an event. It logs an event that failed: ElevenLabs
 // keeps no log of it, and may not retry it.
 func (h *Handler) conclude(e *event, answer *answerWriter, err error) {
 	e.UpstreamStatus = answer.status
-	if answer.proxied {
-		e.UpstreamStatus = answer.backend() // handle_response may have answered otherwise
+	if backend := answer.backend(); answer.proxied || backend != 0 {
+		e.UpstreamStatus = backend // handle_response may have answered otherwise
 	}
 	failure := answer.failure(err)
 	if failure == nil {

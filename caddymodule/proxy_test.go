@@ -19,7 +19,9 @@ import (
 	"github.com/stretchr/testify/require"
 	"go.uber.org/zap/zapcore"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
 )
 
 // The status contract: any 2xx becomes exactly 200, and every other status passes.
@@ -65,9 +67,19 @@ type statuses struct {
 
 func (s *statuses) WriteHeader(status int) { s.written = append(s.written, status) }
 
+// newAnswerWriter returns an answerWriter in the middle of an attempt.
+func newAnswerWriter(w http.ResponseWriter) *answerWriter {
+	r := caddyhttp.PrepareRequest(newRequest(transcript), caddy.NewReplacer(), w, nil)
+	return &answerWriter{
+		ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w},
+		client:                r.Context(),
+		attempt:               &attempt{request: r},
+	}
+}
+
 func TestInformationalAnswersAreNotFinal(t *testing.T) {
 	client := new(statuses)
-	w := &answerWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: client}, client: context.Background()}
+	w := newAnswerWriter(client)
 	w.WriteHeader(http.StatusEarlyHints)
 	assert.Zero(t, w.status)
 	w.WriteHeader(http.StatusAccepted)
@@ -218,17 +230,47 @@ func TestEachAttemptStartsFromTheSameRequestAndResponse(t *testing.T) {
 	assert.Equal(t, []string{"1"}, res.Header().Values("X-Added"))
 }
 
-func TestRetriesEndWhenTheClientLeaves(t *testing.T) {
-	h, _ := provision(t, &Handler{Retries: Retries{Pause: caddy.Duration(time.Hour)}})
-	ctx, leave := context.WithCancel(context.Background())
-	calls := 0
-	res := serveWith(t, h, newRequest(transcript).WithContext(ctx), caddyhttp.HandlerFunc(func(http.ResponseWriter, *http.Request) error {
-		calls++
-		leave()
-		return caddyhttp.Error(http.StatusBadGateway, errors.New("refused"))
-	}))
-	assert.Equal(t, 502, res.status())
-	assert.Equal(t, 1, calls)
+// Retries go on after the client has left, since the event is verified and ElevenLabs
+// may not retry it.
+func TestRetriesGoOnAfterTheClientLeftForALimitedTime(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		fails   int
+		pause   time.Duration
+		forged  bool
+		calls   int
+		result  string
+		failure *facts.Failure
+	}{
+		{"delivered meanwhile", 1, time.Second, false, 2, "client left before the backend answered", facts.ClientLeft},
+		{"never delivered", 99, time.Second, false, 4, "event not delivered", facts.NotDelivered}, // after 0, 1, 5 and 21 seconds
+		{"forged", 99, time.Second, true, 1, "event not delivered", facts.NotDelivered},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h, logs := provision(t, &Handler{ReportOnly: true, Retries: Retries{Count: new(10), Pause: caddy.Duration(test.pause)}})
+				ctx, leave := context.WithCancel(context.Background())
+				r := newRequest(transcript).WithContext(ctx)
+				if test.forged {
+					r.Header.Del(signature.HeaderName)
+				}
+				calls := 0
+				serveWith(t, h, r, caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+					calls++
+					leave()
+					if calls <= test.fails {
+						return caddyhttp.Error(http.StatusBadGateway, errors.New("refused"))
+					}
+					w.WriteHeader(http.StatusOK)
+					return nil
+				}))
+				assert.Equal(t, test.calls, calls)
+				last := deliveryLog.Last(deliveries.Filter{Limit: 1})[0]
+				assert.Equal(t, test.failure.Code, last.Reason)
+				assert.Equal(t, 1, logs.FilterMessage(test.result).Len())
+			})
+		})
+	}
 }
 
 func TestEventsAreDeliveredThoughTheClientLeaves(t *testing.T) {
@@ -285,7 +327,7 @@ func (l *lazy) FlushError() error {
 
 func TestTheHeadOfALongAnswerIsSentWithItsFirstBytes(t *testing.T) {
 	sender := &lazy{discard: discard{http.Header{}}}
-	w := &answerWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: sender}, client: t.Context()}
+	w := newAnswerWriter(sender)
 	_, err := w.Write(make([]byte, netHTTPBuffer+1))
 	require.NoError(t, err)
 	assert.Equal(t, statusSent, w.state)

@@ -33,6 +33,7 @@ func (h *Handler) allowedByReportOnly(r *facts.Rejection) bool { return h.Report
 // returns the error that Caddy answers with, through handle_errors if there is one.
 func (h *Handler) reject(w http.ResponseWriter, r *http.Request, e *event, rej *rejection) error {
 	e.Result, e.Reason = deliveries.Rejected, rej.Code
+	closeBody(w, r)
 	h.logRejection(r, rej, "webhook rejected: ")
 	header := w.Header()
 	header.Set(headerRejection, rej.Code)
@@ -43,6 +44,17 @@ func (h *Handler) reject(w http.ResponseWriter, r *http.Request, e *event, rej *
 		header.Set("Retry-After", strconv.Itoa(int(retryAfter.Seconds())))
 	}
 	return caddyhttp.Error(rej.Status, errors.New(rej.Sentence))
+}
+
+// closeBody makes what is left of the body unreadable, also for a handler before ours
+// that has a copy of the request, as tracing does. The server reads a rest that is
+// small, as it does before each answer, and otherwise closes the connection. It does
+// not wait for a client that waits itself, for a 100 Continue.
+func closeBody(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Expect") != "" {
+		setReadDeadline(w, r, time.Now())
+	}
+	_ = r.Body.Close() // it says that a rest was not read
 }
 
 // logRejection logs a rejection without secrets and without the body. The logger

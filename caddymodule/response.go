@@ -3,10 +3,10 @@ package caddymodule
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 
-	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
@@ -31,7 +31,8 @@ const (
 type answerWriter struct {
 	*caddyhttp.ResponseWriterWrapper
 	client  context.Context
-	proxied bool // by our own proxy
+	proxied bool     // by our own proxy
+	attempt *attempt // the last one
 	state   answerState
 	status  int // the final status that the handlers gave; 0 until then
 	length  int // of the answer's body so far
@@ -39,6 +40,9 @@ type answerWriter struct {
 
 // WriteHeader implements http.ResponseWriter.
 func (w *answerWriter) WriteHeader(status int) {
+	if isSuccess(status) && isInformational(w.backend()) {
+		status = http.StatusBadGateway
+	}
 	if status >= http.StatusOK && w.status == 0 {
 		w.status = status
 		w.advance(answered)
@@ -125,6 +129,21 @@ func (w *answerWriter) advance(to answerState) {
 	}
 }
 
+// noAnswer returns the error to answer with if no handler has answered. Otherwise
+// net/http would answer 200.
+func (w *answerWriter) noAnswer() error {
+	switch {
+	case w.status != 0, isSuccess(w.backend()): // handle_response may leave the answer to us
+		return nil
+	case isInformational(w.backend()):
+		return caddyhttp.Error(http.StatusBadGateway, fmt.Errorf("the backend gave no final answer, only status %d", w.backend()))
+	case w.unhandled():
+		w.state = notTaken
+		return caddyhttp.Error(facts.NoHandler.Status, errNoHandler)
+	}
+	return nil
+}
+
 // failure returns why the event counts as failed, or nil if it does not. The error is
 // what the handlers returned.
 func (w *answerWriter) failure(err error) *facts.Failure {
@@ -132,6 +151,9 @@ func (w *answerWriter) failure(err error) *facts.Failure {
 	case notTaken:
 		return facts.NoHandler
 	case clientLeft:
+		if err != nil || w.status != 0 && !isSuccess(w.status) {
+			return facts.NotDelivered
+		}
 		return facts.ClientLeft
 	case brokenOff:
 		return facts.AnswerIncomplete
@@ -156,21 +178,24 @@ func (w *answerWriter) failure(err error) *facts.Failure {
 // that took the event. Caddy would answer 200, and ElevenLabs would count it as
 // delivered.
 func (w *answerWriter) unhandled() bool {
-	return caddyhttp.GetVar(w.client, "unhandled") == true && !isSuccess(w.backend())
+	return caddyhttp.GetVar(w.attempt.request.Context(), "unhandled") == true && !isSuccess(w.backend())
 }
 
 // statusCodePlaceholder is set by reverse_proxy when the backend has answered, also
 // if the answer then ends as an error (handle_response, lb_retry_match).
 const statusCodePlaceholder = "http.reverse_proxy.status_code"
 
-// backend returns the status that the backend of our own proxy answered, or 0.
+// backend returns the status with which a backend answered the event, or 0. A proxy
+// before the backend that gets no body, as that of forward_auth, is not the backend.
 func (w *answerWriter) backend() int {
-	if !w.proxied {
+	if !w.proxied && !w.attempt.answered.Load() {
 		return 0
 	}
-	status, _ := w.client.Value(caddy.ReplacerCtxKey).(*caddy.Replacer).Get(statusCodePlaceholder)
+	status, _ := w.attempt.replacer().Get(statusCodePlaceholder)
 	code, _ := status.(int)
 	return code
 }
+
+func isInformational(status int) bool { return status >= 100 && status <= 199 }
 
 func isSuccess(status int) bool { return status >= 200 && status <= 299 }

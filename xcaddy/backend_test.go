@@ -16,6 +16,7 @@ import (
 
 // delivery is a request as the backend got it.
 type delivery struct {
+	method   string
 	path     string
 	header   http.Header
 	length   int64
@@ -42,7 +43,7 @@ func newBackend(t testing.TB) *backend {
 		}
 		b.mu.Lock()
 		defer b.mu.Unlock()
-		b.deliveries = append(b.deliveries, delivery{r.URL.Path, r.Header, r.ContentLength, r.TransferEncoding, r.Trailer, hex.EncodeToString(digest.Sum(nil))})
+		b.deliveries = append(b.deliveries, delivery{r.Method, r.URL.Path, r.Header, r.ContentLength, r.TransferEncoding, r.Trailer, hex.EncodeToString(digest.Sum(nil))})
 		w.WriteHeader(b.status)
 	}))
 	t.Cleanup(b.Close)
@@ -61,9 +62,9 @@ func (b *backend) take() []delivery {
 }
 
 // comeUp lets the backend listen at another address, where nothing was, after a
-// second.
-func (b *backend) comeUp(t testing.TB, address string) {
-	up := time.AfterFunc(time.Second, func() {
+// while.
+func (b *backend) comeUp(t testing.TB, address string, after time.Duration) {
+	up := time.AfterFunc(after, func() {
 		listener, err := net.Listen("tcp", address)
 		if assert.NoError(t, err) {
 			go func() { _ = http.Serve(listener, b.Config.Handler) }()

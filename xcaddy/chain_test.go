@@ -77,7 +77,7 @@ func TestEventsSurviveABackendThatIsDownForASecondBehindForwardAuth(t *testing.T
 			b := newBackend(t)
 			down := fmt.Sprintf("127.0.0.1:%d", freePort(t))
 			s := start(t, around("", fmt.Sprintf("forward_auth %s {\nuri /auth\n}\nreverse_proxy %s {\n%s\n}", auth.address(), down, health)))
-			b.comeUp(t, down)
+			b.comeUp(t, down, time.Second)
 			client := s.client("HTTP/1.1")
 			assert.Equal(t, 200, send(t, client, s.event([]byte(transcript))).status)
 			requireDelivered(t, b, []byte(transcript))
@@ -100,6 +100,9 @@ func TestTheBackendsAnswerCountsWhateverHandleResponseMakesOfIt(t *testing.T) {
 		"no answer of its own to a failure, which Caddy would make a 200": {
 			500, "handle_response {\ncopy_response_headers\n}", 500, []any{"failed", "no_handler", 500.},
 		},
+		"no answer of its own to 101": {
+			101, "handle_response {\ncopy_response_headers\n}", 502, []any{"failed", "backend_answer", 101.},
+		},
 		"an error": {
 			500, "handle_response {\nerror 502\n}", 502, []any{"failed", "backend_answer", 500.},
 		},
@@ -109,6 +112,9 @@ func TestTheBackendsAnswerCountsWhateverHandleResponseMakesOfIt(t *testing.T) {
 		"another proxy, whose backend is down": {
 			500, "handle_response {\nrewrite * /failed{uri}\nreverse_proxy 127.0.0.1:1 {\nmethod GET\n}\n}", 502, []any{"failed", "backend_answer", 500.},
 		},
+		"another proxy for an event that was accepted, whose backend is down": {
+			200, "handle_response {\nrewrite * /accepted{uri}\nreverse_proxy 127.0.0.1:1 {\nmethod GET\n}\n}", 502, []any{"failed", "backend_unreachable", 200.},
+		},
 		"a page instead of a failure": {
 			404, "handle_response {\nrespond sorry 503\n}", 503, []any{"failed", "backend_answer", 404.},
 		},
@@ -116,16 +122,19 @@ func TestTheBackendsAnswerCountsWhateverHandleResponseMakesOfIt(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBackend(t)
 			b.status = test.backend
-			s := start(t, webhook(b.address()+" {\n"+test.response+"\n}", ""))
-			client := s.client("HTTP/1.1")
-			assert.Equal(t, test.status, send(t, client, s.event([]byte(transcript))).status)
-			client.CloseIdleConnections()
-			for _, d := range b.take() {
-				assert.Equal(t, "/webhooks/elevenlabs", d.path, "no answer is repeated elsewhere")
+			proxy := b.address() + " {\n" + test.response + "\n}"
+			for place, caddyfile := range map[string]string{"inside": webhook(proxy, ""), "after": around("", "reverse_proxy "+proxy)} {
+				s := start(t, caddyfile)
+				client := s.client("HTTP/1.1")
+				assert.Equal(t, test.status, send(t, client, s.event([]byte(transcript))).status, place)
+				client.CloseIdleConnections()
+				for _, d := range b.take() {
+					assert.Equal(t, "/webhooks/elevenlabs", d.path, "no answer is repeated elsewhere")
+				}
+				d := shown(t, s, "/elevenlabs/deliveries")[0]
+				assert.Equal(t, test.want, []any{d["result"], d["reason"], d["upstream_status"]}, place)
+				assert.EqualValues(t, 1, d["attempts"], place)
 			}
-			d := shown(t, s, "/elevenlabs/deliveries")[0]
-			assert.Equal(t, test.want, []any{d["result"], d["reason"], d["upstream_status"]})
-			assert.EqualValues(t, 1, d["attempts"])
 		})
 	}
 }

@@ -175,7 +175,7 @@ func TestEventsSurviveABackendThatIsDownForASecond(t *testing.T) {
 			b := newBackend(t)
 			down := fmt.Sprintf("127.0.0.1:%d", freePort(t))
 			s := start(t, webhook(down, "retries 4")) // the last is to spare, if the machine stands still
-			b.comeUp(t, down)
+			b.comeUp(t, down, time.Second)
 			client := s.client("HTTP/2.0")
 			assert.Equal(t, 200, send(t, client, s.event(body)).status)
 			requireDelivered(t, b, body)

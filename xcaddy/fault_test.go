@@ -76,6 +76,14 @@ func TestABackendsFaultsAreNeverASuccess(t *testing.T) {
 			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\nok")
 		}, []int{0}, 1},
 		{"is too slow", func(_ *net.TCPConn, request *http.Request) { drain(request); <-released }, []int{504}, 1},
+		{"switches protocols", func(conn *net.TCPConn, request *http.Request) {
+			drain(request)
+			_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+		}, []int{502}, 1},
+		{"switches to no protocol", func(conn *net.TCPConn, request *http.Request) {
+			drain(request)
+			_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\n\r\n")
+		}, []int{502}, 1},
 		{"is overloaded", func(conn *net.TCPConn, request *http.Request) {
 			drain(request)
 			_, _ = io.WriteString(conn, "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")

@@ -20,6 +20,7 @@ var (
 	BackendTimeout     = failure(Failure{Code: "backend_timeout", Status: http.StatusGatewayTimeout, Sentence: "the backend did not answer in time"})
 	AnswerIncomplete   = failure(Failure{Code: "answer_incomplete", Sentence: "the backend's answer broke off"})
 	ClientLeft         = failure(Failure{Code: "client_left", Sentence: "the client closed the connection before it had the status, so ElevenLabs counts a failure"})
+	NotDelivered       = failure(Failure{Code: "not_delivered", Sentence: "the client closed the connection, and no attempt to deliver the event succeeded"})
 	NoHandler          = failure(Failure{Code: "no_handler", Status: http.StatusInternalServerError, Sentence: "no handler follows that takes the event: put reverse_proxy inside elevenlabs_webhook, or after it"})
 	HandlerError       = failure(Failure{Code: "handler_error", Sentence: "another handler of the configuration failed"})
 )

@@ -1,0 +1,185 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/spool"
+)
+
+// forward calls next until it answers, no retries are left, or the request's context
+// ends.
+func (h *Handler) forward(w *answerWriter, r *http.Request, next caddyhttp.Handler, e *event, body *spool.Body) error {
+	header, pause := w.Header().Clone(), time.Duration(h.Retries.Pause)
+	for retries := *h.Retries.Count; ; retries-- {
+		a := attempt{request: r, adopt: func() {}}
+		if h.proxy == nil { // our own proxy works on a copy itself
+			a.isolate(w)
+		}
+		again, err := a.run(w, next, e, body)
+		if !again || retries == 0 || !sleep(r.Context(), pause) {
+			a.adopt()
+			return err
+		}
+		pause *= pauseFactor
+		clear(w.Header())
+		maps.Copy(w.Header(), header.Clone())
+	}
+}
+
+// sleep pauses. It reports whether the context did not end meanwhile.
+func sleep(ctx context.Context, pause time.Duration) bool {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// attempt is one attempt to forward an event.
+type attempt struct {
+	request *http.Request
+	// adopt shows to the handlers before ours what the attempt has set.
+	adopt func()
+
+	read     atomic.Bool  // a handler has read from the body
+	answered atomic.Bool  // a backend has answered after that
+	rewinds  atomic.Int32 // how often the HTTP transport has sent the body again
+}
+
+// run calls next. It reports whether the connection to the backend failed before an
+// answer, so that the event can be forwarded again.
+func (a *attempt) run(w *answerWriter, next caddyhttp.Handler, e *event, body *spool.Body) (again bool, err error) {
+	w.attempt = a
+	a.setBody(body)
+	a.replacer().Delete(statusCodePlaceholder)
+	e.Attempts++
+	defer func() { e.Attempts += int(a.rewinds.Load()) }()
+	err = next.ServeHTTP(w, a.request)
+	_, answered := a.replacer().Get(statusCodePlaceholder)
+	return w.status == 0 && w.backend() == 0 && connectionFailed(err, answered), err
+}
+
+func (a *attempt) replacer() *caddy.Replacer {
+	return a.request.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
+}
+
+// routeGroups is the key of the groups of routes of which one route has run already.
+// Caddy does not export it.
+const routeGroups = caddy.CtxKey("route_group")
+
+// isolate gives the attempt a request of its own, so that it leaves nothing behind for
+// the next one. The handlers that follow change the request, Caddy's variables and
+// placeholders, and the groups of routes such as those of handle.
+func (a *attempt) isolate(w http.ResponseWriter) {
+	r := a.request
+	outer, shared := r.Context(), a.replacer()
+	server, _ := outer.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+
+	own := caddy.NewReplacer()
+	request := caddyhttp.PrepareRequest(r.Clone(outer), own, w, server)
+	ctx := request.Context()
+	for _, key := range []caddy.CtxKey{caddyhttp.OriginalRequestCtxKey, caddyhttp.ExtraLogFieldsCtxKey} {
+		ctx = context.WithValue(ctx, key, outer.Value(key))
+	}
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotFirstResponseByte: func() {
+		if a.read.Load() { // otherwise it is the answer to another request, such as that of forward_auth
+			a.answered.Store(true)
+		}
+	}})
+	*request = *request.WithContext(ctx) // in place: its replacer holds the pointer
+	a.request = request
+
+	vars := ctx.Value(caddyhttp.VarsCtxKey).(map[string]any)
+	maps.Copy(vars, outer.Value(caddyhttp.VarsCtxKey).(map[string]any))
+	if groups, ok := ctx.Value(routeGroups).(map[string]struct{}); ok {
+		taken, _ := outer.Value(routeGroups).(map[string]struct{})
+		maps.Copy(groups, taken)
+	}
+	own.Map(func(key string) (any, bool) { return placeholder(ctx, key) })
+	adopted := false
+	own.Map(func(key string) (any, bool) {
+		if adopted {
+			return nil, false
+		}
+		return shared.Get(key)
+	})
+	a.adopt = func() {
+		adopted = true
+		maps.Copy(outer.Value(caddyhttp.VarsCtxKey).(map[string]any), vars)
+		shared.Map(own.Get)
+	}
+}
+
+// maxRewinds is how often the HTTP transport may send the body again within one
+// attempt. It does so without a limit while a backend ends each HTTP/2 connection
+// before it takes a request.
+const maxRewinds = 3
+
+// setBody gives the request a new reader of the body, and the body's length. It
+// deletes trailers, which the signature does not cover.
+func (a *attempt) setBody(body *spool.Body) {
+	r, size := a.request, body.Size()
+	r.ContentLength = size
+	r.TransferEncoding = nil
+	r.Trailer = nil
+	r.Header.Set("Content-Length", strconv.FormatInt(size, 10))
+	r.Header.Del("Trailer")
+	r.Header.Del("Expect") // the body is here
+	if size == 0 {
+		r.Body, r.GetBody = http.NoBody, func() (io.ReadCloser, error) { return http.NoBody, nil }
+		return
+	}
+	r.Body = watchedBody{body.NewReader(), &a.read}
+	r.GetBody = func() (io.ReadCloser, error) {
+		if a.rewinds.Load() == maxRewinds {
+			return nil, fmt.Errorf("the backend has ended %d connections without taking the event", maxRewinds)
+		}
+		a.rewinds.Add(1)
+		return watchedBody{body.NewReader(), &a.read}, nil
+	}
+}
+
+// watchedBody notes that it was read.
+type watchedBody struct {
+	io.ReadCloser
+	read *atomic.Bool
+}
+
+func (b watchedBody) Read(p []byte) (int, error) {
+	b.read.Store(true)
+	return b.ReadCloser.Read(p)
+}
+
+// connectionFailed reports whether an error of reverse_proxy says that no connection
+// brought an answer. A timeout (504) is not such an error: the backend may still be
+// at work. If a proxy was answered, that may be an earlier one (forward_auth). Then
+// the error itself must be that of a connection, or say that no upstream is
+// available, for which Caddy exports no error.
+func connectionFailed(err error, answered bool) bool {
+	handlerErr, ok := errors.AsType[caddyhttp.HandlerError](err)
+	if !ok || handlerErr.StatusCode != http.StatusBadGateway && handlerErr.StatusCode != http.StatusServiceUnavailable {
+		return false
+	}
+	_, network := errors.AsType[*net.OpError](err)
+	_, dial := errors.AsType[reverseproxy.DialError](err) // which does not unwrap
+	return !answered || network || dial || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		strings.HasSuffix(handlerErr.Error(), "no upstreams available")
+}
