@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -33,13 +32,10 @@ func startCaddyfileExample(t testing.TB) (*server, ports) {
 func TestCaddyfileExampleAsTheREADMETriesIt(t *testing.T) {
 	runtimeOf(t, "openssl")
 	runtimeOf(t, "curl")
-	content, err := os.ReadFile(readme)
-	require.NoError(t, err)
-	try := regexp.MustCompile("(?s)```sh\n(body=.*?)```").FindSubmatch(content)
-	require.NotNil(t, try, "the README has the signed curl")
+	try := findBlock(t, "README.md", "sh", "body=")
 	s, ports := startCaddyfileExample(t)
 
-	output, err := exec.Command("sh", "-c", ports.there.Replace(string(try[1]))).CombinedOutput()
+	output, err := exec.Command("sh", "-c", ports.there.Replace(try.text)).CombinedOutput()
 	require.NoError(t, err, "%s", output)
 	assert.Contains(t, string(output), "200")
 	assert.Contains(t, string(output), "X-ElevenLabs-Event-Type:      post_call_transcription")

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -10,23 +9,20 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The option as the README has it: also what Caddy logs of a request that it
+// The option as docs/security.md has it: also what Caddy logs of a request that it
 // answers 502 has the request's headers.
 func TestTheLogFilterDropsTheSignatureFromEveryLog(t *testing.T) {
-	content, err := os.ReadFile(readme)
-	require.NoError(t, err)
-	option := regexp.MustCompile("(?s)```caddyfile\n(\\{\n\tlog \\{.*?\n\\}\n)```").FindSubmatch(content)
-	require.NotNil(t, option, "the README has the option")
-	format := regexp.MustCompile(`(?s)format filter \{.*?\n\t\t\}\n`).Find(option[1])
-	require.NotNil(t, format)
+	option := findBlock(t, "docs/security.md", "caddyfile", "{\n\tlog {").text
+	format := regexp.MustCompile(`(?s)format filter \{.*?\n\t\t\}\n`).FindString(option)
+	require.NotEmpty(t, format)
 	const nobody = "127.0.0.1:1"
 	for name, test := range map[string]struct {
 		globals, log string
 		kept         bool
 	}{
 		"without":                     {"", "log", true},
-		"with it":                     {string(option[1]), "log", false},
-		"with it, and in a log apart": {string(option[1]), "log {\noutput stdout\n" + string(format) + "}", false},
+		"with it":                     {option, "log", false},
+		"with it, and in a log apart": {option, "log {\noutput stdout\n" + format + "}", false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, test.globals+strings.Replace(webhook(nobody, "retries 0"), "tls internal\n", "tls internal\n"+test.log+"\n", 1))

@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"maps"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -16,13 +18,22 @@ var (
 )
 
 // Those of the other commands are run by the tests of the built server.
-func TestTranscriptsInTheREADMEAreThoseOfTheGoldenFiles(t *testing.T) {
-	readme, err := os.ReadFile("../../../README.md")
-	require.NoError(t, err)
-	shown := map[string]string{}
-	for _, block := range consoleBlock.FindAllSubmatch(readme, -1) {
-		for _, one := range transcript.FindAllSubmatch(block[1], -1) {
-			shown[string(one[1])] = string(one[2])
+func TestTranscriptsInTheDocumentationAreThoseOfTheGoldenFiles(t *testing.T) {
+	pages := []string{"../../../README.md"}
+	for _, pattern := range []string{"*.md", "*/*.md"} {
+		found, err := filepath.Glob("../../../docs/" + pattern)
+		require.NoError(t, err)
+		pages = append(pages, found...)
+	}
+	type shown struct{ page, command, output string }
+	var all []shown
+	for _, page := range pages {
+		content, err := os.ReadFile(page)
+		require.NoError(t, err)
+		for _, block := range consoleBlock.FindAllSubmatch(content, -1) {
+			for _, one := range transcript.FindAllSubmatch(block[1], -1) {
+				all = append(all, shown{page, string(one[1]), string(one[2])})
+			}
 		}
 	}
 	held := map[string]string{
@@ -43,17 +54,18 @@ func TestTranscriptsInTheREADMEAreThoseOfTheGoldenFiles(t *testing.T) {
 		"webhooks rotate wh_old --switch-to wh_new_1 --agent agent_1 --agent agent_2":      "webhooks/rotate_switch.txt",
 		"webhooks rotate wh_old --finish --agent agent_1 --agent agent_2 --yes":            "webhooks/rotate_finish.txt",
 	}
-	for command, output := range shown {
-		require.Contains(t, held, command, "no golden file holds this transcript")
-		printed, err := os.ReadFile("testdata/" + held[command])
+	unused := maps.Clone(held)
+	for _, one := range all {
+		require.Contains(t, held, one.command, "%s: no golden file holds this transcript", one.page)
+		printed, err := os.ReadFile("testdata/" + held[one.command])
 		require.NoError(t, err)
-		delete(held, command)
-		output, _, cut := strings.Cut(output, "…\n") // the rest is left out
+		delete(unused, one.command)
+		output, _, cut := strings.Cut(one.output, "…\n") // the rest is left out
 		if cut {
-			assert.True(t, strings.HasPrefix(string(printed), output) && len(output) > 100, "%s is now\n%s", command, printed)
+			assert.True(t, strings.HasPrefix(string(printed), output) && len(output) > 100, "%s: %s is now\n%s", one.page, one.command, printed)
 			continue
 		}
-		assert.Equal(t, strings.TrimRight(string(printed), "\n"), strings.TrimRight(output, "\n"), command)
+		assert.Equal(t, strings.TrimRight(string(printed), "\n"), strings.TrimRight(output, "\n"), "%s: %s", one.page, one.command)
 	}
-	assert.Empty(t, held, "not in the README")
+	assert.Empty(t, unused, "in no page")
 }
