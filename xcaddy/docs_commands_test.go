@@ -22,7 +22,7 @@ var scripts = []struct{ page, begins, note string }{
 	{"README.md", "ELEVENLABS_WEBHOOK_SECRET=wsec_demo go run ./xcaddy run", "CI runs it"},
 	{"README.md", "body=", "TestCaddyfileExampleAsTheREADMETriesIt, and CI"},
 	{"README.md", "go test ./...", "CI runs it"},
-	{"README.md", "go build -o caddy ./xcaddy", "CI runs it"},
+	{"README.md", "go build -o caddy ./xcaddy", "TestMain builds the server so"},
 }
 
 // In sh, caddy is checked against the tree of commands that the server has, and
