@@ -134,7 +134,7 @@ func webhook(backend, options string) string {
 		}`, options, backend))
 }
 
-// start runs a server. In the Caddyfile, $ADDRESS is that of the site. What the
+// start runs a server. In the Caddyfile, $ADDRESS and $PORT are those of the site. What the
 // text begins with in braces is added to the global options.
 func start(t testing.TB, caddyfile string) *server {
 	t.Helper()
@@ -198,7 +198,7 @@ func (s *server) write(caddyfile string) {
 		globals, caddyfile, _ = strings.Cut(rest, "\n}\n")
 	}
 	caddyfile = "{\n\tadmin " + s.admin + "\n\tpersist_config off\n\tskip_install_trust\n\tauto_https disable_redirects\n" +
-		globals + "\n}\n" + strings.ReplaceAll(caddyfile, "$ADDRESS", s.address)
+		globals + "\n}\n" + strings.NewReplacer("$ADDRESS", s.address, "$PORT", strings.TrimPrefix(s.address, "localhost:")).Replace(caddyfile)
 	require.NoError(s.t, os.WriteFile(s.file, []byte(caddyfile), 0o600))
 }
 
