@@ -24,6 +24,7 @@ var scripts = []struct{ page, begins, note string }{
 	{"README.md", "go test ./...", "CI runs it"},
 	{"README.md", "go build -o caddy ./xcaddy", "TestMain builds the server so"},
 	{"docs/try.md", "cloudflared tunnel", "needs a company's tunnel; TestTheTunnelsCaddyfile sends what one would"},
+	{"docs/setup.md", "xcaddy/build.sh", "CI runs it"},
 }
 
 // In sh, caddy is checked against the tree of commands that the server has, and
