@@ -25,6 +25,11 @@ var scripts = []struct{ page, begins, note string }{
 	{"README.md", "go build -o caddy ./xcaddy", "TestMain builds the server so"},
 	{"docs/try.md", "cloudflared tunnel", "needs a company's tunnel; TestTheTunnelsCaddyfile sends what one would"},
 	{"docs/setup.md", "xcaddy/build.sh", "CI runs it"},
+	{"docs/applications.md", "python3 -m uvicorn", "TestApplicationsInTheDocumentation"},
+	{"docs/applications.md", "python3 -m flask", "TestApplicationsInTheDocumentation"},
+	{"docs/applications.md", "python3 manage.py", "TestApplicationsInTheDocumentation"},
+	{"docs/applications.md", "node app.mjs", "TestApplicationsInTheDocumentation"},
+	{"docs/applications.md", "php -d", "TestApplicationsInTheDocumentation"},
 }
 
 // In sh, caddy is checked against the tree of commands that the server has, and
