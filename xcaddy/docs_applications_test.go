@@ -31,22 +31,38 @@ type application struct {
 
 // The code for Next.js and Laravel is not run, as docs/applications.md says.
 var applications = []application{
-	{page: "README.md", heading: "In production", language: "python", files: []string{"app.py"}, python: "fastapi, uvicorn",
-		command: "python3 -m uvicorn app:app --port 3000", prints: "TYPE CONVERSATION\n"},
-	{page: "README.md", heading: "In production", language: "js", files: []string{"app.mjs"}, prepare: installExpress,
-		command: "node app.mjs", prints: "TYPE CONVERSATION\n"},
-	{page: "docs/applications.md", heading: "FastAPI", language: "python", files: []string{"app.py"}, python: "fastapi, uvicorn",
-		prints: "TYPE ID LENGTH\n"},
-	{page: "docs/applications.md", heading: "Flask", language: "python", files: []string{"app.py"}, python: "flask",
-		prints: "TYPE ID LENGTH\n"},
-	{page: "docs/applications.md", heading: "Django", language: "python", files: []string{"webhooks/views.py", "project/urls.py", "project/settings.py"}, python: "django",
-		prepare: startDjangoProject, flags: "--noreload", prints: "TYPE ID LENGTH\n"},
-	{page: "docs/applications.md", heading: "Express", language: "js", files: []string{"app.mjs"}, prepare: installExpress,
-		prints: "TYPE ID LENGTH CONVERSATION\n"},
-	{page: "docs/applications.md", heading: "Rails", language: "ruby", files: []string{"app/controllers/elevenlabs_controller.rb", "config/routes.rb"}, prepare: startRailsProject,
-		command: "rackup --server webrick --host 127.0.0.1 --port 3000", prints: "TYPE ID LENGTH\n"},
-	{page: "docs/applications.md", heading: "PHP", language: "php", files: []string{"webhook.php"},
-		prints: "TYPE ID LENGTH\n"},
+	{
+		page: "README.md", heading: "In production", language: "python", files: []string{"app.py"}, python: "fastapi, uvicorn",
+		command: "python3 -m uvicorn app:app --port 3000", prints: "TYPE CONVERSATION\n",
+	},
+	{
+		page: "README.md", heading: "In production", language: "js", files: []string{"app.mjs"}, prepare: installExpress,
+		command: "node app.mjs", prints: "TYPE CONVERSATION\n",
+	},
+	{
+		page: "docs/applications.md", heading: "FastAPI", language: "python", files: []string{"app.py"}, python: "fastapi, uvicorn",
+		prints: "TYPE ID LENGTH\n",
+	},
+	{
+		page: "docs/applications.md", heading: "Flask", language: "python", files: []string{"app.py"}, python: "flask",
+		prints: "TYPE ID LENGTH\n",
+	},
+	{
+		page: "docs/applications.md", heading: "Django", language: "python", files: []string{"webhooks/views.py", "project/urls.py", "project/settings.py"}, python: "django",
+		prepare: startDjangoProject, flags: "--noreload", prints: "TYPE ID LENGTH\n",
+	},
+	{
+		page: "docs/applications.md", heading: "Express", language: "js", files: []string{"app.mjs"}, prepare: installExpress,
+		prints: "TYPE ID LENGTH CONVERSATION\n",
+	},
+	{
+		page: "docs/applications.md", heading: "Rails", language: "ruby", files: []string{"app/controllers/elevenlabs_controller.rb", "config/routes.rb"}, prepare: startRailsProject,
+		command: "rackup --server webrick --host 127.0.0.1 --port 3000", prints: "TYPE ID LENGTH\n",
+	},
+	{
+		page: "docs/applications.md", heading: "PHP", language: "php", files: []string{"webhook.php"},
+		prints: "TYPE ID LENGTH\n",
+	},
 }
 
 // Each application takes real events behind the built server, and no forgery.

@@ -30,6 +30,7 @@ var scripts = []struct{ page, begins, note string }{
 	{"docs/applications.md", "python3 manage.py", "TestApplicationsInTheDocumentation"},
 	{"docs/applications.md", "node app.mjs", "TestApplicationsInTheDocumentation"},
 	{"docs/applications.md", "php -d", "TestApplicationsInTheDocumentation"},
+	{"docs/troubleshoot.md", "curl -i -X POST", "TestTroubleshootingAsksTheURL"},
 }
 
 // In sh, caddy is checked against the tree of commands that the server has, and

@@ -1,7 +1,12 @@
 package main
 
 import (
+	"net"
 	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -28,4 +33,57 @@ func TestTheTunnelsCaddyfile(t *testing.T) {
 	wrong := s.event([]byte(transcript))
 	wrong.URL.Path = "/"
 	assert.Equal(t, 404, throughTunnel(wrong).status)
+}
+
+func TestTroubleshootingAsksTheURL(t *testing.T) {
+	runtimeOf(t, "curl")
+	b := newBackend(t)
+	s := start(t, webhook(b.address(), ""))
+	command := findBlock(t, "docs/troubleshoot.md", "sh", "curl -i -X POST").text
+	output, err := exec.Command("sh", "-c", strings.NewReplacer("curl ", "curl -ks ", "hooks.example.com", s.address).Replace(command)).CombinedOutput()
+	require.NoError(t, err, "%s", output)
+	assert.Contains(t, string(output), " 400")
+	assert.Contains(t, strings.ToLower(string(output)), "x-elevenlabs-rejection: signature_missing")
+	assert.Empty(t, b.take())
+}
+
+// What would be rejected goes to the program on the page, which keeps it as verify
+// reads it. Genuine events go on to the application.
+func TestCaptureARequest(t *testing.T) {
+	python := runtimeOf(t, "python3")
+	dir, b := t.TempDir(), newBackend(t)
+	port := strconv.Itoa(freePort(t))
+	capture := exec.Command(python, "-c", strings.ReplaceAll(findBlock(t, "docs/troubleshoot.md", "python", "from http.server").text, "9999", port))
+	capture.Dir = dir
+	require.NoError(t, capture.Start())
+	t.Cleanup(func() {
+		_ = capture.Process.Kill()
+		_ = capture.Wait()
+	})
+	config := findBlock(t, "docs/troubleshoot.md", "caddyfile", "hooks.example.com {").text
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", secret)
+	s := start(t, strings.NewReplacer("hooks.example.com {", "https://$ADDRESS {\n\ttls internal", "localhost:3000", b.address(), "9999", port).Replace(config))
+	s.eventually("the program to listen", func() bool {
+		conn, err := net.Dial("tcp", "127.0.0.1:"+port)
+		if err == nil {
+			conn.Close()
+		}
+		return err == nil
+	})
+	client := s.client("HTTP/2.0")
+	require.Equal(t, 200, send(t, client, s.event([]byte(transcript))).status)
+	require.Len(t, b.take(), 1)
+	require.Equal(t, 503, send(t, client, s.signed(audio(1<<20), "wsec_other", time.Now())).status)
+	assert.Empty(t, b.take())
+
+	for key, result := range map[string]string{secret: "signature_mismatch:", "wsec_other": "pass:"} {
+		captured, err := os.Open(filepath.Join(dir, "captured.http"))
+		require.NoError(t, err)
+		defer captured.Close()
+		verify := exec.Command(binary, "elevenlabs", "verify", "--explain")
+		verify.Stdin = captured
+		verify.Env = append(os.Environ(), "ELEVENLABS_WEBHOOK_SECRET="+key)
+		output, _ := verify.CombinedOutput() // its exit code says the same
+		assert.True(t, strings.HasPrefix(string(output), result), "%s", output)
+	}
 }
