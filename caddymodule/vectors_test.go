@@ -17,43 +17,43 @@ import (
 
 var update = flag.Bool("update", false, "write testdata/vectors/README.md anew")
 
-// differences are the documented differences, each with the vectors on which this
+// differences are the rows of the list in docs/sdk-differences.md, with the vectors on which this
 // handler and the official JavaScript SDK disagree for that reason.
 var differences = []struct {
 	what, sdk, here, because string
 	vectors                  []string
 }{
 	{
-		"a time in the future", "accepted, however far", "refused beyond 5 minutes", "a signature would never expire",
+		"a time in the future", "accepted, however far", "rejected beyond 5 minutes", "such a signature would never expire",
 		[]string{"5 minutes and a second ahead", "an hour ahead", "100 years ahead"},
 	},
 	{
-		"`t=abc`, `t=NaN`, `t=Infinity`", "accepted, for ever", "refused", "what is not a number never expires",
+		"`t=abc`, `t=NaN`, `t=Infinity`", "accepted, for ever", "rejected", "what is not a number never expires",
 		[]string{"t of a word", "t NaN", "t Infinity"},
 	},
 	{
-		"`t` as `1.5`, `1e12`, `0x…`, `+1`, in milliseconds, with blanks or underscores", "accepted", "refused: 1 to 12 digits",
-		"what is signed is `t`, a dot and the body: with dots in `t`, one signature fits two bodies",
+		"`t` as `1.5`, `1e12`, `0x…`, `+1`, in milliseconds, with spaces or underscores", "accepted", "rejected: 1 to 12 digits",
+		"the signature covers `t`, a dot and the body. With dots in `t`, one signature fits two bodies",
 		[]string{
 			"t with a fraction", "t with an exponent", "t in hexadecimal", "t with a sign", "t with blanks", "t with underscores",
 			"t of 5000 digits", "milliseconds", "one MAC for another body",
 		},
 	},
 	{
-		"`t` twice, or two headers in one", "first one counts", "refused", "the Python SDK takes the last",
+		"`t` twice, or two headers in one", "the first one counts", "rejected", "the Python SDK takes the last one",
 		[]string{"two t, the signed one first", "two lines joined"},
 	},
 	{
-		"several `v0`", "first one counts", "any may match", "as above, and each is proof",
+		"several `v0`", "the first one counts", "any of them may match", "as above, and each of them is a proof",
 		[]string{"two v0, the good one last"},
 	},
 	{
-		"blanks after commas and round the value, hex in upper case", "refused", "accepted", "they mean the same (RFC 9110, section 5.5)",
+		"spaces after commas and around the value, hex in upper case", "rejected", "accepted", "they mean the same (RFC 9110, section 5.5)",
 		[]string{"blank after comma", "blank before t", "blank behind the hex", "upper-case hex"},
 	},
 	{
-		"a body that is empty, not JSON, not UTF-8, or begins with a byte order mark", "refused", "accepted and forwarded",
-		"the signature covers bytes; what ElevenLabs signed, it sent",
+		"a body that is empty, not JSON, not UTF-8, or begins with a byte order mark", "rejected", "accepted and forwarded",
+		"the signature covers bytes. What ElevenLabs signed, it sent",
 		[]string{"body empty", "body not JSON", "body with a byte order mark", "body not UTF-8"},
 	},
 }
@@ -115,12 +115,10 @@ func TestVerificationAgreesWithTheOfficialSDKExceptForTheListedDifferences(t *te
 	assert.Equal(t, string(written), table)
 }
 
-func TestTheREADMEListsTheDifferences(t *testing.T) {
-	readme, err := os.ReadFile("../README.md")
+func TestTheDocumentationListsTheDifferences(t *testing.T) {
+	page, err := os.ReadFile("../docs/sdk-differences.md")
 	require.NoError(t, err)
-	_, section, found := strings.Cut(string(readme), "\n## Differences from the official SDKs\n")
-	require.True(t, found)
-	_, list, found := strings.Cut(section, "|---|\n")
+	_, list, found := strings.Cut(string(page), "|---|\n")
 	require.True(t, found)
 	list, _, _ = strings.Cut(list, "\n\n")
 	rows := make([]string, len(differences))
@@ -133,5 +131,5 @@ func TestTheREADMEListsTheDifferences(t *testing.T) {
 	content, err := os.ReadFile("testdata/vectors/package.json")
 	require.NoError(t, err)
 	require.NoError(t, json.Unmarshal(content, &npm))
-	assert.Contains(t, section, "the JavaScript SDK "+npm.Dependencies["@elevenlabs/elevenlabs-js"]+" and")
+	assert.Contains(t, string(page), "the JavaScript SDK "+npm.Dependencies["@elevenlabs/elevenlabs-js"]+".")
 }
