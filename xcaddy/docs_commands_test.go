@@ -30,6 +30,8 @@ var scripts = []struct{ page, begins, note string }{
 	{"docs/applications.md", "python3 manage.py", "TestApplicationsInTheDocumentation"},
 	{"docs/applications.md", "node app.mjs", "TestApplicationsInTheDocumentation"},
 	{"docs/applications.md", "php -d", "TestApplicationsInTheDocumentation"},
+	{"CONTRIBUTING.md", "go test ./...", "CI runs it"},
+	{"CONTRIBUTING.md", "go tool -modfile=.ci/tools.mod gofumpt", "CI runs it"},
 	{"docs/guarantees.md", "go test ./xcaddy -run Soak", "takes ten minutes; the tests run it for 15 seconds"},
 	{"docs/troubleshoot.md", "curl -i -X POST", "TestTroubleshootingAsksTheURL"},
 }
