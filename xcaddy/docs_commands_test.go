@@ -32,6 +32,19 @@ var scripts = []struct{ page, begins, note string }{
 	{"docs/applications.md", "php -d", "TestApplicationsInTheDocumentation"},
 	{"CONTRIBUTING.md", "go test ./...", "CI runs it"},
 	{"CONTRIBUTING.md", "go tool -modfile=.ci/tools.mod gofumpt", "CI runs it"},
+	{"docs/cli/README.md", "eval", "TestCompletionAndManPages"},
+	{"docs/deploy/aws-load-balancer.md", "curl", "TestAWSLoadBalancersAnswersToItsOwnMachine"},
+	{"docs/deploy/compose.md", "cd examples/compose", "needs Docker"},
+	{"docs/deploy/compose.md", "docker compose logs", "needs Docker"},
+	{"docs/deploy/compose.md", "docker compose up", "needs Docker"},
+	{"docs/deploy/systemd.md", "xcaddy/build.sh", "needs root; CI runs build.sh"},
+	{"docs/deploy/systemd.md", "systemctl", "needs systemd"},
+	{"docs/deploy/systemd.md", "journalctl", "needs systemd"},
+	{"docs/deploy/systemd.md", "install -m 600", "needs root and the folder that systemd makes"},
+	{"docs/reference/admin-api.md", "curl", "TestTheAdminAPIsCommands"},
+	{"docs/reference/metrics.md", "curl", "TestTheAdminAPIsCommands"},
+	{"docs/rotate.md", "chown caddy", "needs root and a user caddy"},
+	{"docs/rotate.md", "install -m 600", "needs root and a user caddy"},
 	{"docs/guarantees.md", "go test ./xcaddy -run Soak", "takes ten minutes; the tests run it for 15 seconds"},
 	{"docs/troubleshoot.md", "curl -i -X POST", "TestTroubleshootingAsksTheURL"},
 }
@@ -66,12 +79,14 @@ func TestScriptsInTheDocumentation(t *testing.T) {
 // or is a comment.
 func onlyCaddy(script string) bool {
 	for line := range strings.Lines(strings.ReplaceAll(script, "\\\n", " ")) {
-		if !regexp.MustCompile(`^\s*(#.*|export \w+=\S+|(\w+=\S+ )?(\./)?caddy .*)?$`).MatchString(strings.TrimSpace(line)) {
+		if !lineOfCaddy.MatchString(strings.TrimSpace(line)) {
 			return false
 		}
 	}
 	return true
 }
+
+var lineOfCaddy = regexp.MustCompile(`^(#.*|export \w+=\S+|((\w+=\S+ )?(\./)?|docker compose exec (-T )?caddy )caddy(-elevenlabs)? .*)?$`)
 
 func TestEachCommandInTheDocumentationExists(t *testing.T) {
 	found := 0
@@ -97,7 +112,7 @@ func TestEachCommandInTheDocumentationExists(t *testing.T) {
 }
 
 var (
-	callOfCaddy = regexp.MustCompile(`(?m)(?:^|[\s"(/])caddy ((?:[^|;&)<>#\n"']|"[^"\n]*"|'[^'\n]*')+)`)
+	callOfCaddy = regexp.MustCompile(`(?m)(?:^|[\s"(/])caddy(?:-elevenlabs)? ((?:[^|;&)<>#\n"']|"[^"\n]*"|'[^'\n]*')+)`)
 	shellWord   = regexp.MustCompile(`(?:[^\s"']|"[^"]*"|'[^']*')+`)
 	commandName = regexp.MustCompile(`^[a-z][a-z-]*$`)
 )
@@ -124,6 +139,10 @@ func callsOfCaddy(script string) (calls [][]string) {
 	return calls
 }
 
+// caddysOwn are the commands that Caddy adds to its tree by itself. Their pages'
+// commands are run by TestCompletionAndManPages.
+var caddysOwn = []string{"completion", "manpage"}
+
 // checkCall finds an error in a call of caddy, without running it. A call that is
 // not whole may lack arguments and values of flags.
 func checkCall(words []string, whole bool) error {
@@ -136,6 +155,9 @@ func checkCall(words []string, whole bool) error {
 			command.Flags().AddGoFlagSet(registered.Flags)
 		}
 		root.AddCommand(command)
+	}
+	for _, name := range caddysOwn {
+		root.AddCommand(&cobra.Command{Use: name, DisableFlagParsing: true, Run: func(*cobra.Command, []string) {}})
 	}
 	command, rest, err := root.Find(words)
 	if err != nil {
@@ -181,6 +203,8 @@ func TestCallsAreChecked(t *testing.T) {
 		{`curl -H "$(caddy elevenlabs sign body.json --nope)" https://x`, true, "unknown flag"},
 		{"caddy elevenlabs send \\\n  https://hooks.example.com/ \\\n  --nope", true, "unknown flag"},
 		{"docker compose exec caddy caddy elevenlabs doctor --nope", true, "unknown flag"},
+		{"caddy-elevenlabs elevenlabs doctor --nope", true, "unknown flag"},
+		{"journalctl -u caddy-elevenlabs -f", true, ""},
 		{"caddy elevenlabs verify <captured.http 2>log # --nope", true, ""},
 		{"$ caddy elevenlabs status\ncaddy nope\n", true, ""},
 		{"chown caddy /etc/caddy/secret", true, ""},

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bufio"
+	"encoding/json"
 	"net"
 	"net/http"
 	"os"
@@ -33,6 +35,82 @@ func TestTheTunnelsCaddyfile(t *testing.T) {
 	wrong := s.event([]byte(transcript))
 	wrong.URL.Path = "/"
 	assert.Equal(t, 404, throughTunnel(wrong).status)
+}
+
+// Of the shells, bash must be there to take the completion.
+func TestCompletionAndManPages(t *testing.T) {
+	bash := runtimeOf(t, "bash")
+	withCaddyInThePath(t)
+	dir := t.TempDir()
+	for _, test := range []struct{ script, after, output string }{
+		{findBlock(t, "docs/cli/README.md", "sh", "eval").text, "complete -p caddy", "caddy\n"},
+		{findBlock(t, "docs/cli/README.md", "sh", "caddy manpage").text, "cat man/caddy-elevenlabs-send.8", "elevenlabs send"},
+		{strings.ReplaceAll(findBlock(t, "docs/cli/README.md", "sh", "caddy completion bash").text, "/etc/bash_completion.d/caddy", "file"), "cat file", "elevenlabs"},
+		{"caddy completion zsh && caddy completion fish", "caddy completion powershell", "caddy"},
+	} {
+		command := exec.Command(bash, "-c", test.script+"\n"+test.after)
+		command.Dir = dir
+		output, err := command.CombinedOutput()
+		require.NoError(t, err, "%s: %s", test.script, output)
+		assert.Contains(t, string(output), test.output)
+	}
+}
+
+func TestAWSLoadBalancersAnswersToItsOwnMachine(t *testing.T) {
+	runtimeOf(t, "curl")
+	b := newBackend(t)
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", secret)
+	config := findBlock(t, "docs/deploy/aws-load-balancer.md", "caddyfile", "{\n\tservers {").text
+	s := start(t, strings.NewReplacer(":8080 {", "http://$ADDRESS {", "localhost:3000", b.address()).Replace(config))
+	for line := range strings.Lines(findBlock(t, "docs/deploy/aws-load-balancer.md", "sh", "curl").text) {
+		command, answers, found := strings.Cut(line, "#")
+		require.True(t, found)
+		output, err := exec.Command("sh", "-c", strings.NewReplacer("curl ", "curl -s ", "localhost:8080", s.address).Replace(command)).CombinedOutput()
+		require.NoError(t, err, "%s", output)
+		for word := range strings.SplitSeq(strings.TrimSpace(answers), ", ") {
+			assert.Contains(t, string(output), word, "%s", command)
+		}
+	}
+	assert.Empty(t, b.take())
+}
+
+func TestTheAdminAPIsCommands(t *testing.T) {
+	runtimeOf(t, "curl")
+	b := newBackend(t)
+	b.status = http.StatusInternalServerError
+	s := start(t, webhook(b.address(), ""))
+	require.Equal(t, 500, send(t, s.client("HTTP/1.1"), s.event([]byte(transcript))).status)
+	here := strings.NewReplacer("localhost:2019", s.admin)
+	asks := findBlock(t, "docs/reference/admin-api.md", "sh", "curl -s localhost").text
+	s.eventually("each to show the delivery", func() bool { // it is recorded after it is answered
+		for line := range strings.Lines(here.Replace(asks)) {
+			output, err := exec.Command("sh", "-c", line).Output()
+			require.NoError(t, err)
+			var answer []map[string]any
+			require.NoError(t, json.Unmarshal(output, &answer), "%s", output)
+			if !strings.Contains(string(output), "backend_answer") {
+				return false
+			}
+		}
+		return true
+	})
+
+	metrics := findBlock(t, "docs/reference/metrics.md", "sh", "curl -s localhost").text
+	output, err := exec.Command("sh", "-c", here.Replace(metrics)).Output()
+	require.NoError(t, err)
+	assert.Contains(t, string(output), `caddy_elevenlabs_webhook_deliveries_total{`)
+
+	stream := findBlock(t, "docs/reference/admin-api.md", "sh", "curl -sN").text
+	command := exec.Command("sh", "-c", "exec "+here.Replace(stream))
+	stdout, err := command.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, command.Start())
+	lines := bufio.NewScanner(stdout)
+	for lines.Scan() && !strings.HasPrefix(lines.Text(), "data:") {
+	}
+	assert.Contains(t, lines.Text(), "backend_answer")
+	require.NoError(t, command.Process.Kill())
+	_ = command.Wait()
 }
 
 func TestTroubleshootingAsksTheURL(t *testing.T) {
