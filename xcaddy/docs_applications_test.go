@@ -29,7 +29,7 @@ type application struct {
 	prints        string // for each event
 }
 
-// The code for Next.js and Laravel is not run, as docs/applications.md says.
+// The code for Next.js and Laravel is not run here: docs/applications.md says so.
 var applications = []application{
 	{
 		page: "README.md", heading: "In production", language: "python", files: []string{"app.py"}, python: "fastapi, uvicorn",
