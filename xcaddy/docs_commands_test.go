@@ -202,7 +202,7 @@ func TestCallsAreChecked(t *testing.T) {
 		{"caddy elevenlabs webhooks creat", false, `no command "creat"`},
 		{`curl -H "$(caddy elevenlabs sign body.json --nope)" https://x`, true, "unknown flag"},
 		{"caddy elevenlabs send \\\n  https://hooks.example.com/ \\\n  --nope", true, "unknown flag"},
-		{"docker compose exec caddy caddy elevenlabs doctor --nope", true, "unknown flag"},
+		{"docker compose exec caddy " + "caddy elevenlabs doctor --nope", true, "unknown flag"},
 		{"caddy-elevenlabs elevenlabs doctor --nope", true, "unknown flag"},
 		{"journalctl -u caddy-elevenlabs -f", true, ""},
 		{"caddy elevenlabs verify <captured.http 2>log # --nope", true, ""},
