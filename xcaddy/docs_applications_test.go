@@ -174,16 +174,9 @@ func pythonWith(t testing.TB, modules string) string {
 	pythons := []string{"python3", "/usr/bin/python3"}
 	i := slices.IndexFunc(pythons, func(python string) bool { return exec.Command(python, "-c", "import "+modules).Run() == nil })
 	if i < 0 {
-		skipFor(t, "no Python has "+modules)
+		skip(t, "no Python has "+modules)
 	}
 	return pythons[i]
-}
-
-// skipFor skips a test for want of something, or fails it if TEST_NO_SKIP is set.
-func skipFor(t testing.TB, want string) {
-	t.Helper()
-	require.Empty(t, os.Getenv("TEST_NO_SKIP"), want)
-	t.Skip(want)
 }
 
 func startDjangoProject(t *testing.T, dir string) {
@@ -195,7 +188,7 @@ func installExpress(t *testing.T, dir string) {
 	install := exec.Command(runtimeOf(t, "npm"), "install", "--prefer-offline", "--no-audit", "--no-fund", "--loglevel=error", "express@5.3.0")
 	install.Dir = dir
 	if output, err := install.CombinedOutput(); err != nil {
-		skipFor(t, fmt.Sprintf("npm does not install Express: %v: %s", err, output))
+		skip(t, fmt.Sprintf("npm does not install Express: %v: %s", err, output))
 	}
 }
 
@@ -203,7 +196,7 @@ func installExpress(t *testing.T, dir string) {
 // controller and its route.
 func startRailsProject(t *testing.T, dir string) {
 	if exec.Command(runtimeOf(t, "ruby"), "-e", `require "webrick"; require "action_controller/railtie"`).Run() != nil {
-		skipFor(t, "Ruby has no Rails, or no WEBrick")
+		skip(t, "Ruby has no Rails, or no WEBrick")
 	}
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "config.ru"), []byte(`
 require "action_controller/railtie"
