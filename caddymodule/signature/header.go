@@ -15,25 +15,25 @@ const HeaderName = "ElevenLabs-Signature"
 
 const (
 	maxHeaderBytes = 4 << 10
-	maxTimeDigits  = 12 // enough for the year 33658, and no overflow anywhere
+	maxTimeDigits  = 12 // up to the year 33658
 )
 
 var (
-	// ErrMissing says that there is no signature header, or an empty one.
+	// ErrMissing is returned if there is no signature header, or an empty one.
 	ErrMissing = errors.New("the " + HeaderName + " header is missing")
-	// ErrMalformed says that the header is not of the documented form. It
-	// comes wrapped, with what is wrong.
+	// ErrMalformed is wrapped by the error for a header that is not of the form
+	// that Parse takes. The wrapping error says what is wrong.
 	ErrMalformed = errors.New("the " + HeaderName + " header is malformed")
 )
 
-// Header is a parsed signature header. Its zero value verifies nothing.
+// Header is a parsed signature header. The zero value matches no body.
 type Header struct {
-	time string // the digits as sent: they are part of the signed message
+	time string // the digits as sent, which are part of the signed message
 	macs [][sha256.Size]byte
 }
 
-// SignedAt is the time at which the sender says it signed. It is to be
-// believed only once the signature is verified.
+// SignedAt returns the time of signing, as the sender states it. Trust it only
+// after the signature is verified. The zero Header has the zero time.
 func (h Header) SignedAt() time.Time {
 	seconds, err := strconv.ParseInt(h.time, 10, 64)
 	if err != nil {
@@ -42,39 +42,42 @@ func (h Header) SignedAt() time.Time {
 	return time.Unix(seconds, 0)
 }
 
-// Timestamp is SignedAt as it was sent: Unix seconds in decimal digits.
+// Timestamp returns the time of signing as it was sent: Unix seconds in 1 to 12
+// decimal digits, leading zeros included. The zero Header has an empty one.
 func (h Header) Timestamp() string { return h.time }
 
-// Parse reads the lines of the signature header, as http.Header.Values gives
-// them. It wants exactly one line of at most 4 KiB, in which "t" stands once,
-// in 1 to 12 ASCII digits, and "v0" at least once, in 64 hex digits of either
-// case. Blanks after commas and empty elements are allowed, and other schemes
-// are ignored.
+// Parse reads the values of the signature header, as http.Header.Values returns
+// them. It accepts a header of this form only:
+//   - exactly one value, of at most 4 KiB;
+//   - exactly one "t", of 1 to 12 ASCII digits;
+//   - one or more "v0", each of 64 hex digits in either case.
 //
-// That "t" is digits only is a matter of security: the signed message is
-// t + "." + body, so that with a "t" of "1.5" the signature for one body
-// would also fit another.
+// Parse allows blanks around the value and after commas, and empty elements. It
+// ignores schemes other than "t" and "v0".
 //
-// The error is ErrMissing or wraps ErrMalformed. It never quotes the header.
-func Parse(lines []string) (Header, error) {
-	if len(lines) == 0 {
+// "t" must be digits only for security. The signed message is t + "." + body, so
+// with a "t" of "1.5" the signature of one body would also fit another body.
+//
+// The error is ErrMissing, or wraps ErrMalformed. It never quotes the header.
+func Parse(values []string) (Header, error) {
+	if len(values) == 0 {
 		return Header{}, ErrMissing
 	}
-	if len(lines) > 1 {
-		return Header{}, fmt.Errorf("%w: it is sent %d times", ErrMalformed, len(lines))
+	if len(values) > 1 {
+		return Header{}, fmt.Errorf("%w: the request has it %d times", ErrMalformed, len(values))
 	}
-	line := strings.Trim(lines[0], " \t")
-	if line == "" {
+	rest := strings.Trim(values[0], " \t")
+	if rest == "" {
 		return Header{}, ErrMissing
 	}
-	if len(line) > maxHeaderBytes {
+	if len(rest) > maxHeaderBytes {
 		return Header{}, fmt.Errorf("%w: it is longer than %d bytes", ErrMalformed, maxHeaderBytes)
 	}
 
 	var h Header
 	for more := true; more; {
 		var element string
-		element, line, more = strings.Cut(line, ",")
+		element, rest, more = strings.Cut(rest, ",")
 		element = strings.TrimLeft(element, " \t")
 		if element == "" {
 			continue // RFC 9110, section 5.6.1.2
@@ -86,7 +89,7 @@ func Parse(lines []string) (Header, error) {
 		switch scheme {
 		case "t":
 			if h.time != "" {
-				return Header{}, fmt.Errorf("%w: \"t\" stands more than once", ErrMalformed)
+				return Header{}, fmt.Errorf("%w: \"t\" occurs more than once", ErrMalformed)
 			}
 			if !isTime(value) {
 				return Header{}, fmt.Errorf("%w: \"t\" is not 1 to %d digits", ErrMalformed, maxTimeDigits)

@@ -1,18 +1,24 @@
-// Package signature signs and verifies ElevenLabs webhooks. It knows nothing
-// of Caddy or of HTTP servers, and may be imported by any Go program.
+// Package signature signs and verifies ElevenLabs webhooks. It depends only on
+// the standard library, not on Caddy, so any Go program can import it.
 //
 // ElevenLabs signs each delivery with a header of the form
 //
 //	ElevenLabs-Signature: t=<unix seconds>,v0=<hex>
 //
-// where the hex digits are the HMAC-SHA256 of "<t>.<raw body>", keyed by the
-// webhook's secret: the whole string as the dashboard shows it, "wsec_"
-// included (https://elevenlabs.io/docs/eleven-api/resources/webhooks).
+// The hex digits are the HMAC-SHA256 of "<t>.<raw body>". Its key is the webhook's
+// secret: the whole string that the dashboard shows, "wsec_" included. The form of
+// the header is documented at
+// https://elevenlabs.io/docs/eleven-api/resources/webhooks. The message and the key
+// are those of the official SDKs: elevenlabs-js 2.73.0 and elevenlabs-python 2.59.0.
 //
-// A Verifier is stricter than the official SDKs where they are lax: it bounds
-// the timestamp on both sides, refuses one that is not plain digits, and
-// compares in constant time. It is laxer where they disagree with each other:
-// of several "v0", any may match.
+// A Verifier is stricter than the SDKs in three ways:
+//   - it bounds the time of signing on both sides, while the SDKs accept any time
+//     in the future;
+//   - it rejects a time that is not plain digits;
+//   - it compares signatures in constant time.
+//
+// If a header has several "v0", a Verifier accepts any that matches. The JavaScript
+// SDK takes the first, the Python SDK the last.
 package signature
 
 import (
@@ -30,38 +36,40 @@ import (
 )
 
 var (
-	// ErrMismatch says that no secret made any of the signatures: a forgery, a
-	// body that was changed on its way, or another webhook's secret.
+	// ErrMismatch is returned if no secret made any of the signatures. The request
+	// is forged, its body was changed on the way, or it belongs to another secret.
 	ErrMismatch = errors.New("the signature does not match")
-	// ErrStale says that the signature is genuine, but was made longer ago than
-	// the tolerance.
+	// ErrStale is returned if the signature is genuine, but older than the
+	// Verifier allows.
 	ErrStale = errors.New("the signature is genuine but too old")
-	// ErrFuture says that the signature is genuine, but was made further in the
-	// future than the tolerance.
+	// ErrFuture is returned if the signature is genuine, but further in the future
+	// than the Verifier allows.
 	ErrFuture = errors.New("the signature is genuine but made in the future")
 
-	// ErrNoSecret says that a Verifier was asked for without a secret, or with
-	// an empty one.
+	// ErrNoSecret is returned by NewVerifier if there is no secret, or an empty one.
 	ErrNoSecret = errors.New("a signature cannot be verified without a secret")
 )
 
-// Verifier verifies deliveries. It is safe for concurrent use. The zero value
-// is not usable; make one with NewVerifier.
+// Verifier verifies requests. Any number of goroutines may use it at once. The zero
+// value is not usable: call NewVerifier.
 type Verifier struct {
 	past, future time.Duration
 	now          func() time.Time
-	keyed        sync.Pool // of *keyed: keying costs two hash blocks a secret
+	keyed        sync.Pool // of *keyed: keying an HMAC costs two hash blocks
 }
 
-// keyed is what a check needs and another may use after it.
+// keyed is the part of a Check that the next Check uses again.
 type keyed struct {
-	macs    []hash.Hash // one a secret
+	macs    []hash.Hash // one for each secret
 	scratch [sha256.Size]byte
 }
 
-// NewVerifier makes a Verifier of one or more secrets, any of which may have
-// signed. A signature counts for as long as past after it was made, and up to
-// future before. now is the clock; nil means time.Now.
+// NewVerifier returns a Verifier for one or more secrets. It accepts a request that
+// any of them signed. It accepts a signature from past before the present to future
+// after it, both limits included; ElevenLabs's own SDKs use 30 minutes for past.
+// now is the clock, and nil means time.Now. The error is nil or ErrNoSecret.
+//
+// The secrets must not be changed afterwards.
 func NewVerifier(secrets [][]byte, past, future time.Duration, now func() time.Time) (*Verifier, error) {
 	if len(secrets) == 0 {
 		return nil, ErrNoSecret
@@ -85,10 +93,11 @@ func NewVerifier(secrets [][]byte, past, future time.Duration, now func() time.T
 	return v, nil
 }
 
-// Begin starts the check of one delivery. The age of its signature is measured
-// now, when the header has arrived, so that a slow body does not make it stale.
-// Write the raw body to the Check, in pieces of any size, then ask for the
-// Result, or call Discard.
+// Begin starts the check of one request. It takes the age of the signature at once,
+// so a body that arrives slowly does not make the signature stale.
+//
+// Write the raw body to the Check, in pieces of any size. Then call Result, or
+// Discard to give up.
 func (v *Verifier) Begin(h Header) *Check {
 	c := &Check{verifier: v, header: h, age: v.now().Sub(h.SignedAt()), keyed: v.keyed.Get().(*keyed)}
 	prefix := append(append(c.keyed.scratch[:0], h.time...), '.')
@@ -99,10 +108,11 @@ func (v *Verifier) Begin(h Header) *Check {
 	return c
 }
 
-// Verify checks a whole delivery at once: the lines of its signature header and
-// its raw body. It returns what Parse and Result return.
-func (v *Verifier) Verify(lines []string, body []byte) (Match, error) {
-	h, err := Parse(lines)
+// Verify checks a whole request: the values of its signature header, as
+// http.Header.Values returns them, and its raw body. The errors are those of Parse
+// and of Result.
+func (v *Verifier) Verify(values []string, body []byte) (Match, error) {
+	h, err := Parse(values)
 	if err != nil {
 		return Match{}, err
 	}
@@ -111,8 +121,8 @@ func (v *Verifier) Verify(lines []string, body []byte) (Match, error) {
 	return c.Result()
 }
 
-// Check is the check of one delivery, for one goroutine. After Result or Discard
-// nothing but Discard may be called.
+// Check is the check of one request. Only one goroutine may use it. After Result or
+// Discard, only Discard may be called. Begin returns a Check.
 type Check struct {
 	verifier *Verifier
 	header   Header
@@ -120,16 +130,17 @@ type Check struct {
 	keyed    *keyed // nil once the check has ended
 }
 
-// Match tells which secret signed, and when.
+// Match says which secret signed a request, and when.
 type Match struct {
-	// Secret is the index of the first secret that matched.
+	// Secret is the index of the first secret that matched, in the order given to
+	// NewVerifier.
 	Secret int
-	// Age is how long ago the delivery was signed by this side's clock when
-	// Begin was called; negative if in the future.
+	// Age is the time from the signing to the call of Begin, by the Verifier's
+	// clock. It is negative if the request was signed in the future.
 	Age time.Duration
 }
 
-// Write adds a piece of the raw body. It never fails.
+// Write adds a piece of the raw body. It never fails and keeps nothing of p.
 func (c *Check) Write(p []byte) (int, error) {
 	for _, mac := range c.keyed.macs {
 		mac.Write(p)
@@ -137,9 +148,10 @@ func (c *Check) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Result ends the check. The error is nil, ErrMismatch, ErrStale or ErrFuture;
-// with the latter two the Match is filled, since the signature is genuine.
-// Every secret is compared with every signature, in constant time.
+// Result ends the check. The error is nil, ErrMismatch, ErrStale or ErrFuture. With
+// ErrStale and ErrFuture the Match is filled too, since the signature is genuine.
+//
+// Result compares every secret with every signature, in constant time.
 func (c *Check) Result() (Match, error) {
 	defer c.Discard()
 	secret := -1
@@ -160,13 +172,14 @@ func (c *Check) Result() (Match, error) {
 	switch {
 	case c.age > c.verifier.past:
 		return match, ErrStale
-	case c.age < -c.verifier.future: // not -c.age: the least Duration has no opposite
+	case c.age < -c.verifier.future: // not -c.age > …: the smallest Duration has no opposite
 		return match, ErrFuture
 	}
 	return match, nil
 }
 
-// Discard ends the check without a result. After Result it does nothing.
+// Discard ends the check without a result. It does nothing after Result or another
+// Discard, so it can be deferred.
 func (c *Check) Discard() {
 	if c.keyed != nil {
 		c.verifier.keyed.Put(c.keyed)
@@ -174,15 +187,15 @@ func (c *Check) Discard() {
 	}
 }
 
-// Sign returns the value of the signature header for a raw body signed with a
-// secret at a time.
+// Sign returns the value of the signature header for a raw body that is signed with
+// a secret at a time, to the second.
 func Sign(secret []byte, at time.Time, body []byte) string {
-	header, _ := SignReader(secret, at, bytes.NewReader(body)) // which never fails
+	header, _ := SignReader(secret, at, bytes.NewReader(body)) // a bytes.Reader never fails
 	return header
 }
 
-// SignReader is Sign for a body that need not be in memory. The error is the
-// reader's.
+// SignReader is like Sign, and reads the body up to its end, so that the body need
+// not fit in memory. The error is the reader's.
 func SignReader(secret []byte, at time.Time, body io.Reader) (string, error) {
 	t := strconv.FormatInt(at.Unix(), 10)
 	mac := hmac.New(sha256.New, secret)

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -37,19 +38,19 @@ func verifier(t testing.TB, clock time.Time, secrets ...[]byte) *signature.Verif
 	return v
 }
 
-// macOf computes the MAC of a literal message, apart from the code under test.
+// macOf computes the MAC of a literal message without the code under test.
 func macOf(secret []byte, message string) string {
 	mac := hmac.New(sha256.New, secret)
 	mac.Write([]byte(message))
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-func TestSignIsWhatElevenLabsDocuments(t *testing.T) {
+func TestSignWritesTheDocumentedForm(t *testing.T) {
 	header := signature.Sign(current, now, body)
 	assert.Equal(t, "t=1795421654,v0="+macOf(current, "1795421654."+string(body)), header)
 }
 
-func TestSignReaderSignsABodyThatIsNotInMemory(t *testing.T) {
+func TestSignReaderSignsABodyItReadsInPieces(t *testing.T) {
 	header, err := signature.SignReader(current, now, iotest.OneByteReader(bytes.NewReader(body)))
 	require.NoError(t, err)
 	assert.Equal(t, signature.Sign(current, now, body), header)
@@ -58,7 +59,7 @@ func TestSignReaderSignsABodyThatIsNotInMemory(t *testing.T) {
 	assert.ErrorIs(t, err, io.ErrUnexpectedEOF)
 }
 
-func TestVerifyTellsWhichSecretSignedAndWhy(t *testing.T) {
+func TestVerifyFindsTheSecretThatSigned(t *testing.T) {
 	t1 := "1795421654"
 	good := macOf(current, t1+"."+string(body))
 	goodOld := macOf(old, t1+"."+string(body))
@@ -78,11 +79,11 @@ func TestVerifyTellsWhichSecretSignedAndWhy(t *testing.T) {
 		{"upper-case hex", "t=" + t1 + ",v0=" + strings.ToUpper(good), 0, nil},
 		{"good v0 first", "t=" + t1 + ",v0=" + good + ",v0=" + bad, 0, nil},
 		{"good v0 last", "t=" + t1 + ",v0=" + bad + ",v0=" + good, 0, nil},
-		{"both secrets' v0: the first secret is named", "t=" + t1 + ",v0=" + goodOld + ",v0=" + good, 0, nil},
+		{"a v0 of each secret: the first secret counts", "t=" + t1 + ",v0=" + goodOld + ",v0=" + good, 0, nil},
 		{"unknown scheme", "t=" + t1 + ",v1=zzz,v0=" + good, 0, nil},
 		{"trailing comma", "t=" + t1 + ",v0=" + good + ",", 0, nil},
 		{"wrong MAC", "t=" + t1 + ",v0=" + bad, 0, signature.ErrMismatch},
-		{"another timestamp than signed", "t=1795421655,v0=" + good, 0, signature.ErrMismatch},
+		{"t is not the one that was signed", "t=1795421655,v0=" + good, 0, signature.ErrMismatch},
 		{"leading zero not signed", "t=01795421654,v0=" + good, 0, signature.ErrMismatch},
 		{"leading zero as signed", "t=01795421654,v0=" + macOf(current, "01795421654."+string(body)), 0, nil},
 	}
@@ -95,7 +96,7 @@ func TestVerifyTellsWhichSecretSignedAndWhy(t *testing.T) {
 	}
 }
 
-func TestTimeWindowIsBoundedOnBothSidesAndInclusive(t *testing.T) {
+func TestTimeWindowHasInclusiveBoundsOnBothSides(t *testing.T) {
 	tests := []struct {
 		name  string
 		clock time.Time
@@ -117,21 +118,26 @@ func TestTimeWindowIsBoundedOnBothSidesAndInclusive(t *testing.T) {
 	}
 }
 
-// A time so far away that a time.Duration cannot hold the difference must not
-// wrap round into the window.
-func TestTimestampsOutsideOfDurationsRangeAreRefused(t *testing.T) {
-	for digits, want := range map[string]error{
-		"0":             signature.ErrStale,
-		"000000000000":  signature.ErrStale,
-		"999999999999":  signature.ErrFuture,
-		"11018793690":   signature.ErrFuture, // 292 years ahead, the edge of a Duration
-		"11018793691":   signature.ErrFuture,
-		"1795421654000": signature.ErrMalformed, // milliseconds: 13 digits
-	} {
-		t.Run(digits, func(t *testing.T) {
-			header := "t=" + digits + ",v0=" + macOf(current, digits+"."+string(body))
+// A time.Duration holds at most 292 years. A longer age must not wrap into the
+// window.
+func TestTimestampsBeyondTheRangeOfADurationAreRejected(t *testing.T) {
+	tests := []struct {
+		name   string
+		digits string
+		want   error
+	}{
+		{"1970", "0", signature.ErrStale},
+		{"1970, in 12 digits", "000000000000", signature.ErrStale},
+		{"the largest", "999999999999", signature.ErrFuture},
+		{"292 years ahead, the last that fits", "11018793690", signature.ErrFuture},
+		{"a second more", "11018793691", signature.ErrFuture},
+		{"milliseconds, which have 13 digits", "1795421654000", signature.ErrMalformed},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			header := "t=" + test.digits + ",v0=" + macOf(current, test.digits+"."+string(body))
 			_, err := verifier(t, now, current).Verify([]string{header}, body)
-			require.ErrorIs(t, err, want)
+			require.ErrorIs(t, err, test.want)
 		})
 	}
 }
@@ -144,21 +150,22 @@ func TestAgeIsMeasuredWhenTheHeaderArrives(t *testing.T) {
 	require.NoError(t, err)
 
 	check := v.Begin(h)
-	clock = clock.Add(time.Hour) // the body takes its time
+	clock = clock.Add(time.Hour) // the body arrives slowly
 	_, _ = check.Write(body)
 	_, err = check.Result()
 	require.NoError(t, err)
 }
 
-func TestForgeryIsAMismatchHoweverOldItIs(t *testing.T) {
+func TestForgeryIsAMismatchAtAnyAge(t *testing.T) {
 	for _, clock := range []time.Time{now, now.AddDate(10, 0, 0), now.AddDate(-10, 0, 0)} {
 		_, err := verifier(t, clock, current).Verify([]string{signature.Sign(old, now, body)}, body)
 		require.ErrorIs(t, err, signature.ErrMismatch)
 	}
 }
 
-// With a lax "t", the MAC of (T, "5.{…}") would also be one of ("T.5", "{…}").
-func TestOneSignatureDoesNotStandForTwoBodies(t *testing.T) {
+// With a "t" that may have a dot, the MAC of "T" and "5.{…}" would also be that of
+// "T.5" and "{…}".
+func TestOneSignatureDoesNotFitTwoBodies(t *testing.T) {
 	mac := macOf(current, "1795421654.5.{}")
 	v := verifier(t, now, current)
 
@@ -168,19 +175,19 @@ func TestOneSignatureDoesNotStandForTwoBodies(t *testing.T) {
 	require.ErrorIs(t, err, signature.ErrMalformed)
 }
 
-func TestParseRefusesWhatIsNotTheDocumentedForm(t *testing.T) {
+func TestParseRejectsOtherForms(t *testing.T) {
 	mac := strings.Repeat("0f", 32)
 	tests := []struct {
-		name  string
-		lines []string
-		err   error
+		name   string
+		values []string
+		want   error
 	}{
 		{"no header", nil, signature.ErrMissing},
 		{"empty header", []string{""}, signature.ErrMissing},
 		{"blank header", []string{" \t"}, signature.ErrMissing},
-		{"two lines", []string{"t=1,v0=" + mac, "t=1,v0=" + mac}, signature.ErrMalformed},
-		{"two lines, the second empty", []string{"t=1,v0=" + mac, ""}, signature.ErrMalformed},
-		{"two lines joined by a proxy", []string{"t=1,v0=" + mac + ",t=1,v0=" + mac}, signature.ErrMalformed},
+		{"two headers", []string{"t=1,v0=" + mac, "t=1,v0=" + mac}, signature.ErrMalformed},
+		{"two headers, the second empty", []string{"t=1,v0=" + mac, ""}, signature.ErrMalformed},
+		{"two headers joined by a proxy", []string{"t=1,v0=" + mac + ",t=1,v0=" + mac}, signature.ErrMalformed},
 		{"over 4 KiB", []string{"t=1,v0=" + mac + ",x=" + strings.Repeat("x", 4096)}, signature.ErrMalformed},
 		{"no t", []string{"v0=" + mac}, signature.ErrMalformed},
 		{"no v0", []string{"t=1"}, signature.ErrMalformed},
@@ -213,8 +220,8 @@ func TestParseRefusesWhatIsNotTheDocumentedForm(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := signature.Parse(test.lines)
-			require.ErrorIs(t, err, test.err)
+			_, err := signature.Parse(test.values)
+			require.ErrorIs(t, err, test.want)
 			assert.NotContains(t, err.Error(), mac)
 		})
 	}
@@ -228,27 +235,35 @@ func TestParseKeepsTheTimestampAsSent(t *testing.T) {
 	assert.True(t, signature.Header{}.SignedAt().IsZero())
 }
 
-func TestZeroHeaderVerifiesNothing(t *testing.T) {
+func TestZeroHeaderMatchesNoBody(t *testing.T) {
 	_, err := verifier(t, now, current).Begin(signature.Header{}).Result()
 	require.ErrorIs(t, err, signature.ErrMismatch)
 }
 
-func TestEmptySecretsAreRefused(t *testing.T) {
-	for name, secrets := range map[string][][]byte{
-		"none": nil, "empty": {{}}, "one of two empty": {current, nil},
-	} {
-		_, err := signature.NewVerifier(secrets, past, future, nil)
-		require.ErrorIs(t, err, signature.ErrNoSecret, name)
+func TestNewVerifierRejectsEmptySecrets(t *testing.T) {
+	tests := []struct {
+		name    string
+		secrets [][]byte
+	}{
+		{"none", nil},
+		{"one, empty", [][]byte{{}}},
+		{"two, one of them empty", [][]byte{current, nil}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := signature.NewVerifier(test.secrets, past, future, nil)
+			require.ErrorIs(t, err, signature.ErrNoSecret)
+		})
 	}
 }
 
-func TestBodyInPiecesIsTheSameBody(t *testing.T) {
+func TestWriteTakesPiecesOfAnySize(t *testing.T) {
 	v := verifier(t, now, current, old)
 	h, err := signature.Parse([]string{signature.Sign(old, now, body)})
 	require.NoError(t, err)
 	for size := 1; size <= len(body); size++ {
 		check := v.Begin(h)
-		for piece := range bytesInPiecesOf(body, size) {
+		for piece := range slices.Chunk(body, size) {
 			_, _ = check.Write(piece)
 		}
 		match, err := check.Result()
@@ -257,20 +272,9 @@ func TestBodyInPiecesIsTheSameBody(t *testing.T) {
 	}
 }
 
-func bytesInPiecesOf(b []byte, size int) func(func([]byte) bool) {
-	return func(yield func([]byte) bool) {
-		for len(b) > 0 {
-			n := min(size, len(b))
-			if !yield(b[:n]) {
-				return
-			}
-			b = b[n:]
-		}
-	}
-}
-
-// The MACs are pooled: what one check left behind must not reach the next.
-func TestDiscardedChecksLeaveNothingBehind(t *testing.T) {
+// Checks share MACs through a pool. Bytes of a discarded check must not reach the
+// next one.
+func TestDiscardedCheckDoesNotAffectTheNext(t *testing.T) {
 	v := verifier(t, now, current)
 	h, err := signature.Parse([]string{signature.Sign(current, now, body)})
 	require.NoError(t, err)
@@ -295,7 +299,7 @@ func FuzzVerify(f *testing.F) {
 		if err != nil {
 			return
 		}
-		// accepted: then the header must hold the MAC of its own digits
+		// The header was accepted, so it must hold the MAC of its own digits.
 		h, err := signature.Parse([]string{header})
 		require.NoError(t, err)
 		require.Regexp(t, `^[0-9]{1,12}$`, h.Timestamp())
@@ -308,11 +312,11 @@ func BenchmarkVerify(b *testing.B) {
 		payload := bytes.Repeat([]byte{'x'}, size)
 		b.Run("verifier/"+byteSize(size), func(b *testing.B) {
 			v := verifier(b, now, current)
-			lines := []string{signature.Sign(current, now, payload)}
+			values := []string{signature.Sign(current, now, payload)}
 			b.SetBytes(int64(size))
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := v.Verify(lines, payload); err != nil {
+				if _, err := v.Verify(values, payload); err != nil {
 					b.Fatal(err)
 				}
 			}
@@ -320,7 +324,7 @@ func BenchmarkVerify(b *testing.B) {
 		b.Run("crypto-hmac/"+byteSize(size), func(b *testing.B) {
 			b.SetBytes(int64(size))
 			b.ReportAllocs()
-			mac := hmac.New(sha256.New, current) // keyed once, as the Verifier is
+			mac := hmac.New(sha256.New, current) // keyed once, like a Verifier
 			signed := append([]byte("1790000000."), payload...)
 			for b.Loop() {
 				mac.Reset()
