@@ -5,16 +5,18 @@ import (
 	"sync/atomic"
 )
 
-// NewReader returns a reader of the whole body. HTTP transports go on reading a
-// request's body in a goroutine of their own after they returned, so a reader
-// may be used while Body.Close is called, and fails from then on: it never sees
-// memory that has gone to another request.
+// NewReader returns a new reader of the whole body.
+//
+// A reader may be used while Close of the body runs. After that it fails, so it
+// never reads memory that another request has got since. Callers need this, since an
+// HTTP transport can still read the body, in its own goroutine, after RoundTrip has
+// returned.
 func (b *Body) NewReader() io.ReadCloser { return &reader{body: b} }
 
 type reader struct {
 	body   *Body
-	block  int   // the block to read from,
-	offset int64 // and where in it; with a file, where in the file
+	block  int   // the index of the block to read; unused with a file
+	offset int64 // in that block, or in the file
 	closed atomic.Bool
 }
 
@@ -48,7 +50,8 @@ func (r *reader) Read(p []byte) (int, error) {
 	return 0, io.EOF
 }
 
-// Close ends this reader only. Unlike Read it may be called while Read runs.
+// Close makes later reads fail. It may be called while Read runs, and affects no
+// other reader.
 func (r *reader) Close() error {
 	r.closed.Store(true)
 	return nil

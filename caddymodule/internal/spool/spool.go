@@ -1,6 +1,6 @@
-// Package spool takes in a request's body once and hands it out again as often
-// as it is needed: from memory while it is small, from a temporary file when it
-// is not. It knows nothing of HTTP.
+// Package spool reads a request's body once, keeps it, and gives it out any number
+// of times. It keeps a small body in memory and a larger one in a temporary file. It
+// does not depend on HTTP.
 package spool
 
 import (
@@ -12,34 +12,34 @@ import (
 )
 
 var (
-	// ErrTooLarge says that the body is larger than Limits.Size.
+	// ErrTooLarge is returned if the body is larger than Limits.Size.
 	ErrTooLarge = errors.New("the body is too large")
-	// ErrFull says that all bodies of the process together would hold more than
-	// Limits.Total.
-	ErrFull = errors.New("the space for bodies is used up")
-	// ErrStorage says that the temporary file could not be made or written. It
-	// comes wrapped, with the cause.
+	// ErrFull is returned if all bodies of the process together would hold more
+	// than Limits.Total.
+	ErrFull = errors.New("all bodies together have reached their limit")
+	// ErrStorage is wrapped, together with the cause, by the error for a temporary
+	// file that cannot be created or written.
 	ErrStorage = errors.New("the body could not be stored")
 
-	errClosed = errors.New("the body was read after the request's end")
+	errClosed = errors.New("the body was read after the request had ended")
 )
 
-// Limits bounds one body. All are in bytes.
+// Limits bound one body. Sizes are in bytes.
 type Limits struct {
-	// Size is what one body may have.
+	// Size is the largest size of a body.
 	Size int64
-	// Memory is what one body may hold in memory; a larger one goes to a
-	// temporary file.
+	// Memory is the largest size of a body that is kept in memory. A larger body
+	// goes to a temporary file.
 	Memory int64
-	// Total is what all bodies of the process may hold together, in memory and
-	// on disk.
+	// Total is the limit for all bodies of the process together, in memory and on
+	// disk.
 	Total int64
-	// Dir is where temporary files are made; empty means the system's folder.
+	// Dir is the directory for temporary files. Empty means the system's.
 	Dir string
 }
 
-// Two sizes of block, the small one first: a connection that has sent nothing, or
-// little, whatever it declared, holds little.
+// Memory is allocated in blocks as the body arrives. The first block is small, so a
+// client that has sent little holds little, even if it declared a large body.
 const (
 	smallBlock = 4 << 10
 	largeBlock = 64 << 10
@@ -50,28 +50,32 @@ var (
 	largeBlocks = sync.Pool{New: func() any { return new([largeBlock]byte) }}
 )
 
-// Body is a body that was taken in whole. It never changes, and its readers are
-// independent of each other.
+// Body is a body that was read whole. It never changes. Its readers are independent
+// of each other, and may run at the same time.
 type Body struct {
 	limits Limits
 	size   int64
 
-	blocks [][]byte // the body; or, with a file, what is not written yet
+	blocks [][]byte // the body; with a file, the part that is not written yet
 	file   *os.File
-	linked bool // the file still has a name, which is to be removed
-	held   int64
-	onDisk int64 // of held
+	linked bool  // the file still has a name, which Close must remove
+	held   int64 // bytes, in memory and on disk
+	onDisk int64 // the part of held on disk
 
 	mu     sync.RWMutex // held for writing only by Close
 	closed bool
 }
 
-// Read takes in a body until r ends. It calls observe with each piece of the
-// body, in order, as it passes; the piece must not be kept or changed.
+// Read reads a body from r to its end, and keeps it. It calls observe with each piece
+// of the body, in order. observe must not keep or change the piece.
 //
 // Read takes at most one byte more than Limits.Size from r. The error is
-// ErrTooLarge, ErrFull, wraps ErrStorage, or is what r returned. Unless it is
-// nil, nothing is left behind, even if r or observe panics.
+//   - ErrTooLarge or ErrFull,
+//   - one that wraps ErrStorage, or
+//   - the error of r, unchanged.
+//
+// After an error, or a panic of r or observe, Read leaves no memory and no file
+// behind. Otherwise the caller must call Close.
 func Read(r io.Reader, limits Limits, observe func([]byte)) (_ *Body, err error) {
 	b := &Body{limits: limits}
 	done := false
@@ -113,8 +117,8 @@ func Read(r io.Reader, limits Limits, observe func([]byte)) (_ *Body, err error)
 	return b, nil
 }
 
-// space returns room for the next piece: at least one byte, and at most one
-// byte more than the body may still have.
+// space returns room for the next piece: at least one byte, and at most one byte
+// more than Limits.Size still allows.
 func (b *Body) space() ([]byte, error) {
 	last := len(b.blocks) - 1
 	if last < 0 || len(b.blocks[last]) == cap(b.blocks[last]) {
@@ -141,7 +145,7 @@ func (b *Body) space() ([]byte, error) {
 	return space, nil
 }
 
-// keep adds the n bytes that were read into space.
+// keep adds the first n bytes of the space to the body.
 func (b *Body) keep(n int) error {
 	last := len(b.blocks) - 1
 	block := b.blocks[last]
@@ -160,9 +164,8 @@ func (b *Body) keep(n int) error {
 	return nil
 }
 
-// create makes the temporary file, readable to this user only, and takes its
-// name away at once where the system allows it, so that nothing can leave it
-// behind.
+// create makes the temporary file. Only this user can read it. If the system allows
+// it, create removes the name at once, so that a crash leaves no file behind.
 func (b *Body) create() error {
 	file, err := os.CreateTemp(b.limits.Dir, "elevenlabs-webhook-*") // mode 0600
 	if err != nil {
@@ -173,8 +176,7 @@ func (b *Body) create() error {
 	return nil
 }
 
-// flush writes the blocks to the file and empties them. One block is kept for
-// what comes next.
+// flush writes all blocks to the file. It keeps one block, empty, for the next piece.
 func (b *Body) flush() error {
 	for i, block := range b.blocks {
 		n := int64(len(block))
@@ -195,14 +197,15 @@ func (b *Body) flush() error {
 	return nil
 }
 
-// free gives all blocks back.
+// free returns all blocks to their pools.
 func (b *Body) free() {
 	for len(b.blocks) > 0 {
 		b.freeBlock()
 	}
 }
 
-// freeBlock gives the first block back: the last may be larger.
+// freeBlock returns the first block to its pool. flush keeps the last block, which
+// may be larger.
 func (b *Body) freeBlock() {
 	block := b.blocks[0]
 	b.blocks = b.blocks[1:]
@@ -219,8 +222,8 @@ func (b *Body) freeBlock() {
 // Size returns the body's size in bytes.
 func (b *Body) Size() int64 { return b.size }
 
-// Close gives back all that the body holds. It waits for reads under way; later
-// ones fail. Calls after the first do nothing.
+// Close releases the body's memory and its file. It waits for reads that are running,
+// and later reads fail. Only the first call has an effect.
 func (b *Body) Close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -230,7 +233,7 @@ func (b *Body) Close() {
 	b.closed = true
 	b.free()
 	if b.file != nil {
-		// nothing can be done about an error: all was written, or is to be forgotten
+		// An error does not matter, since nobody reads the file again.
 		_ = b.file.Close()
 		if b.linked {
 			_ = os.Remove(b.file.Name())
@@ -241,9 +244,10 @@ func (b *Body) Close() {
 	b.held, b.onDisk = 0, 0
 }
 
-// CheckDir reports why temporary files could not be made in a folder.
+// CheckDir returns an error if temporary files cannot be created in a directory. The
+// error names the directory and the cause.
 func CheckDir(dir string) error {
 	b := &Body{limits: Limits{Dir: dir}}
 	defer b.Close()
-	return b.create() // os says which folder, and why
+	return b.create()
 }

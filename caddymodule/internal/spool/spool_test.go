@@ -21,7 +21,7 @@ const mib = 1 << 20
 
 func ignore([]byte) {}
 
-// pattern is n bytes in which no two blocks are alike.
+// pattern returns n bytes in which no two blocks are alike.
 func pattern(n int) []byte {
 	b := make([]byte, n)
 	for i := range b {
@@ -42,12 +42,12 @@ func requireNothingLeft(t testing.TB, dir string) {
 	require.Empty(t, names)
 }
 
-// oddPieces hides everything but Read, and gives what it has in odd pieces.
+// oddPieces has only the method Read, and returns at most 4093 bytes a call.
 type oddPieces struct{ r io.Reader }
 
 func (o oddPieces) Read(p []byte) (int, error) { return o.r.Read(p[:min(len(p), 4093)]) }
 
-func TestBodyComesOutAsItWentIn(t *testing.T) {
+func TestReadersReturnTheBodyThatWasRead(t *testing.T) {
 	for _, size := range []int{
 		0, 1, smallBlock - 1, smallBlock, smallBlock + 1, largeBlock, smallBlock + largeBlock, smallBlock + largeBlock + 1,
 		mib - 1, mib, mib + 1, mib + largeBlock, 3*mib + 7, 8 * mib,
@@ -60,11 +60,11 @@ func TestBodyComesOutAsItWentIn(t *testing.T) {
 			require.NoError(t, err)
 			assert.Equal(t, int64(size), b.Size())
 			assert.Equal(t, size > mib, b.file != nil)
-			assert.True(t, bytes.Equal(sent, observed.Bytes()), "what observe saw")
+			assert.True(t, bytes.Equal(sent, observed.Bytes()), "observe got another body")
 			for range 2 {
 				got, err := io.ReadAll(b.NewReader())
 				require.NoError(t, err)
-				assert.True(t, bytes.Equal(sent, got), "what a reader gives")
+				assert.True(t, bytes.Equal(sent, got), "a reader returns another body")
 			}
 			b.Close()
 			b.Close()
@@ -73,7 +73,7 @@ func TestBodyComesOutAsItWentIn(t *testing.T) {
 	}
 }
 
-func TestReadersKeepTheContractOfIoReader(t *testing.T) {
+func TestReaderFulfilsTheContractOfIoReader(t *testing.T) {
 	for _, memory := range []int64{mib, 1} {
 		for _, size := range []int{0, 1, smallBlock + 1} {
 			limits := testLimits(t)
@@ -86,19 +86,19 @@ func TestReadersKeepTheContractOfIoReader(t *testing.T) {
 	}
 }
 
-func TestMemoryAboveTheLimitIsNotHeld(t *testing.T) {
+func TestLargeBodyIsHeldOnDiskOnly(t *testing.T) {
 	limits := testLimits(t)
 	b, err := Read(bytes.NewReader(pattern(4*mib)), limits, func([]byte) {
 		assert.LessOrEqual(t, Held().Memory+Held().Disk, int64(4*mib+mib+2*largeBlock))
 	})
 	require.NoError(t, err)
 	assert.Empty(t, b.blocks)
-	assert.Equal(t, Usage{Disk: 4 * mib}, Held(), "only the file counts")
+	assert.Equal(t, Usage{Disk: 4 * mib}, Held(), "only the file must count")
 	b.Close()
 	requireNothingLeft(t, limits.Dir)
 }
 
-func TestLimitBitesAtTheByteThatCrossesIt(t *testing.T) {
+func TestReadStopsAtTheByteThatExceedsTheLimit(t *testing.T) {
 	for _, size := range []int64{0, 1, smallBlock, 100_000, mib, mib + 1} {
 		limits := testLimits(t)
 		limits.Size = size
@@ -110,7 +110,7 @@ func TestLimitBitesAtTheByteThatCrossesIt(t *testing.T) {
 		endless := &countingReader{}
 		_, err = Read(endless, limits, ignore)
 		require.ErrorIs(t, err, ErrTooLarge)
-		assert.LessOrEqual(t, endless.n, size+1, "read no further than the byte that crosses the limit")
+		assert.LessOrEqual(t, endless.n, size+1, "Read must stop at the byte that exceeds the limit")
 		requireNothingLeft(t, limits.Dir)
 	}
 }
@@ -119,7 +119,7 @@ type countingReader struct{ n int64 }
 
 func (c *countingReader) Read(p []byte) (int, error) { c.n += int64(len(p)); return len(p), nil }
 
-func TestSizeLimitMayBeTheLargestNumber(t *testing.T) {
+func TestSizeLimitMayBeTheLargestInt64(t *testing.T) {
 	limits := testLimits(t)
 	limits.Size = math.MaxInt64
 	b, err := Read(bytes.NewReader([]byte("x")), limits, ignore)
@@ -127,7 +127,7 @@ func TestSizeLimitMayBeTheLargestNumber(t *testing.T) {
 	b.Close()
 }
 
-func TestTotalHoldsOverAllBodies(t *testing.T) {
+func TestTotalLimitsAllBodiesTogether(t *testing.T) {
 	limits := testLimits(t)
 	limits.Total = 3 * mib
 
@@ -135,7 +135,7 @@ func TestTotalHoldsOverAllBodies(t *testing.T) {
 	require.NoError(t, err)
 	_, err = Read(bytes.NewReader(pattern(2*mib)), limits, ignore)
 	require.ErrorIs(t, err, ErrFull, "on disk")
-	assert.Equal(t, Usage{Disk: 2 * mib}, Held(), "the refused body holds nothing")
+	assert.Equal(t, Usage{Disk: 2 * mib}, Held(), "a rejected body must hold nothing")
 
 	limits.Total = Held().Disk + smallBlock - 1
 	_, err = Read(bytes.NewReader([]byte("x")), limits, ignore)
@@ -143,22 +143,22 @@ func TestTotalHoldsOverAllBodies(t *testing.T) {
 
 	first.Close()
 	again, err := Read(bytes.NewReader([]byte("x")), limits, ignore)
-	require.NoError(t, err, "there is room again at once")
+	require.NoError(t, err, "Close must make room at once")
 	again.Close()
 	requireNothingLeft(t, limits.Dir)
 }
 
-func TestReadErrorsPassUnchangedAndLeaveNothing(t *testing.T) {
-	broken := errors.New("connection reset")
+func TestReadReturnsTheReadersErrorAndLeavesNothing(t *testing.T) {
+	reset := errors.New("connection reset")
 	for _, size := range []int{0, 10, 2 * mib} {
 		limits := testLimits(t)
-		_, err := Read(io.MultiReader(bytes.NewReader(pattern(size)), iotest.ErrReader(broken)), limits, ignore)
-		require.Equal(t, broken, err)
+		_, err := Read(io.MultiReader(bytes.NewReader(pattern(size)), iotest.ErrReader(reset)), limits, ignore)
+		require.Equal(t, reset, err)
 		requireNothingLeft(t, limits.Dir)
 	}
 }
 
-func TestPanicsLeaveNothing(t *testing.T) {
+func TestPanicLeavesNothing(t *testing.T) {
 	limits := testLimits(t)
 	seen := 0
 	require.Panics(t, func() {
@@ -171,7 +171,7 @@ func TestPanicsLeaveNothing(t *testing.T) {
 	requireNothingLeft(t, limits.Dir)
 }
 
-func TestStorageFailuresAreOurs(t *testing.T) {
+func TestStorageFailureIsErrStorage(t *testing.T) {
 	limits := testLimits(t)
 	limits.Dir = filepath.Join(limits.Dir, "missing")
 	_, err := Read(bytes.NewReader(pattern(2*mib)), limits, ignore)
@@ -184,7 +184,7 @@ func TestStorageFailuresAreOurs(t *testing.T) {
 	require.NoError(t, CheckDir(dir))
 	requireNothingLeft(t, dir)
 
-	// a file that cannot be written to, as on a full disk
+	// A file opened for reading fails to write, like one on a full disk.
 	readOnly, err := os.Open(os.DevNull)
 	require.NoError(t, err)
 	b := &Body{limits: testLimits(t), file: readOnly}
@@ -198,7 +198,7 @@ func TestStorageFailuresAreOurs(t *testing.T) {
 
 func TestTemporaryFileIsPrivateAndHasNoName(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("an open file keeps its name there")
+		t.Skip("Windows keeps the name of an open file")
 	}
 	limits := testLimits(t)
 	b, err := Read(bytes.NewReader(pattern(2*mib)), limits, ignore)
@@ -212,7 +212,7 @@ func TestTemporaryFileIsPrivateAndHasNoName(t *testing.T) {
 	assert.Empty(t, names)
 }
 
-func TestFileThatKeepsItsNameIsRemovedOnClose(t *testing.T) {
+func TestCloseRemovesAFileThatKeptItsName(t *testing.T) {
 	dir := t.TempDir()
 	file, err := os.CreateTemp(dir, "")
 	require.NoError(t, err)
@@ -240,9 +240,9 @@ func TestReadersFailAfterClose(t *testing.T) {
 	}
 }
 
-// A transport may still read while the request ends: it must see the body's own
-// bytes or an error, never those of the next request that got the same memory.
-func TestReaderNeverSeesAnotherRequestsBytes(t *testing.T) {
+// A transport can still read while the request ends. It must get the body's own bytes
+// or an error, never the bytes of a later request that got the same memory.
+func TestReaderNeverReturnsBytesOfAnotherBody(t *testing.T) {
 	limits := testLimits(t)
 	var wg sync.WaitGroup
 	for worker := range 8 {
