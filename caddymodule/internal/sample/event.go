@@ -6,37 +6,39 @@ import (
 	"strings"
 )
 
-// Event is an event to send. Its body can be read any number of times, and is
-// the same each time.
+// Event is an event that can be sent. Its body can be read any number of times, and
+// is the same each time.
 type Event struct {
 	// Type is the event's type.
 	Type string
 
 	head, tail string
-	frames     int64 // of audio, between head and tail
+	frames     int64 // the number of audio frames between head and tail
 }
 
-// FromBody makes an event of a body that is at hand.
+// FromBody returns an event with a body of the caller's.
 func FromBody(eventType string, body []byte) Event {
 	return Event{Type: eventType, head: string(body)}
 }
 
-// Size is the length of the body in bytes.
+// Size returns the length of the body in bytes.
 func (e Event) Size() int64 {
 	return int64(len(e.head)) + e.frames*int64(len(frame)) + int64(len(e.tail))
 }
 
-// Chunked is whether ElevenLabs sends such an event in chunks, without saying
-// its length.
+// Chunked reports whether ElevenLabs sends such an event in chunks, without a
+// Content-Length. It does so for audio:
+// https://elevenlabs.io/docs/eleven-agents/workflows/post-call-webhooks
 func (e Event) Chunked() bool { return e.frames > 0 }
 
-// Body reads the body from its beginning.
+// Body returns a reader of the whole body.
 func (e Event) Body() io.Reader {
 	return io.MultiReader(strings.NewReader(e.head), &repeater{left: e.frames}, strings.NewReader(e.tail))
 }
 
-// Changed is the event with one digit changed, or, if there is none, with a
-// blank at its end. JSON stays JSON, so that only a signature can tell.
+// Changed returns the event with one digit changed. If the body has no digit before
+// the audio, Changed adds a blank at the end. A JSON body stays JSON, so only the
+// signature shows the change.
 func (e Event) Changed() Event {
 	i := strings.IndexAny(e.head, "0123456789")
 	if i < 0 {
@@ -45,26 +47,26 @@ func (e Event) Changed() Event {
 	}
 	digit := e.head[i] + 1
 	if digit > '9' {
-		digit = '8' // no 0: a number must not begin with it
+		digit = '8' // not 0, since a JSON number must not begin with it
 	}
 	e.head = e.head[:i] + string(digit) + e.head[i+1:]
 	return e
 }
 
 const (
-	audioMark       = "{audio}"
-	framesPerMinute = 60_000 / 24
+	audioMark       = "{audio}"   // stands for the audio in a template
+	framesPerMinute = 60_000 / 24 // a frame lasts 24 ms
 )
 
-// frame is a frame of MP3 in base64: MPEG-1 layer III, 128 kbit/s, 48 kHz, mono,
-// and nothing but zeros behind its header, which is 24 ms of silence. It takes
-// 384 bytes, a multiple of three, so that frames can be strung together.
+// frame is an MP3 frame of 24 ms in base64: MPEG-1 layer III, 128 kbit/s, 48 kHz,
+// mono. It has only zeros after its header, which is silence. Its 384 bytes are a
+// multiple of three, so the base64 of several frames is that of each, joined.
 var frame = base64.StdEncoding.EncodeToString(append([]byte{0xff, 0xfb, 0x94, 0xc4}, make([]byte, 380)...))
 
-// repeater reads as so many frames.
+// repeater is a reader of a number of frames.
 type repeater struct {
-	left   int64
-	offset int // in the frame
+	left   int64 // the number of frames that are not read to their end
+	offset int   // in the current frame
 }
 
 func (r *repeater) Read(p []byte) (n int, err error) {

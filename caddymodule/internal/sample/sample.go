@@ -1,5 +1,5 @@
-// Package sample makes events as ElevenLabs sends them, for tests: new ids and
-// times each time, and every id with "test" in it.
+// Package sample makes events like those of ElevenLabs, for tests. Each event has new
+// ids and times. Every id that the handler reports contains "test".
 package sample
 
 import (
@@ -16,36 +16,36 @@ import (
 	"time"
 )
 
-// The events stand in files, one a type, as templates. Those in documented have
-// the shape that ElevenLabs documents. Of those in named only the name is, so
-// they are but the envelope, with the ids that such an event can hardly lack.
+// Each type has one file, which is a template. Events in documented have the shape
+// that ElevenLabs documents. Events in named have only the envelope and a few likely
+// ids, since ElevenLabs documents only their names.
 //
 //go:embed documented named
 var files embed.FS
 
 var templates = template.Must(template.ParseFS(files, "documented/*.json", "named/*.json"))
 
-// Documented is whether ElevenLabs documents the shape of a type's events.
+// Documented reports whether ElevenLabs documents the shape of a type's events.
 func Documented(eventType string) bool {
 	_, err := fs.Stat(files, "documented/"+eventType+".json")
 	return err == nil
 }
 
-// UserAgent is what the commands that send events call themselves, by which
-// backends and elevenlabs_webhook tell that an event is a test.
+// UserAgent is the User-Agent of the commands that send events. It tells backends and
+// elevenlabs_webhook that an event is a test.
 const UserAgent = "caddy-elevenlabs-send"
 
-// Options say what to make.
+// Options describe an event.
 type Options struct {
-	// Now is when the event happened.
+	// Now is the time of the event.
 	Now time.Time
 	// Turns is the number of turns of a transcript.
 	Turns int
-	// Minutes is the length of an audio recording.
+	// Minutes is the length of a recording. It has at least one frame, of 24 ms.
 	Minutes float64
 }
 
-// New makes an event of a type in facts.EventTypes.
+// New returns an event of a type in facts.EventTypes, and an error for another type.
 func New(eventType string, options Options) (Event, error) {
 	var text, body bytes.Buffer
 	if err := templates.ExecuteTemplate(&text, eventType+".json", data{options}); err != nil {
@@ -63,46 +63,46 @@ func New(eventType string, options Options) (Event, error) {
 	return event, nil
 }
 
-// data is what the templates see.
+// data is the dot of the templates: they use its methods.
 type data struct{ Options }
 
-// secondsPerTurn is how long each turn of a conversation takes.
+// secondsPerTurn is the length of each turn of a conversation.
 const secondsPerTurn = 4
 
-// ID makes an id of a kind of thing.
+// ID returns a new id that begins with a kind, such as conv.
 func (data) ID(kind string) string { return kind + "_test_" + data{}.Hex(24) }
 
-// Hex makes a number of random hex digits.
+// Hex returns an even number of random hex digits.
 func (data) Hex(digits int) string {
 	random := make([]byte, digits/2)
 	_, _ = rand.Read(random) // never fails
 	return hex.EncodeToString(random)
 }
 
-// Unix is the time a number of seconds after the event.
+// Unix returns the Unix time a number of seconds after the event.
 func (d data) Unix(seconds int) int64 { return d.Now.Unix() + int64(seconds) }
 
-// HTTPTime is the time of the event as in HTTP's headers.
+// HTTPTime returns the time of the event in the format of HTTP headers.
 func (d data) HTTPTime() string { return d.Now.UTC().Format(http.TimeFormat) }
 
-// Audio marks where the audio goes.
+// Audio returns the mark that the audio replaces.
 func (data) Audio() string { return audioMark }
 
-// CallSeconds is how long the call took that ended when the event happened.
+// CallSeconds returns the length of the call, which ended at the time of the event.
 func (d data) CallSeconds() int { return d.Options.Turns * secondsPerTurn }
 
-// CallStart is when that call began.
+// CallStart returns the Unix time at which that call began.
 func (d data) CallStart() int64 { return d.Unix(-d.CallSeconds()) }
 
-// A turn of the call, as the templates see it.
+// turn is a turn of the call.
 type turn struct {
-	User       bool
+	User       bool // the user speaks, not the agent
 	Text       string
-	Second     int   // of the call
+	Second     int   // the start, in seconds since the call began
 	Start, End int64 // in Unix seconds
 }
 
-// Role is who speaks.
+// Role returns the name of the one who speaks.
 func (t turn) Role() string {
 	if t.User {
 		return "user"
@@ -110,7 +110,7 @@ func (t turn) Role() string {
 	return "agent"
 }
 
-// lines are what agent and user say by turns, and then again.
+// lines are spoken in turn, by the agent first, and repeat after the last one.
 var lines = []string{
 	"Café Münster, good evening. How can I help?",
 	"Hello, this is Zoë Müller. A table for four of us, please.",
@@ -120,7 +120,7 @@ var lines = []string{
 	"No, thank you.",
 }
 
-// Turns are the turns of the call.
+// Turns returns the turns of the call.
 func (d data) Turns() []turn {
 	turns := make([]turn, d.Options.Turns)
 	for i := range turns {

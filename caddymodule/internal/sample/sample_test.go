@@ -21,7 +21,7 @@ import (
 
 var options = sample.Options{Now: time.Unix(1795421654, 0), Turns: 3, Minutes: 0.01}
 
-func makeEvent(t *testing.T, eventType string, options sample.Options) sample.Event {
+func newEvent(t *testing.T, eventType string, options sample.Options) sample.Event {
 	t.Helper()
 	event, err := sample.New(eventType, options)
 	require.NoError(t, err)
@@ -36,16 +36,16 @@ func read(t *testing.T, event sample.Event) string {
 	return string(body)
 }
 
-// noIDs are the types whose events have none of the ids that the envelope reads.
+// noIDs are the types whose samples have none of the ids that the envelope reads.
 var noIDs = []string{
 	"flows_generation", "flows_template_run",
 	"dubbing_project_ready", "dubbing_project_failed", "dubbing_language_completed", "dubbing_language_failed",
 }
 
-func TestEveryTypeHasASampleThatTellsItIsATest(t *testing.T) {
+func TestEveryTypeHasASampleWithTestIDs(t *testing.T) {
 	for _, eventType := range facts.EventTypeNames {
 		t.Run(eventType, func(t *testing.T) {
-			body := read(t, makeEvent(t, eventType, options))
+			body := read(t, newEvent(t, eventType, options))
 			require.True(t, json.Valid([]byte(body)), body)
 			assert.NotContains(t, body, "\n")
 
@@ -66,11 +66,11 @@ func TestEveryTypeHasASampleThatTellsItIsATest(t *testing.T) {
 	}
 }
 
-func TestEveryIDIsNew(t *testing.T) {
+func TestEachSampleHasNewIDs(t *testing.T) {
 	random := regexp.MustCompile(`_test_[0-9a-f]{24}`)
 	for _, eventType := range facts.EventTypeNames {
-		first := random.FindAllString(read(t, makeEvent(t, eventType, options)), -1)
-		second := random.FindAllString(read(t, makeEvent(t, eventType, options)), -1)
+		first := random.FindAllString(read(t, newEvent(t, eventType, options)), -1)
+		second := random.FindAllString(read(t, newEvent(t, eventType, options)), -1)
 		require.NotEmpty(t, first, eventType)
 		for _, id := range first {
 			assert.NotContains(t, second, id, eventType)
@@ -78,22 +78,22 @@ func TestEveryIDIsNew(t *testing.T) {
 	}
 }
 
-func TestThereIsNoOtherType(t *testing.T) {
+func TestNewRejectsOtherTypes(t *testing.T) {
 	_, err := sample.New("other", options)
 	require.Error(t, err)
 }
 
-func TestDocumentedTellsShapesFromNames(t *testing.T) {
-	documented := slices.DeleteFunc(facts.EventTypeNames, func(name string) bool { return !sample.Documented(name) })
+func TestDocumentedNamesTheTypesWithADocumentedShape(t *testing.T) {
+	documented := slices.DeleteFunc(slices.Clone(facts.EventTypeNames), func(name string) bool { return !sample.Documented(name) })
 	assert.Equal(t, []string{
 		"post_call_transcription", "post_call_transcription_otel", "post_call_audio", "call_initiation_failure",
 		"speech_to_text_transcription", "flows_generation", "flows_template_run",
 	}, documented)
 }
 
-func TestATranscriptHasItsTurns(t *testing.T) {
+func TestTranscriptHasTheTurnsAskedFor(t *testing.T) {
 	for _, turns := range []int{1, 2, 25} {
-		body := read(t, makeEvent(t, "post_call_transcription", sample.Options{Now: options.Now, Turns: turns}))
+		body := read(t, newEvent(t, "post_call_transcription", sample.Options{Now: options.Now, Turns: turns}))
 		var event struct {
 			Data struct {
 				Transcript []struct {
@@ -113,14 +113,22 @@ func TestATranscriptHasItsTurns(t *testing.T) {
 		assert.Less(t, last.Second, event.Data.Metadata.Duration)
 		assert.Equal(t, options.Now.Unix(), event.Data.Metadata.Start+int64(event.Data.Metadata.Duration))
 
-		otel := read(t, makeEvent(t, "post_call_transcription_otel", sample.Options{Now: options.Now, Turns: turns}))
+		otel := read(t, newEvent(t, "post_call_transcription_otel", sample.Options{Now: options.Now, Turns: turns}))
 		assert.Equal(t, turns, strings.Count(otel, "elevenlabs.recv."))
 	}
 }
 
-func TestAudioIsBase64OfMP3OfItsLength(t *testing.T) {
-	for minutes, frames := range map[float64]int{0.00001: 1, 0.5: 1250, 2: 5000} {
-		event := makeEvent(t, "post_call_audio", sample.Options{Now: options.Now, Minutes: minutes})
+func TestAudioIsBase64OfMP3OfTheLengthAskedFor(t *testing.T) {
+	tests := []struct {
+		minutes float64
+		frames  int
+	}{
+		{minutes: 0.00001, frames: 1},
+		{minutes: 0.5, frames: 1250},
+		{minutes: 2, frames: 5000},
+	}
+	for _, test := range tests {
+		event := newEvent(t, "post_call_audio", sample.Options{Now: options.Now, Minutes: test.minutes})
 		assert.True(t, event.Chunked())
 		var decoded struct {
 			Data struct {
@@ -130,37 +138,38 @@ func TestAudioIsBase64OfMP3OfItsLength(t *testing.T) {
 		require.NoError(t, json.Unmarshal([]byte(read(t, event)), &decoded))
 		audio, err := base64.StdEncoding.DecodeString(decoded.Data.Audio)
 		require.NoError(t, err)
-		require.Len(t, audio, frames*384) // 128 kbit/s for 24 ms
+		require.Len(t, audio, test.frames*384) // 128 kbit/s for 24 ms
 		for i := 0; i < len(audio); i += 384 {
-			require.Equal(t, []byte{0xff, 0xfb, 0x94, 0xc4}, audio[i:i+4], "the header of a frame")
+			require.Equal(t, []byte{0xff, 0xfb, 0x94, 0xc4}, audio[i:i+4], "no frame begins at byte %d", i)
 		}
 	}
 }
 
-func TestABodyReadsTheSameInPiecesOfAnySize(t *testing.T) {
-	event := makeEvent(t, "post_call_audio", sample.Options{Now: options.Now, Minutes: 0.001})
+func TestBodyFulfilsTheContractOfIoReader(t *testing.T) {
+	event := newEvent(t, "post_call_audio", sample.Options{Now: options.Now, Minutes: 0.001})
 	require.NoError(t, iotest.TestReader(event.Body(), []byte(read(t, event))))
 }
 
 func TestOnlyAudioIsChunked(t *testing.T) {
 	for _, eventType := range facts.EventTypeNames {
-		assert.Equal(t, eventType == "post_call_audio", makeEvent(t, eventType, options).Chunked(), eventType)
+		assert.Equal(t, eventType == "post_call_audio", newEvent(t, eventType, options).Chunked(), eventType)
 	}
 	assert.False(t, sample.FromBody("post_call_audio", []byte("{}")).Chunked())
 }
 
-func TestAChangedBodyIsStillJSON(t *testing.T) {
-	for body, want := range map[string]string{
-		`{"a":1,"b":2}`:          `{"a":2,"b":2}`,
-		`{"a":0}`:                `{"a":1}`,
-		`{"a":9}`:                `{"a":8}`,
-		`{"a":"\u00e9"}`:         `{"a":"\u10e9"}`,
-		`{"a":"no digit there"}`: `{"a":"no digit there"} `,
-		``:                       ` `,
-	} {
-		assert.Equal(t, want, read(t, sample.FromBody("", []byte(body)).Changed()))
+func TestChangedBodyIsStillJSON(t *testing.T) {
+	tests := []struct{ body, want string }{
+		{body: `{"a":1,"b":2}`, want: `{"a":2,"b":2}`},
+		{body: `{"a":0}`, want: `{"a":1}`},
+		{body: `{"a":9}`, want: `{"a":8}`},
+		{body: `{"a":"\u00e9"}`, want: `{"a":"\u10e9"}`},
+		{body: `{"a":"no digit there"}`, want: `{"a":"no digit there"} `},
+		{body: ``, want: ` `},
 	}
-	event := makeEvent(t, "post_call_audio", options)
+	for _, test := range tests {
+		assert.Equal(t, test.want, read(t, sample.FromBody("", []byte(test.body)).Changed()), test.body)
+	}
+	event := newEvent(t, "post_call_audio", options)
 	assert.NotEqual(t, read(t, event), read(t, event.Changed()))
 	assert.Equal(t, event.Size(), event.Changed().Size())
 }
