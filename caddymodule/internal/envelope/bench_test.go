@@ -20,18 +20,19 @@ func benchmark(b *testing.B, body []byte) {
 			rest = rest[n:]
 		}
 		if !s.Done() {
-			b.Fatal("the body has been scanned, and the scanner is not done")
+			b.Fatal("the scanner is not done at the end of the body")
 		}
 	}
 }
 
-// turns are 128 KiB of the turns of a conversation.
+// turns returns 128 KiB of the turns of a conversation.
 func turns() string {
 	const turn = `{"role":"user","agent_metadata":null,"message":"I would like to move my appointment to \"next\" Tuesday, please.","multivoice_message":null,"tool_calls":[],"tool_results":[],"feedback":null,"llm_override":null,"time_in_call_secs":12,"conversation_turn_metrics":{"metrics":{"convai_llm_service_ttfb":{"elapsed_time":0.37}}},"interrupted":false}`
 	return strings.Repeat(turn+",", 128<<10/len(turn)) + turn
 }
 
-// What stands after the ids is not read, so the throughput is that of a glance.
+// The scanner does not read the body after the ids, so this throughput is that of a
+// few hundred bytes.
 func BenchmarkTranscriptInDocumentedOrder(b *testing.B) {
 	benchmark(b, []byte(`{"type":"post_call_transcription","event_timestamp":1739537297,"data":{"agent_id":"agent_01","conversation_id":"conv_01","status":"done","transcript":[`+turns()+`]}}`))
 }
@@ -46,7 +47,7 @@ func BenchmarkAudioReversed(b *testing.B) {
 	benchmark(b, body.Bytes())
 }
 
-// BenchmarkHostile shows that no body is out of proportion slow.
+// BenchmarkHostile shows that no body is much slower than others of its size.
 func BenchmarkHostile(b *testing.B) {
 	const size = 8 << 20
 	of := func(before, piece, after string) []byte {

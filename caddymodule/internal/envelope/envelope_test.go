@@ -29,8 +29,8 @@ func singly(body []byte) [][]byte {
 	return pieces
 }
 
-// inAnyPieces scans a body whole, byte by byte, and cut at random, and wants the
-// same answer each time.
+// inAnyPieces scans a body whole, byte by byte and in random pieces. It requires the
+// same answer each time, and returns it.
 func inAnyPieces(t *testing.T, body string) Fields {
 	t.Helper()
 	whole, wholeDone := scan([]byte(body))
@@ -44,7 +44,7 @@ func inAnyPieces(t *testing.T, body string) Fields {
 	for range 20 {
 		var pieces [][]byte
 		for rest := []byte(body); len(rest) > 0; {
-			n := random.IntN(min(len(rest), 40) + 1) // an empty piece too
+			n := random.IntN(min(len(rest), 40) + 1) // 0 makes an empty piece
 			pieces = append(pieces, rest[:n])
 			rest = rest[n:]
 		}
@@ -57,12 +57,12 @@ func TestFieldsOfDocumentedEvents(t *testing.T) {
 	for _, test := range documented {
 		t.Run(test.name, func(t *testing.T) {
 			assert.Equal(t, test.want, inAnyPieces(t, test.body))
-			assert.Equal(t, test.want, oracle([]byte(test.body)), "encoding/json says the same")
+			assert.Equal(t, test.want, oracle([]byte(test.body)), "encoding/json reads another")
 		})
 	}
 }
 
-func TestFieldsOfValues(t *testing.T) {
+func TestFieldsOfUnusualValues(t *testing.T) {
 	tests := []struct {
 		name, body string
 		want       Fields
@@ -88,47 +88,47 @@ func TestFieldsOfValues(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			assert.Equal(t, test.want, inAnyPieces(t, test.body))
-			assert.Equal(t, test.want, oracle([]byte(test.body)), "encoding/json says the same")
+			assert.Equal(t, test.want, oracle([]byte(test.body)), "encoding/json reads another")
 		})
 	}
 }
 
-func TestAgreesWithEncodingJSON(t *testing.T) {
+func TestScannerAgreesWithEncodingJSON(t *testing.T) {
 	for _, body := range valid {
 		require.True(t, json.Valid([]byte(body)), body)
 		assert.Equal(t, oracle([]byte(body)), inAnyPieces(t, body), body)
 	}
 }
 
-func TestTheLastOfRepeatedNamesCounts(t *testing.T) {
+func TestLastOfRepeatedNamesCounts(t *testing.T) {
 	for _, test := range repeating {
 		assert.Equal(t, test.want, inAnyPieces(t, test.body), test.body)
-		assert.Equal(t, test.want, oracle([]byte(test.body)), "encoding/json says the same of %s", test.body)
+		assert.Equal(t, test.want, oracle([]byte(test.body)), "encoding/json reads %s otherwise", test.body)
 	}
 }
 
-func TestWhatIsRepeatedAfterDoneIsNotRead(t *testing.T) {
+func TestRepeatedNamesAfterDoneAreNotRead(t *testing.T) {
 	want := Fields{EventType: "voice_removed", EventTimestamp: "1", VoiceID: "v"}
 	for _, rest := range []string{`}}`, ``, `,"voice_id":"w"}}`, `},"type":"x"}`, `},"data":{"voice_id":"w"}}`, `}garbage`} {
 		assert.Equal(t, want, inAnyPieces(t, `{"type":"voice_removed","event_timestamp":1,"data":{"voice_id":"v"`+rest), rest)
 	}
 }
 
-func TestWhatIsNoEnvelopeSaysNothing(t *testing.T) {
+func TestUnreadableBodyHasNoFields(t *testing.T) {
 	for _, body := range unreadable {
 		require.False(t, json.Valid([]byte(body)), body)
 		assert.Empty(t, inAnyPieces(t, body), body)
 	}
 }
 
-func TestWhatIsPassedOverIsNotChecked(t *testing.T) {
+func TestSkippedValuesAreNotChecked(t *testing.T) {
 	for _, body := range []string{`{"a":"\x","type":"x"}`, "{\"a\":\"\n\",\"type\":\"x\"}", `{"a":[1:{]},"type":"x"}`} {
 		require.False(t, json.Valid([]byte(body)), body)
 		assert.Equal(t, Fields{EventType: "x"}, inAnyPieces(t, body), body)
 	}
 }
 
-func TestABodyCutShortSaysNothing(t *testing.T) {
+func TestTruncatedBodyHasNoFields(t *testing.T) {
 	for _, test := range documented {
 		for n := range test.body {
 			if got, done := scan([]byte(test.body[:n])); !done {
@@ -145,11 +145,11 @@ func TestDone(t *testing.T) {
 		name, body string
 		want       bool
 	}{
-		{"all that a call has", `{"type":"post_call_audio","event_timestamp":1,"data":{"agent_id":"a","conversation_id":"c"`, true},
-		{"the other way round", `{"data":{"conversation_id":"c","agent_id":"a"},"event_timestamp":"1","type":"post_call_audio"`, true},
-		{"all that a transcription has", `{"type":"speech_to_text_transcription","event_timestamp":1,"data":{"request_id":"r"`, true},
-		{"all that a voice has", `{"type":"voice_removed","event_timestamp":1,"data":{"voice_id":"v"`, true},
-		{"what there is cannot be used", `{"type":"voice_removed","event_timestamp":null,"data":{"voice_id":1,`, true},
+		{"all fields of a call", `{"type":"post_call_audio","event_timestamp":1,"data":{"agent_id":"a","conversation_id":"c"`, true},
+		{"all fields of a call, in reverse order", `{"data":{"conversation_id":"c","agent_id":"a"},"event_timestamp":"1","type":"post_call_audio"`, true},
+		{"all fields of a transcription", `{"type":"speech_to_text_transcription","event_timestamp":1,"data":{"request_id":"r"`, true},
+		{"all fields of a voice", `{"type":"voice_removed","event_timestamp":1,"data":{"voice_id":"v"`, true},
+		{"all fields, with unusable values", `{"type":"voice_removed","event_timestamp":null,"data":{"voice_id":1,`, true},
 		{"within the last value", `{"type":"voice_removed","event_timestamp":1,"data":{"voice_id":"v`, false},
 		{"within a number", `{"data":{"voice_id":"v"},"type":"voice_removed","event_timestamp":1`, false},
 		{"an id missing", `{"type":"post_call_audio","event_timestamp":1,"data":{"agent_id":"a"}`, false},
@@ -170,7 +170,7 @@ func TestDone(t *testing.T) {
 	}
 }
 
-func TestWriteTakesAll(t *testing.T) {
+func TestWriteAcceptsAllBytes(t *testing.T) {
 	var s Scanner
 	for _, piece := range []string{``, `{"type"`, `:]`, `more`} {
 		n, err := s.Write([]byte(piece))
@@ -179,7 +179,7 @@ func TestWriteTakesAll(t *testing.T) {
 	}
 }
 
-func TestResetLeavesNothing(t *testing.T) {
+func TestResetForgetsTheBodyBefore(t *testing.T) {
 	body := []byte(`{"type":"post_call_audio","data":{"agent_id":"a"}}`)
 	want := Fields{EventType: "post_call_audio", AgentID: "a"}
 	var s Scanner
@@ -196,7 +196,7 @@ func TestResetLeavesNothing(t *testing.T) {
 	}
 }
 
-func TestKeepsNothingOfThePiece(t *testing.T) {
+func TestWriteKeepsNothingOfThePiece(t *testing.T) {
 	var s Scanner
 	piece := []byte(`{"type":"x","data":{"voice_id":"v"}}`)
 	_, _ = s.Write(piece)
@@ -204,8 +204,8 @@ func TestKeepsNothingOfThePiece(t *testing.T) {
 	assert.Equal(t, Fields{EventType: "x", VoiceID: "v"}, s.Fields())
 }
 
-// audioFirst writes a post_call_audio with a full_audio of n bytes at its
-// start, in pieces of 32 KiB.
+// audioFirst writes a post_call_audio in pieces of 32 KiB. Its full_audio has n bytes
+// and stands before all fields.
 func audioFirst(w io.Writer, n int) {
 	_, _ = w.Write(audioHead)
 	for ; n > 0; n -= len(audioPiece) {
@@ -229,7 +229,7 @@ func TestMemoryDoesNotGrowWithTheBody(t *testing.T) {
 	assert.Equal(t, Fields{EventType: "post_call_audio", EventTimestamp: "1", AgentID: "a", ConversationID: "c"}, s.Fields())
 }
 
-func TestNestingIsOnlyCounted(t *testing.T) {
+func TestNestingTakesNoMemory(t *testing.T) {
 	const depth = 1_000_000
 	body := []byte(`{"a":` + strings.Repeat("[", depth) + strings.Repeat("]", depth) + `,"type":"x"}`)
 	s := new(Scanner)
@@ -240,8 +240,9 @@ func TestNestingIsOnlyCounted(t *testing.T) {
 	assert.Equal(t, Fields{EventType: "x"}, s.Fields())
 }
 
-// Looking for the closing quote anew after each escape would take far longer.
-func TestAStringFullOfEscapesTakesLinearTime(t *testing.T) {
+// A scanner that searches for the closing quote again after each escape takes
+// quadratic time.
+func TestStringFullOfEscapesTakesLinearTime(t *testing.T) {
 	for _, escape := range []string{`\\`, `\"`} {
 		body := []byte(`{"a":"` + strings.Repeat(escape, 1<<19) + `","type":"x"}`)
 		start := time.Now()

@@ -3,14 +3,17 @@ package envelope
 import (
 	"bytes"
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
 
-// documented are bodies of the documented shapes, shortened, with every name
-// that could be mistaken for another.
+// documented are shortened bodies of the documented shapes. They have all names that
+// the scanner could confuse with its own, such as agent_id in other objects.
 var documented = []struct {
 	name, body string
 	want       Fields
@@ -61,17 +64,17 @@ var documented = []struct {
 		Fields{EventType: "voice_removed", EventTimestamp: "1", VoiceID: "voice_01"},
 	},
 	{
-		"flow, a type that is not in the table",
+		"flow, a type without documented ids",
 		`{"type":"flows_generation","event_timestamp":1,"data":{"id":"x","status":"completed","content_url":"https://example.com/a?b=c"}}`,
 		Fields{EventType: "flows_generation", EventTimestamp: "1"},
 	},
 	{
-		"a type not known has any ids",
+		"an unknown type can have any ids",
 		`{"type":"x","event_timestamp":1,"data":{"request_id":"r","voice_id":"v","agent_id":"a","conversation_id":"c"}}`,
 		Fields{"x", "1", "c", "a", "r", "v"},
 	},
 	{
-		"no type has any ids",
+		"a body without a type can have any ids",
 		`{"event_timestamp":1,"data":{"request_id":"r","voice_id":"v","agent_id":"a","conversation_id":"c"}}`,
 		Fields{"", "1", "c", "a", "r", "v"},
 	},
@@ -97,7 +100,7 @@ var documented = []struct {
 	},
 }
 
-// valid are bodies that encoding/json can read, and others may get wrong.
+// valid are bodies that encoding/json accepts and that are easy to get wrong.
 var valid = []string{
 	`{}`, ` { } `, `[]`, `null`, `"type"`, `1`, `true`, `[{"type":"x"}]`,
 	"\t{\r\n\"type\" :\n\"x\" , \"event_timestamp\"\t:\r1 }\n",
@@ -125,12 +128,12 @@ var valid = []string{
 	`{"event_timestamp":null}`, `{"event_timestamp":true}`, `{"event_timestamp":[1]}`, `{"event_timestamp":{"a":1}}`,
 	`{"event_timestamp":` + strings.Repeat("1", 256) + `}`, `{"event_timestamp":` + strings.Repeat("1", 257) + `}`,
 
-	// look-alikes, nested
+	// names of fields in other objects
 	`{"data":{"data":{"agent_id":"a"}}}`, `{"agent_id":"a","data":{"type":"x","event_timestamp":1}}`, `{"meta":{"type":"x","data":{"agent_id":"a"}}}`,
 	`{"type":"x","data":{"m":{"agent_id":"no"},"l":[{"voice_id":"no"}],"agent_id":"yes"},"z":{"data":{"agent_id":"no"}}}`,
 	`{"a":"\"type\":\"no\"","type":"x"}`, `{"data":{"a":"},\"type\":\"no\"","agent_id":"a"}}`,
 
-	// values passed over
+	// skipped values
 	`{"a":"}{][","type":"x"}`, `{"a":"\"","type":"x"}`, `{"a":"\\","type":"x"}`, `{"a":"\\\"","type":"x"}`, `{"a":"\\\\\\","type":"x"}`,
 	`{"a":["\\\\",{"b":"]"},"\"]"],"type":"x"}`, `{"a":-1.5e+10,"b":false,"c":null,"d":true,"type":"x"}`, `{"a":{},"b":[],"type":"x"}`,
 	`{"a":"` + strings.Repeat(`\"\\`, 200) + `","type":"x"}`,
@@ -138,7 +141,7 @@ var valid = []string{
 	`{"a":` + strings.Repeat(`{"a":`, 500) + "1" + strings.Repeat("}", 500) + `,"type":"x"}`,
 }
 
-// repeating are bodies with a name that counts standing twice.
+// repeating are bodies in which the name of a field occurs twice.
 var repeating = []struct {
 	body string
 	want Fields
@@ -158,7 +161,7 @@ var repeating = []struct {
 	{`{"data":{"voice_id":"v"},"data":{"a":1},"type":"voice_removed","event_timestamp":1}`, Fields{EventType: "voice_removed", EventTimestamp: "1"}},
 }
 
-// unreadable are bodies that are no JSON, or not all of it.
+// unreadable are bodies that are not JSON, or end too early.
 var unreadable = []string{
 	``, ` `, `x`, `{`, "\ufeff{}", "\x00{}", "\v{}", `{]`, `{,"type":"x"}`, `{"type":"x",}`, `{"type":"x",,"a":1}`, `{"type":"x"]`,
 	`{type:"x"}`, `{'type':"x"}`, `{"type" "x"}`, `{"type"::"x"}`, `{"type":"x" "a":1}`, `{"type":"x":1}`, `{"type":}`, `{"type":,"a":1}`, `{1:"x"}`,
@@ -171,7 +174,8 @@ var unreadable = []string{
 	`{"type":"x","a":nul}`, `{"type":"x","a":nuul}`, `{"type":"x","a":trux}`, `{"type":"x","a":truefalse}`, `{"type":"x","a":tru"e}`, `{"type":"x","a":True}`, `{"type":"x","a":1"b":2}`, `{"type":"x","a":]}`,
 }
 
-// FuzzScannerAgreesWithEncodingJSON also cuts the body at two places.
+// FuzzScannerAgreesWithEncodingJSON writes each body whole, in three pieces and byte
+// by byte.
 func FuzzScannerAgreesWithEncodingJSON(f *testing.F) {
 	for i, body := range everyBody() {
 		f.Add([]byte(body), uint16(i), uint16(7*i))
@@ -189,7 +193,7 @@ func FuzzScannerAgreesWithEncodingJSON(f *testing.F) {
 
 		for _, value := range inOrder(got) {
 			if len(value) > 256 || strings.ContainsFunc(value, notPrintable) {
-				t.Fatalf("not fit for a header: %q", value)
+				t.Fatalf("a header cannot hold %q", value)
 			}
 		}
 		if !json.Valid(body) {
@@ -220,12 +224,12 @@ func everyBody() []string {
 	return append(bodies, unreadable...)
 }
 
-// inOrder returns the fields in the order in which they are declared.
+// inOrder returns the fields in the order of their declaration.
 func inOrder(f Fields) [6]string {
 	return [6]string{f.EventType, f.EventTimestamp, f.ConversationID, f.AgentID, f.RequestID, f.VoiceID}
 }
 
-// oracle reads the fields by encoding/json.
+// oracle reads the fields with encoding/json.
 func oracle(body []byte) Fields {
 	var top, data map[string]json.RawMessage
 	if json.Unmarshal(body, &top) != nil {
@@ -239,13 +243,16 @@ func oracle(body []byte) Fields {
 		ConversationID: oracleString(data["conversation_id"]), AgentID: oracleString(data["agent_id"]),
 		RequestID: oracleString(data["request_id"]), VoiceID: oracleString(data["voice_id"]),
 	}
-	switch f.EventType {
-	case "post_call_transcription", "post_call_transcription_otel", "post_call_audio", "call_initiation_failure":
-		f.RequestID, f.VoiceID = "", ""
-	case "speech_to_text_transcription":
-		f.ConversationID, f.AgentID, f.VoiceID = "", "", ""
-	case "voice_removal_notice", "voice_removal_notice_withdrawn", "voice_removed":
-		f.ConversationID, f.AgentID, f.RequestID = "", "", ""
+	eventType, _ := facts.EventTypeByName(f.EventType)
+	if len(eventType.IDs) == 0 {
+		return f // any id may be there
+	}
+	for name, id := range map[string]*string{
+		"conversation_id": &f.ConversationID, "agent_id": &f.AgentID, "request_id": &f.RequestID, "voice_id": &f.VoiceID,
+	} {
+		if !slices.Contains(eventType.IDs, name) {
+			*id = ""
+		}
 	}
 	return f
 }
@@ -270,8 +277,8 @@ func oracleTimestamp(raw json.RawMessage) string {
 	return oracleString(raw)
 }
 
-// occurrences returns the values that each field has in a body, in the order of
-// inOrder, and whether a name that counts stands twice.
+// occurrences returns all values of each field in a body, in the order of inOrder. It
+// also reports whether the name of a field occurs twice.
 func occurrences(body []byte) (values [6][]string, repeated bool) {
 	counts := map[string]int{}
 	add := func(field int, name, value string) {
@@ -306,7 +313,7 @@ type member struct {
 	value json.RawMessage
 }
 
-// members returns what stands in an object, repeated names included.
+// members returns the members of an object, repeated names included.
 func members(object []byte) []member {
 	decoder := json.NewDecoder(bytes.NewReader(object))
 	if token, _ := decoder.Token(); token != json.Delim('{') {

@@ -6,6 +6,7 @@ import (
 	"math/bits"
 )
 
+// state says what the Scanner expects next. The last three states are final.
 type state uint8
 
 const (
@@ -15,18 +16,18 @@ const (
 	inName
 	beforeColon
 	beforeValue
-	inString // a string value, read or skipped
-	inNumber
-	inWord   // true, false or null
-	inNested // an object or array that is skipped,
-	inNestedString
+	inString       // a string value, read or skipped
+	inNumber       // a number, read or skipped
+	inWord         // true, false or null
+	inNested       // an object or array that is skipped
+	inNestedString // a string in a skipped object or array
 	afterValue
-	closed // the top-level object has ended
-	complete
-	broken // not JSON, or not an object
+	closed   // the top-level object has ended
+	complete // the rest of the object cannot change the answer
+	broken   // the body is not JSON, or not an object
 )
 
-// text is a string as far as it is worth keeping.
+// text holds a string of at most MaxValue printable ASCII characters.
 type text struct {
 	bytes    [MaxValue]byte
 	length   int
@@ -44,7 +45,7 @@ func (t *text) add(c byte) {
 	t.length++
 }
 
-// usable returns the text, or nothing.
+// usable returns the text, or nil if it is unusable.
 func (t *text) usable() []byte {
 	if t.unusable {
 		return nil
@@ -52,7 +53,7 @@ func (t *text) usable() []byte {
 	return t.bytes[:t.length]
 }
 
-// readStructure takes one byte between strings and literals.
+// readStructure reads one byte that stands between strings, numbers and words.
 func (s *Scanner) readStructure(c byte) {
 	if c == ' ' || c == '\t' || c == '\n' || c == '\r' {
 		return
@@ -83,8 +84,8 @@ func (s *Scanner) readStructure(c byte) {
 	}
 }
 
-// beginField finds out which field the name is, and forgets what an earlier one
-// of the same name said.
+// beginField looks up the field of the name that was read, and drops the value of an
+// earlier field of that name. If the name is data, beginField drops all ids.
 func (s *Scanner) beginField() {
 	names := topNames
 	if s.inData {
@@ -103,7 +104,7 @@ func (s *Scanner) beginField() {
 	}
 }
 
-// beginValue takes the first byte of a value.
+// beginValue reads the first byte of a value.
 func (s *Scanner) beginValue(c byte) {
 	s.target = nil
 	switch {
@@ -136,7 +137,8 @@ func (s *Scanner) beginValue(c byte) {
 	}
 }
 
-// endValue notes that a value is complete, and whether that was all.
+// endValue marks the field as seen, and the Scanner as complete if that was the last
+// value that it needs.
 func (s *Scanner) endValue() {
 	s.state = afterValue
 	if s.field >= fieldCount {
@@ -151,7 +153,8 @@ func (s *Scanner) endValue() {
 	}
 }
 
-// readString reads a string into target, up to and with its closing quote.
+// readString reads a string into target, up to and including its closing quote. It
+// returns the number of bytes read, as do the functions below.
 func (s *Scanner) readString(p []byte, next state) int {
 	for i, c := range p {
 		switch {
@@ -177,13 +180,12 @@ func (s *Scanner) readString(p []byte, next state) int {
 	return len(p)
 }
 
-// escapes are the characters that may follow a backslash, but for u, and what
-// they mean.
+// escapes are the meanings of the characters that may follow a backslash, except u.
 var escapes = [256]byte{
 	'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t',
 }
 
-// readEscape takes one byte after a backslash.
+// readEscape reads one byte of an escape, after the backslash.
 func (s *Scanner) readEscape(c byte) {
 	if s.escape == 1 {
 		switch {
@@ -211,16 +213,16 @@ func (s *Scanner) readEscape(c byte) {
 	}
 	s.escaped = s.escaped<<4 | rune(digit)
 	if s.escape++; s.escape == 6 {
-		// above ASCII, and so for any surrogate, one byte that is not printable
-		// stands for the character
+		// Only printable ASCII is kept, so one unprintable byte can stand for any
+		// other character, and for each half of a surrogate pair.
 		s.target.add(byte(min(s.escaped, 0xff)))
 		s.escape = 0
 	}
 }
 
-// skipString passes over a string, up to and with its closing quote.
+// skipString skips a string, up to and including its closing quote.
 func (s *Scanner) skipString(p []byte, next state) int {
-	i := int(s.escape) // 1 if the piece before ended in a backslash
+	i := int(s.escape) // 1 if the previous piece ended in a backslash
 	s.escape = 0
 	for quote := -1; i < len(p); {
 		if quote < i {
@@ -249,8 +251,8 @@ func (s *Scanner) skipString(p []byte, next state) int {
 	return len(p)
 }
 
-// skipNested passes over an object or array, up to its end or a string that is
-// not short.
+// skipNested skips an object or array, up to its end, or to the first string in it
+// that is not short.
 func (s *Scanner) skipNested(p []byte) int {
 	for i := 0; i < len(p); {
 		c := p[i]
@@ -275,16 +277,17 @@ func (s *Scanner) skipNested(p []byte) int {
 	return len(p)
 }
 
-// shortString returns the length of what is left of a string with its closing
-// quote, or 0 if that is not found at once. It looks at eight bytes together:
-// for the many names and short strings of a transcript bytes.IndexByte does not
-// pay.
+// shortString returns the length of the rest of a string, including its closing
+// quote. It returns 0 if the string has a backslash, or no quote within 64 bytes.
+//
+// It compares eight bytes at once. For the many short strings of a transcript that
+// is faster than bytes.IndexByte.
 func shortString(p []byte) int {
 	const each, high = 0x0101010101010101, 0x8080808080808080
 	for i := 0; i+8 <= min(len(p), 64); i += 8 {
 		word := binary.LittleEndian.Uint64(p[i:])
 		quote, backslash := word^('"'*each), word^('\\'*each)
-		// the lowest bit set is the high one of the first byte that is zero
+		// The lowest bit that is set is the high bit of the first zero byte.
 		found := ((quote-each)&^quote | (backslash-each)&^backslash) & high
 		if found != 0 {
 			if i += bits.TrailingZeros64(found) / 8; p[i] == '"' {
@@ -296,22 +299,22 @@ func shortString(p []byte) int {
 	return 0
 }
 
-// number is how much of a number was read: RFC 8259, section 6.
+// number is the part of a number that was read last (RFC 8259, section 6).
 type number uint8
 
 const (
 	minus number = iota
-	zero         // a first 0, after which no digit may follow
-	whole
+	zero         // a leading 0, which no digit may follow
+	whole        // a digit before the point
 	point
-	fraction
-	exponent // the letter
+	fraction // a digit after the point
+	exponent // e or E
 	exponentSign
-	power
-	noNumber
+	power    // a digit of the exponent
+	noNumber // the byte does not belong to the number
 )
 
-// next says what a number is once c follows.
+// next returns the part that c is if it follows n.
 func (n number) next(c byte) number {
 	digit := '0' <= c && c <= '9'
 	switch {
@@ -333,7 +336,7 @@ func (n number) next(c byte) number {
 	return noNumber
 }
 
-// readNumber reads a number, up to what follows it.
+// readNumber reads a number, up to the byte after it.
 func (s *Scanner) readNumber(p []byte) int {
 	for i, c := range p {
 		next := s.number.next(c)
@@ -354,10 +357,10 @@ func (s *Scanner) readNumber(p []byte) int {
 	return len(p)
 }
 
-// words are the values that are a word, by their first byte.
+// words are true, false and null by their first byte.
 var words = [256]string{'t': "true", 'f': "false", 'n': "null"}
 
-// readWord takes one byte of a word.
+// readWord reads one byte of a word.
 func (s *Scanner) readWord(c byte) {
 	if c != s.word[0] {
 		s.state = broken
