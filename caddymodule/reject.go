@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -46,15 +47,28 @@ func (h *Handler) reject(w http.ResponseWriter, r *http.Request, e *event, rej *
 	return caddyhttp.Error(rej.Status, errors.New(rej.Sentence))
 }
 
-// closeBody makes what is left of the body unreadable, also for a handler before ours
-// that has a copy of the request, as tracing does. The server reads a rest that is
-// small, as it does before each answer, and otherwise closes the connection. It does
-// not wait for a client that waits itself, for a 100 Continue.
+// closeBody makes the rest of the body unreadable if a handler before ours keeps a copy
+// of the request, as tracing does: strip cannot reach that. The server reads a small
+// rest, as it does before each answer, and otherwise closes the connection. It does not
+// wait for a client that waits for 100 Continue.
 func closeBody(w http.ResponseWriter, r *http.Request) {
+	if !isCopy(r) {
+		return
+	}
 	if r.Header.Get("Expect") != "" {
 		setReadDeadline(w, r, time.Now())
 	}
-	_ = r.Body.Close() // it says that a rest was not read
+	_ = r.Body.Close() // its error says that a rest was not read
+}
+
+// isCopy reports whether the request is a copy of that which Caddy's server has: the
+// placeholders belong to the latter.
+func isCopy(r *http.Request) bool {
+	method := r.Method
+	defer func() { r.Method = method }()
+	r.Method = "COPY"
+	shown, _ := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer).GetString("http.request.method")
+	return shown != r.Method
 }
 
 // logRejection logs a rejection without secrets and without the body. The logger
