@@ -56,6 +56,12 @@ func TestEarlyDataIsRejectedEvenWithAllowHTTPAndFromAProxy(t *testing.T) {
 	for name, change := range map[string]func(*http.Request){
 		"to us":      func(r *http.Request) { r.TLS.HandshakeComplete = false },
 		"to a proxy": func(r *http.Request) { r.Header.Set("Early-Data", "1") },
+		// RFC 8470, section 5.1: several values or an invalid one count as 1
+		"twice in a line": func(r *http.Request) { r.Header.Set("Early-Data", "1, 0") },
+		"in two lines":    func(r *http.Request) { r.Header["Early-Data"] = []string{"0", "1"} },
+		"invalid":         func(r *http.Request) { r.Header.Set("Early-Data", "01") },
+		"not 1":           func(r *http.Request) { r.Header.Set("Early-Data", "2") },
+		"empty":           func(r *http.Request) { r.Header.Set("Early-Data", "") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			h, _ := provision(t, &Handler{AllowHTTP: true})

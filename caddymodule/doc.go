@@ -7,6 +7,8 @@
 //     Caddyfile directive elevenlabs_webhook, which needs no order option;
 //   - the matcher [MatchEvent], http.matchers.elevenlabs_event, with a CEL
 //     function of the same name;
+//   - the handler [Strip], http.handlers.elevenlabs_strip, with the directive
+//     elevenlabs_strip, for sites with other routes to the same backend;
 //   - the routes [Admin], admin.api.elevenlabs, which show on Caddy's admin
 //     endpoint what became of each delivery;
 //   - metrics in Caddy's registry, with the prefix caddy_elevenlabs_webhook_;

@@ -155,31 +155,49 @@ func placeholder(ctx context.Context, key string) (any, bool) {
 	return nil, false
 }
 
-// clearHeaders deletes every header that a backend could take for ours. CGI and its
-// heirs (WSGI, Rack, PHP) turn "-" into "_", and some servers any other character
-// too, so all spellings count.
+// clearHeaders deletes every header that a backend could take for ours.
 func clearHeaders(header http.Header) {
 	for name := range header {
-		if name == "" || name[0]|0x20 != 'x' && name[0]|0x20 != 'i' { // most names, at no cost
-			continue
-		}
-		spelling := strings.Map(func(c rune) rune {
-			switch {
-			case 'A' <= c && c <= 'Z':
-				return c + 'a' - 'A'
-			case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
-				return c
-			}
-			return '-'
-		}, name)
-		if strings.HasPrefix(spelling, "x-elevenlabs") || spelling == "idempotency-key" {
+		if kindOf(name) != headerOther {
 			delete(header, name)
 		}
 	}
 }
 
-// strip leaves of a request what is no event any more: nothing of the body, and
-// neither the signature nor a header of ours. Handlers that run after this one, such
+// headerKind tells headers that only this module may set from others.
+type headerKind uint8
+
+const (
+	headerOther headerKind = iota
+	headerOurs             // X-ElevenLabs-*
+	headerKey              // Idempotency-Key
+)
+
+// kindOf returns the kind of a header. CGI and its heirs (WSGI, Rack, PHP) turn "-" into
+// "_", and some servers any other character too, so all spellings count.
+func kindOf(name string) headerKind {
+	if name == "" || name[0]|0x20 != 'x' && name[0]|0x20 != 'i' { // most names, at no cost
+		return headerOther
+	}
+	spelling := strings.Map(func(c rune) rune {
+		switch {
+		case 'A' <= c && c <= 'Z':
+			return c + 'a' - 'A'
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9':
+			return c
+		}
+		return '-'
+	}, name)
+	switch {
+	case strings.HasPrefix(spelling, "x-elevenlabs"):
+		return headerOurs
+	case spelling == "idempotency-key":
+		return headerKey
+	}
+	return headerOther
+}
+
+// strip removes the event from a request: the body, the signature and our headers. Handlers that run after this one, such
 // as those of an error route, may forward the request to a backend.
 func strip(r *http.Request) {
 	clearHeaders(r.Header)
