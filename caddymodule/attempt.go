@@ -139,9 +139,8 @@ func (a *attempt) setBody(body *spool.Body) {
 	r, size := a.request, body.Size()
 	r.ContentLength = size
 	r.TransferEncoding = nil
-	r.Trailer = nil
+	deleteTrailers(r)
 	r.Header.Set("Content-Length", strconv.FormatInt(size, 10))
-	r.Header.Del("Trailer")
 	r.Header.Del("Expect") // the body is here
 	if size == 0 {
 		r.Body, r.GetBody = http.NoBody, func() (io.ReadCloser, error) { return http.NoBody, nil }

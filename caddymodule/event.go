@@ -201,11 +201,21 @@ func kindOf(name string) headerKind {
 // as those of an error route, may forward the request to a backend.
 func strip(r *http.Request) {
 	clearHeaders(r.Header)
-	for _, name := range []string{signature.HeaderName, "Content-Length", "Transfer-Encoding", "Trailer", "Expect"} {
+	for _, name := range []string{signature.HeaderName, "Content-Length", "Transfer-Encoding", "Expect"} {
 		r.Header.Del(name)
 	}
 	r.Body, r.GetBody = http.NoBody, nil
-	r.ContentLength, r.TransferEncoding, r.Trailer = 0, nil, nil
+	r.ContentLength, r.TransferEncoding = 0, nil
+	deleteTrailers(r)
+}
+
+// deleteTrailers deletes the request's trailers. It writes only if there are any: the
+// transport of reverse_proxy may still read them, but only after setBody deleted them.
+func deleteTrailers(r *http.Request) {
+	r.Header.Del("Trailer")
+	if r.Trailer != nil {
+		r.Trailer = nil
+	}
 }
 
 // setHeaders sets the headers for the backend. It deletes Connection: a proxy

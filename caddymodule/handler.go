@@ -191,6 +191,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.notifier, err = newNotifier(ctx); err != nil {
 		return err
 	}
+	keepConnections(ctx)
 	h.group = joinGroup(h, keys)
 	h.warn()
 	return nil

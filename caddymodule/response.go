@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
@@ -93,20 +95,44 @@ func (w *answerWriter) ReadFrom(r io.Reader) (int64, error) {
 
 // FlushError implements what http.ResponseController flushes by.
 func (w *answerWriter) FlushError() error {
-	if w.client.Err() != nil { // asked before: the client may leave as soon as it has the status
-		w.noteClientGone()
-	}
+	gone := w.client.Err() != nil // asked before: the client may leave as soon as it has the status
 	err := http.NewResponseController(w.ResponseWriter).Flush()
-	if err == nil && w.state == answered {
+	switch {
+	case gone && (err != nil || !w.halfClosed()):
+		w.noteClientGone()
+	case err == nil && w.state == answered:
 		w.state = statusSent
 	}
 	return err
 }
 
+// halfClosed reports whether the client still takes the answer, though Caddy has ended
+// its context. Over HTTP/1, that ends when the client closes its side for writing.
+func (w *answerWriter) halfClosed() bool {
+	conn, ok := w.client.Value(connKey{}).(net.Conn)
+	return ok && w.attempt.request.ProtoMajor == 1 && acknowledged(conn)
+}
+
+// connKey is the key of a request's connection in its context.
+type connKey struct{}
+
+// keepConnections lets the server keep each connection in the context of its requests.
+func keepConnections(ctx caddy.Context) {
+	if server, ok := ctx.Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server); ok {
+		server.RegisterConnContext(func(ctx context.Context, conn net.Conn) context.Context {
+			return context.WithValue(ctx, connKey{}, conn)
+		})
+	}
+}
+
 // end settles the state when the handlers have returned, or one of them has panicked.
 func (w *answerWriter) end(panicked bool) {
 	if w.client.Err() != nil {
-		w.noteClientGone()
+		if w.state == answered && !panicked {
+			_ = w.FlushError() // to see whether the client takes it
+		} else {
+			w.noteClientGone()
+		}
 	}
 	if panicked { // except if the client broke off
 		w.advance(brokenOff)
