@@ -1,5 +1,8 @@
-// Package elevenlabs is a client of ElevenLabs's management API, as far as it is
-// about webhooks: https://elevenlabs.io/docs/api-reference/webhooks/list
+// Package elevenlabs is a client of the part of ElevenLabs's management API that
+// concerns webhooks: https://elevenlabs.io/docs/api-reference/webhooks/list
+//
+// The client repeats a request that failed, if ElevenLabs can do it twice without
+// harm. Its errors contain no API key and no signing secret.
 package elevenlabs
 
 import (
@@ -13,8 +16,8 @@ import (
 	"time"
 )
 
-// hosts are those of the API, by the region that a workspace's data is kept in.
-// The one without a region is for all workspaces without data residency.
+// hosts are the hosts of the API by data residency region. The empty region is for
+// workspaces without data residency.
 var hosts = map[string]string{
 	"":   "api.elevenlabs.io",
 	"us": "api.us.elevenlabs.io",
@@ -23,17 +26,17 @@ var hosts = map[string]string{
 	"sg": "api.sg.residency.elevenlabs.io",
 }
 
-// Regions returns the names of the regions, which New takes.
+// Regions returns the names of the regions that New accepts, sorted.
 func Regions() []string {
 	return slices.DeleteFunc(slices.Sorted(maps.Keys(hosts)), func(region string) bool { return region == "" })
 }
 
-// attemptTimeout is for one request, its answer included. It is long: a create
-// given up leaves it unknown whether there is a webhook.
+// attemptTimeout limits one request, including its answer. It is long, since after a
+// timeout of a create nobody knows whether the webhook exists.
 const attemptTimeout = time.Minute
 
-// Client is a client of the API, made by New. It may be used by several
-// goroutines at once.
+// Client is a client of the API. Several goroutines may use it at once. New returns
+// a Client; the zero value is not usable.
 type Client struct {
 	key  string
 	base string
@@ -42,8 +45,8 @@ type Client struct {
 
 var residency = regexp.MustCompile(`_residency_([a-z0-9]+)$`)
 
-// New returns a client for an API key. An empty region is found by the key's
-// suffix, as in …_residency_eu. The transport is nil but for tests.
+// New returns a client for an API key. If the region is empty, New takes it from the
+// end of the key, such as _residency_eu. The transport is nil, except in tests.
 func New(key, region string, transport http.RoundTripper) (*Client, error) {
 	if key == "" || strings.ContainsFunc(key, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return nil, errors.New("the API key is empty, or has blanks or other characters that no key has: copy it again")
@@ -54,13 +57,13 @@ func New(key, region string, transport http.RoundTripper) (*Client, error) {
 	}
 	host, known := hosts[region]
 	if !known {
-		return nil, fmt.Errorf("the region %q of %s is not known: give one of %s by --region", region, source, strings.Join(Regions(), ", "))
+		return nil, fmt.Errorf("the region %q from %s is unknown: set --region to one of %s", region, source, strings.Join(Regions(), ", "))
 	}
 	return &Client{key: key, base: "https://" + host, http: &http.Client{
 		Transport: transport,
 		Timeout:   attemptTimeout,
-		// net/http drops only well-known headers on the way to another host, so
-		// the key would go along.
+		// On a redirect to another host net/http drops only well-known headers, so
+		// it would send the key there.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/elevenlabs/elevenlabstest"
 )
 
-// newClient is a client whose requests are carried by a transport.
+// newClient returns a client that uses a transport.
 func newClient(t *testing.T, transport http.RoundTripper) *Client {
 	t.Helper()
 	c, err := New(elevenlabstest.Key, "", transport)
@@ -23,7 +23,8 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// The operations, each of which makes one request.
+// The functions below are operations that make one request each.
+
 func list(ctx context.Context, c *Client) error {
 	_, err := c.Webhooks(ctx)
 	return err
@@ -56,19 +57,20 @@ func writeAgent(ctx context.Context, c *Client) error {
 	return c.UpdateAgentPostCall(ctx, "agent_1", PostCall{})
 }
 
-func TestTheHostIsThatOfTheRegion(t *testing.T) {
-	for name, test := range map[string]struct{ key, region, host string }{
-		"usual":                    {"sk_1", "", "api.elevenlabs.io"},
-		"the key's: eu":            {"sk_1_residency_eu", "", "api.eu.residency.elevenlabs.io"},
-		"the key's: in":            {"sk_1_residency_in", "", "api.in.residency.elevenlabs.io"},
-		"the key's: sg":            {"sk_1_residency_sg", "", "api.sg.residency.elevenlabs.io"},
-		"the key's: us":            {"sk_1_residency_us", "", "api.us.elevenlabs.io"},
-		"given":                    {"sk_1", "us", "api.us.elevenlabs.io"},
-		"given, and not the key's": {"sk_1_residency_eu", "sg", "api.sg.residency.elevenlabs.io"},
-		"the key's is not known":   {"sk_1_residency_mars", "eu", "api.eu.residency.elevenlabs.io"},
-		"not at the key's end":     {"sk_residency_eu_1", "", "api.elevenlabs.io"},
-	} {
-		t.Run(name, func(t *testing.T) {
+func TestRegionSelectsTheHost(t *testing.T) {
+	tests := []struct{ name, key, region, host string }{
+		{"no region", "sk_1", "", "api.elevenlabs.io"},
+		{"eu from the key", "sk_1_residency_eu", "", "api.eu.residency.elevenlabs.io"},
+		{"in from the key", "sk_1_residency_in", "", "api.in.residency.elevenlabs.io"},
+		{"sg from the key", "sk_1_residency_sg", "", "api.sg.residency.elevenlabs.io"},
+		{"us from the key", "sk_1_residency_us", "", "api.us.elevenlabs.io"},
+		{"given", "sk_1", "us", "api.us.elevenlabs.io"},
+		{"given, another than the key's", "sk_1_residency_eu", "sg", "api.sg.residency.elevenlabs.io"},
+		{"given, with an unknown one in the key", "sk_1_residency_mars", "eu", "api.eu.residency.elevenlabs.io"},
+		{"not at the key's end", "sk_residency_eu_1", "", "api.elevenlabs.io"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
 			var url string
 			c, err := New(test.key, test.region, roundTripper(func(r *http.Request) (*http.Response, error) {
 				url = r.URL.String()
@@ -81,16 +83,17 @@ func TestTheHostIsThatOfTheRegion(t *testing.T) {
 	}
 }
 
-func TestKeysAndRegionsThatCannotBeAreRefused(t *testing.T) {
-	for name, test := range map[string]struct{ key, region, want string }{
-		"no key":              {"", "", "the API key is empty, or has blanks"},
-		"a line end":          {"sk_1\n", "", "or other characters that no key has: copy it again"},
-		"a blank":             {"sk_1 2", "", "no key has"},
-		"a typographic quote": {"“sk_1”", "", "no key has"},
-		"an unknown suffix":   {"sk_1_residency_mars", "", `the region "mars" of the end of the API key is not known: give one of eu, in, sg, us by --region`},
-		"an unknown region":   {"sk_1", "EU", `the region "EU" of --region is not known: give one of eu, in, sg, us by --region`},
-	} {
-		t.Run(name, func(t *testing.T) {
+func TestNewRejectsImpossibleKeysAndUnknownRegions(t *testing.T) {
+	tests := []struct{ name, key, region, want string }{
+		{"no key", "", "", "the API key is empty, or has blanks"},
+		{"a line end", "sk_1\n", "", "or other characters that no key has: copy it again"},
+		{"a blank", "sk_1 2", "", "no key has"},
+		{"a typographic quote", "“sk_1”", "", "no key has"},
+		{"an unknown suffix", "sk_1_residency_mars", "", `the region "mars" from the end of the API key is unknown: set --region to one of eu, in, sg, us`},
+		{"an unknown region", "sk_1", "EU", `the region "EU" from --region is unknown: set --region to one of eu, in, sg, us`},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
 			_, err := New(test.key, test.region, nil)
 			require.ErrorContains(t, err, test.want)
 			assert.NotContains(t, err.Error(), "sk_1")
@@ -98,6 +101,6 @@ func TestKeysAndRegionsThatCannotBeAreRefused(t *testing.T) {
 	}
 }
 
-func TestEveryRegionIsTaken(t *testing.T) {
+func TestRegionsAreSorted(t *testing.T) {
 	assert.Equal(t, []string{"eu", "in", "sg", "us"}, Regions())
 }

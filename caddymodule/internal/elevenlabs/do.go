@@ -18,52 +18,53 @@ import (
 
 const (
 	maxTries   = 5
-	maxElapsed = 2 * time.Minute // for all tries, and what Retry-After asks for
-	maxAnswer  = 16 << 20        // an agent with all it knows stays far below
+	maxElapsed = 2 * time.Minute // for all tries and the pauses between them
+	maxAnswer  = 16 << 20        // bytes; the largest known answer, an agent, is far smaller
 )
 
 // operation is a request to the API.
 type operation struct {
-	name       string // for errors
-	permission string // that it is believed to take, for errors
+	name       string // for errors, such as "listing webhooks"
+	permission string // the permission that the API key probably needs, for errors
 	method     string
 	path       string // with the query
-	body       any    // nil for none
-	// once says that to do it twice is not the same as to do it once.
-	once bool
+	body       any    // nil if there is none
+	// notIdempotent marks an operation whose repetition has another effect.
+	notIdempotent bool
 }
 
-// do makes the request, and repeats it if it fails by what may pass. The answer
-// is read into a value, unless that is nil.
+// do makes the request, and repeats it after an error that is retryable. It reads the
+// answer's JSON into answer, unless that is nil.
 //
-// A create is repeated only if the last one was surely not done. Otherwise there
-// might be two webhooks, and the secret of the first, shown once, would be lost.
-// Everything else may be repeated: updates set, and do not add.
+// do repeats a create only if ElevenLabs surely did not execute the one before.
+// Otherwise there could be two webhooks, and the secret of the first, which
+// ElevenLabs shows only once, would be lost. All other operations are idempotent,
+// since updates replace and do not add.
 func (c *Client) do(ctx context.Context, op operation, answer any) error {
 	delays := &delays{ExponentialBackOff: &backoff.ExponentialBackOff{
 		InitialInterval: 500 * time.Millisecond, RandomizationFactor: 0.5, Multiplier: 2, MaxInterval: 30 * time.Second,
 	}}
-	unknown := false // whether an earlier try may have been done
+	maybeExecuted := false // ElevenLabs may have executed an earlier try
 	_, err := backoff.Retry(ctx, func() (struct{}, error) {
 		err := c.try(ctx, op, answer)
-		refused, answered := errors.AsType[*Error](err)
+		rejected, answered := errors.AsType[*Error](err)
 		switch {
 		case err == nil:
 			return struct{}{}, nil
-		case op.method == http.MethodDelete && unknown && answered && refused.Status == http.StatusNotFound:
-			return struct{}{}, nil // by the earlier try
+		case op.method == http.MethodDelete && maybeExecuted && answered && rejected.Status == http.StatusNotFound:
+			return struct{}{}, nil // an earlier try deleted it
 		}
-		done := !notDone(err)
-		unknown = unknown || done
-		if op.once && done {
+		executed := !notExecuted(err)
+		maybeExecuted = maybeExecuted || executed
+		if op.notIdempotent && executed {
 			return struct{}{}, backoff.Permanent(fmt.Errorf("%w: %w", err, ErrUnknown))
 		}
-		if !passing(err) {
+		if !retryable(err) {
 			return struct{}{}, backoff.Permanent(err)
 		}
-		delays.asked = 0
-		if answered && refused.retryAfter != nil {
-			delays.asked = *refused.retryAfter
+		delays.retryAfter = 0
+		if answered && rejected.retryAfter != nil {
+			delays.retryAfter = *rejected.retryAfter
 		}
 		return struct{}{}, err
 	}, backoff.WithBackOff(delays), backoff.WithMaxTries(maxTries), backoff.WithMaxElapsedTime(maxElapsed))
@@ -73,19 +74,20 @@ func (c *Client) do(ctx context.Context, op operation, answer any) error {
 	return nil
 }
 
-// delays are those between tries.
+// delays are the pauses between tries.
 type delays struct {
 	*backoff.ExponentialBackOff
-	asked time.Duration // by Retry-After
+	retryAfter time.Duration // from the answer's Retry-After, or 0
 }
 
-// NextBackOff adds to what was asked for: of many that were told one time, not
-// all are to come at that time.
+// NextBackOff returns the next pause. It adds a random part to Retry-After, so that
+// clients with the same Retry-After do not all come back at once.
 func (d *delays) NextBackOff() time.Duration {
-	return d.asked + d.ExponentialBackOff.NextBackOff()
+	return d.retryAfter + d.ExponentialBackOff.NextBackOff()
 }
 
-// errAnswer is an answer of success that cannot be understood.
+// errAnswer is wrapped by the error for an answer that reports success, and that the
+// client cannot read.
 var errAnswer = errors.New("ElevenLabs's answer cannot be understood")
 
 // try makes the request once.
@@ -103,7 +105,7 @@ func (c *Client) try(ctx context.Context, op operation, answer any) error {
 		return fmt.Errorf("%w: %w", errNotSent, err)
 	}
 	if request.URL.Path != path.Clean(request.URL.Path) {
-		return fmt.Errorf("%w: the id is empty, or has dots that would lead to another path", errNotSent)
+		return fmt.Errorf("%w: the id is empty, or has dots that lead to another path", errNotSent)
 	}
 	request.Header.Set("Xi-Api-Key", c.key)
 	request.Header.Set("Accept", "application/json")
@@ -133,31 +135,32 @@ func (c *Client) try(ctx context.Context, op operation, answer any) error {
 	return nil
 }
 
-// errNotSent is the error of a request that cannot be made.
+// errNotSent is wrapped by the error for a request that cannot be made.
 var errNotSent = errors.New("the request cannot be made")
 
-// notDone is whether an error shows that ElevenLabs did not do what was asked.
-// A 503 counts only with Retry-After: proxies answer it, too, where a connection
-// broke off after the request had been sent on.
-func notDone(err error) bool {
-	if refused, ok := errors.AsType[*Error](err); ok {
-		return refused.Status < 500 && refused.Status != http.StatusRequestTimeout ||
-			refused.Status == http.StatusServiceUnavailable && refused.retryAfter != nil
+// notExecuted reports whether an error proves that ElevenLabs did not execute the
+// operation. A 503 proves it only with Retry-After, since a proxy also answers 503 if
+// its connection breaks after it has forwarded the request.
+func notExecuted(err error) bool {
+	if rejected, ok := errors.AsType[*Error](err); ok {
+		return rejected.Status < 500 && rejected.Status != http.StatusRequestTimeout ||
+			rejected.Status == http.StatusServiceUnavailable && rejected.retryAfter != nil
 	}
 	failed, ok := errors.AsType[*net.OpError](err)
 	return ok && (failed.Op == "dial" || failed.Op == "proxyconnect") || isCertificate(err) || errors.Is(err, errNotSent)
 }
 
-// isCertificate is whether an error is that of a certificate that does not hold.
+// isCertificate reports whether an error is about the server's certificate.
 func isCertificate(err error) bool {
 	_, ok := errors.AsType[*tls.CertificateVerificationError](err)
 	return ok
 }
 
-// passing is whether what failed by an error may succeed when it is repeated.
-func passing(err error) bool {
-	if refused, ok := errors.AsType[*Error](err); ok {
-		return refused.Status == http.StatusTooManyRequests || refused.Status == http.StatusRequestTimeout || refused.Status >= 500
+// retryable reports whether a request that failed with an error may succeed if it is
+// repeated.
+func retryable(err error) bool {
+	if rejected, ok := errors.AsType[*Error](err); ok {
+		return rejected.Status == http.StatusTooManyRequests || rejected.Status == http.StatusRequestTimeout || rejected.Status >= 500
 	}
 	return !isCertificate(err) && !errors.Is(err, errAnswer) && !errors.Is(err, errNotSent)
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/elevenlabs/elevenlabstest"
 )
 
-// timed notes when each request is made.
+// timed is a transport that records the time of each request.
 type timed struct {
 	http.RoundTripper
 	at []time.Time
@@ -31,47 +31,49 @@ func (r *timed) RoundTrip(request *http.Request) (*http.Response, error) {
 	return r.RoundTripper.RoundTrip(request)
 }
 
-func TestRequestsAreRepeatedWhereThatDoesNoHarm(t *testing.T) {
+func TestRequestIsRepeatedOnlyIfThatDoesNoHarm(t *testing.T) {
 	type faults = []http.HandlerFunc
 	status := elevenlabstest.Answer
 	soon := func(s int) http.HandlerFunc { return status(s, "Retry-After", "1") }
 	slow := func(http.ResponseWriter, *http.Request) { time.Sleep(attemptTimeout + time.Second) }
 	const unknown = "ElevenLabs may have done it all the same"
-	for name, test := range map[string]struct {
+	tests := []struct {
+		name   string
 		do     func(context.Context, *Client) error
-		faults faults
+		faults faults // nil executes the operation and loses the answer
 		tries  int
 		want   string // of the error; empty for success
 	}{
-		"a list, after 429":                          {list, faults{status(429)}, 2, ""},
-		"a list, after 500, 502, 504":                {list, faults{status(500), status(502), status(504)}, 4, ""},
-		"a list, after 408":                          {list, faults{status(408)}, 2, ""},
-		"a list, after a lost answer":                {list, faults{elevenlabstest.Drop}, 2, ""},
-		"a list, after no answer":                    {list, faults{slow}, 2, ""},
-		"a list, not for ever":                       {list, slices.Repeat(faults{status(503)}, 9), maxTries, "listing webhooks: ElevenLabs answered 503: try again later"},
-		"a list, not after 400":                      {list, faults{status(400)}, 1, "answered 400"},
-		"a list, not after 404":                      {list, faults{status(404)}, 1, "answered 404"},
-		"a list, not after 422":                      {list, faults{status(422)}, 1, "answered 422"},
-		"settings, after 500":                        {readSettings, faults{status(500)}, 2, ""},
-		"an agent, after 500":                        {readAgent, faults{status(500)}, 2, ""},
-		"an update, after 500":                       {update, faults{status(500)}, 2, ""},
-		"an update, that was done":                   {update, faults{nil}, 2, ""},
-		"new settings, that were done":               {writeSettings, faults{nil}, 2, ""},
-		"an agent's, after 503":                      {writeAgent, faults{status(503)}, 2, ""},
-		"a delete, after 429":                        {remove, faults{status(429)}, 2, ""},
-		"a delete, that was done":                    {remove, faults{nil}, 2, ""},
-		"a create, after 429":                        {create, faults{status(429), soon(429)}, 3, ""},
-		"a create, after a refusing 503":             {create, faults{soon(503)}, 2, ""},
-		"a create, not after another 503":            {create, faults{status(503)}, 1, "creating a webhook: ElevenLabs answered 503: try again later: " + unknown},
-		"a create, not after 500":                    {create, faults{status(500)}, 1, unknown},
-		"a create, not after a 500 with Retry-After": {create, faults{soon(500)}, 1, unknown},
-		"a create, not after 408":                    {create, faults{status(408)}, 1, unknown},
-		"a create, not if it was done":               {create, faults{nil}, 1, unknown},
-		"a create, not after no answer":              {create, faults{slow}, 1, unknown},
-		"a create, not after 429 and then 502":       {create, faults{status(429), status(502)}, 2, unknown},
-		"a create, not after 400":                    {create, faults{status(400)}, 1, "answered 400: try again later"},
-	} {
-		t.Run(name, func(t *testing.T) {
+		{"list, after 429", list, faults{status(429)}, 2, ""},
+		{"list, after 500, 502 and 504", list, faults{status(500), status(502), status(504)}, 4, ""},
+		{"list, after 408", list, faults{status(408)}, 2, ""},
+		{"list, after a lost answer", list, faults{elevenlabstest.Drop}, 2, ""},
+		{"list, after a timeout", list, faults{slow}, 2, ""},
+		{"list, at most maxTries times", list, slices.Repeat(faults{status(503)}, 9), maxTries, "listing webhooks: ElevenLabs answered 503: try again later"},
+		{"list, not after 400", list, faults{status(400)}, 1, "answered 400"},
+		{"list, not after 404", list, faults{status(404)}, 1, "answered 404"},
+		{"list, not after 422", list, faults{status(422)}, 1, "answered 422"},
+		{"read settings, after 500", readSettings, faults{status(500)}, 2, ""},
+		{"read agent, after 500", readAgent, faults{status(500)}, 2, ""},
+		{"update, after 500", update, faults{status(500)}, 2, ""},
+		{"update, after it was executed", update, faults{nil}, 2, ""},
+		{"write settings, after it was executed", writeSettings, faults{nil}, 2, ""},
+		{"write agent, after 503", writeAgent, faults{status(503)}, 2, ""},
+		{"delete, after 429", remove, faults{status(429)}, 2, ""},
+		{"delete, after it was executed", remove, faults{nil}, 2, ""},
+		{"create, after 429", create, faults{status(429), soon(429)}, 3, ""},
+		{"create, after 503 with Retry-After", create, faults{soon(503)}, 2, ""},
+		{"create, not after another 503", create, faults{status(503)}, 1, "creating a webhook: ElevenLabs answered 503: try again later: " + unknown},
+		{"create, not after 500", create, faults{status(500)}, 1, unknown},
+		{"create, not after 500 with Retry-After", create, faults{soon(500)}, 1, unknown},
+		{"create, not after 408", create, faults{status(408)}, 1, unknown},
+		{"create, not after it was executed", create, faults{nil}, 1, unknown},
+		{"create, not after a timeout", create, faults{slow}, 1, unknown},
+		{"create, not after 429 and 502", create, faults{status(429), status(502)}, 2, unknown},
+		{"create, not after 400", create, faults{status(400)}, 1, "answered 400: try again later"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
 			server := elevenlabstest.New(t)
 			server.Add(map[string]any{"webhook_id": "wh_1"})
 			server.SetAgent("agent_1", nil)
@@ -91,22 +93,24 @@ func TestRequestsAreRepeatedWhereThatDoesNoHarm(t *testing.T) {
 				assert.Equal(t, strings.Contains(test.want, unknown), errors.Is(err, ErrUnknown))
 			})
 			assert.Len(t, server.Requests(), test.tries)
-			assert.Nil(t, server.Webhook("wh_new_2"), "it was created twice")
+			assert.Nil(t, server.Webhook("wh_new_2"), "the webhook was created twice")
 		})
 	}
 }
 
-func TestACreateIsRepeatedIfTheServerWasNotReached(t *testing.T) {
-	for name, test := range map[string]struct {
+func TestCreateIsRepeatedIfTheServerWasNotReached(t *testing.T) {
+	tests := []struct {
+		name  string
 		err   error
 		tries int
 	}{
-		"no connection":               {&net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host"}}, 2},
-		"no connection to a proxy":    {&net.OpError{Op: "proxyconnect", Err: &net.OpError{Op: "read", Err: io.EOF}}, 2},
-		"a connection that broke off": {&net.OpError{Op: "read", Err: io.ErrUnexpectedEOF}, 1},
-		"anything else":               {io.ErrUnexpectedEOF, 1},
-	} {
-		t.Run(name, func(t *testing.T) {
+		{"no connection", &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host"}}, 2},
+		{"no connection to a proxy", &net.OpError{Op: "proxyconnect", Err: &net.OpError{Op: "read", Err: io.EOF}}, 2},
+		{"a connection that broke off", &net.OpError{Op: "read", Err: io.ErrUnexpectedEOF}, 1},
+		{"another error", io.ErrUnexpectedEOF, 1},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
 			server := elevenlabstest.New(t)
 			synctest.Test(t, func(t *testing.T) {
 				tries := 0
@@ -123,23 +127,32 @@ func TestACreateIsRepeatedIfTheServerWasNotReached(t *testing.T) {
 	}
 }
 
-// A real connection that is refused, and one that breaks off, are told apart.
-func TestTheErrorsOfRealConnections(t *testing.T) {
-	broken := httptest.NewServer(http.HandlerFunc(elevenlabstest.Drop))
-	defer broken.Close()
+func TestErrorsOfRealConnections(t *testing.T) {
+	dropping := httptest.NewServer(http.HandlerFunc(elevenlabstest.Drop))
+	defer dropping.Close()
 	closed := httptest.NewServer(nil)
 	closed.Close()
-	for url, want := range map[string]bool{broken.URL: false, closed.URL: true} {
-		c := newClient(t, nil)
-		c.base = url
-		err := c.try(t.Context(), operation{method: http.MethodPost, path: "/"}, nil)
-		require.Error(t, err)
-		assert.Equal(t, want, notDone(err), err)
-		assert.True(t, passing(err), err)
+	tests := []struct {
+		name        string
+		url         string
+		notExecuted bool
+	}{
+		{"the server breaks the connection off", dropping.URL, false},
+		{"nothing listens", closed.URL, true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			c := newClient(t, nil)
+			c.base = test.url
+			err := c.try(t.Context(), operation{method: http.MethodPost, path: "/"}, nil)
+			require.Error(t, err)
+			assert.Equal(t, test.notExecuted, notExecuted(err), err)
+			assert.True(t, retryable(err), err)
+		})
 	}
 }
 
-func TestAServerWithoutAValidCertificateIsNotAskedAgain(t *testing.T) {
+func TestRequestIsNotRepeatedAfterACertificateError(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.NotFoundHandler())
 	handshakes := 0
 	server.TLS = &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
@@ -153,30 +166,34 @@ func TestAServerWithoutAValidCertificateIsNotAskedAgain(t *testing.T) {
 	err := list(t.Context(), c)
 	require.ErrorContains(t, err, "listing webhooks: Get ")
 	require.ErrorContains(t, err, "certificate")
-	require.NotErrorIs(t, create(t.Context(), c), ErrUnknown, "nothing was sent")
+	require.NotErrorIs(t, create(t.Context(), c), ErrUnknown, "the client sent nothing")
 	server.Close()
 	assert.Equal(t, 2, handshakes)
 }
 
-func TestTheTimeBetweenTriesGrowsAndIsNeverShorterThanAsked(t *testing.T) {
-	for name, test := range map[string]struct {
+func TestPausesGrowAndAreNeverShorterThanRetryAfter(t *testing.T) {
+	tests := []struct {
+		name     string
 		fault    http.HandlerFunc
-		from, to []time.Duration
-		want     string
+		from, to []time.Duration // the bounds of each pause
+		want     string          // of the error
 	}{
-		"unasked": {
+		{
+			"no Retry-After",
 			elevenlabstest.Answer(500),
 			[]time.Duration{250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second},
 			[]time.Duration{750 * time.Millisecond, 1500 * time.Millisecond, 3 * time.Second, 6 * time.Second},
 			"answered 500",
 		},
-		"asked, in seconds": {
+		{
+			"Retry-After in seconds",
 			elevenlabstest.Answer(429, "Retry-After", "10"),
 			[]time.Duration{10 * time.Second, 10 * time.Second, 10 * time.Second, 10 * time.Second},
 			[]time.Duration{11 * time.Second, 12 * time.Second, 13 * time.Second, 16 * time.Second},
-			"it asks to come again in 10s",
+			"ElevenLabs asks to retry after 10s",
 		},
-		"asked, by a date": {
+		{
+			"Retry-After as a date",
 			func(w http.ResponseWriter, r *http.Request) {
 				at := time.Now().Add(20 * time.Second).UTC().Format(http.TimeFormat)
 				elevenlabstest.Answer(503, "Retry-After", at)(w, r)
@@ -185,10 +202,11 @@ func TestTheTimeBetweenTriesGrowsAndIsNeverShorterThanAsked(t *testing.T) {
 			[]time.Duration{21 * time.Second, 22 * time.Second, 23 * time.Second, 26 * time.Second},
 			"answered 503",
 		},
-		"asked for too long":   {elevenlabstest.Answer(503, "Retry-After", "3600"), nil, nil, "it asks to come again in 1h0m0s"},
-		"asked for a lifetime": {elevenlabstest.Answer(503, "Retry-After", "99999999999999999999"), nil, nil, "it asks to come again in 596523h14m7s"},
-	} {
-		t.Run(name, func(t *testing.T) {
+		{"Retry-After longer than maxElapsed", elevenlabstest.Answer(503, "Retry-After", "3600"), nil, nil, "ElevenLabs asks to retry after 1h0m0s"},
+		{"Retry-After beyond 31 bits", elevenlabstest.Answer(503, "Retry-After", "99999999999999999999"), nil, nil, "ElevenLabs asks to retry after 596523h14m7s"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
 			server := elevenlabstest.New(t)
 			server.Fault(slices.Repeat([]http.HandlerFunc{test.fault}, 9)...)
 			synctest.Test(t, func(t *testing.T) {
@@ -205,7 +223,7 @@ func TestTheTimeBetweenTriesGrowsAndIsNeverShorterThanAsked(t *testing.T) {
 	}
 }
 
-func TestThePauseIsNotTheSameForAll(t *testing.T) {
+func TestPausesAreRandom(t *testing.T) {
 	pauses := map[time.Duration]bool{}
 	for range 5 {
 		server := elevenlabstest.New(t)
@@ -219,14 +237,18 @@ func TestThePauseIsNotTheSameForAll(t *testing.T) {
 	assert.Greater(t, len(pauses), 1)
 }
 
-func TestAnInterruptEndsTheWaiting(t *testing.T) {
-	for name, fault := range map[string]http.HandlerFunc{
-		"between tries":     elevenlabstest.Answer(503, "Retry-After", "60"),
-		"before the answer": func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
-	} {
-		t.Run(name, func(t *testing.T) {
+func TestCancellingEndsTheRequestAndThePauses(t *testing.T) {
+	tests := []struct {
+		name  string
+		fault http.HandlerFunc
+	}{
+		{"between tries", elevenlabstest.Answer(503, "Retry-After", "60")},
+		{"before the answer", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
 			server := elevenlabstest.New(t)
-			server.Fault(fault)
+			server.Fault(test.fault)
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				time.AfterFunc(5*time.Second, cancel)
@@ -241,7 +263,7 @@ func TestAnInterruptEndsTheWaiting(t *testing.T) {
 	}
 }
 
-func TestOneTryTakesNoLongerThanItMay(t *testing.T) {
+func TestTryEndsAfterAttemptTimeout(t *testing.T) {
 	server := elevenlabstest.New(t)
 	server.Fault(server.Delay(time.Hour))
 	synctest.Test(t, func(t *testing.T) {
@@ -253,26 +275,29 @@ func TestOneTryTakesNoLongerThanItMay(t *testing.T) {
 	})
 }
 
-func TestAnAnswerThatCannotBeUnderstoodIsAnError(t *testing.T) {
-	for body, want := range map[string]string{
-		"":                            "unexpected end of JSON input",
-		"<html>":                      "invalid character '<'",
-		`{"webhooks":{}}`:             "cannot unmarshal object",
-		`{}`:                          "it has no list",
-		`{"webhooks":null}`:           "it has no list",
-		`{"webhooks":[{"name":"a"}]}`: "there is a webhook without webhook_id",
-		`{"webhooks":[` + strings.Repeat(" ", maxAnswer) + `]}`: "it is longer than 16777216 bytes",
-	} {
-		server := elevenlabstest.New(t)
-		server.Fault(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) })
-		_, err := newClient(t, server).Webhooks(t.Context())
-		require.ErrorContains(t, err, "listing webhooks: ElevenLabs's answer cannot be understood: ")
-		require.ErrorContains(t, err, want)
-		assert.Len(t, server.Requests(), 1)
+func TestAnswerThatCannotBeReadIsAnError(t *testing.T) {
+	tests := []struct{ name, body, want string }{
+		{"empty", "", "unexpected end of JSON input"},
+		{"not JSON", "<html>", "invalid character '<'"},
+		{"no list", `{"webhooks":{}}`, "cannot unmarshal object"},
+		{"no key", `{}`, "it has no key webhooks"},
+		{"null", `{"webhooks":null}`, "it has no key webhooks"},
+		{"a webhook without an id", `{"webhooks":[{"name":"a"}]}`, "a webhook has no webhook_id"},
+		{"too long", `{"webhooks":[` + strings.Repeat(" ", maxAnswer) + `]}`, "it is longer than 16777216 bytes"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			server := elevenlabstest.New(t)
+			server.Fault(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, test.body) })
+			_, err := newClient(t, server).Webhooks(t.Context())
+			require.ErrorContains(t, err, "listing webhooks: ElevenLabs's answer cannot be understood: ")
+			require.ErrorContains(t, err, test.want)
+			assert.Len(t, server.Requests(), 1)
+		})
 	}
 }
 
-func TestADeleteOfWhatNeverWasIsAnError(t *testing.T) {
+func TestDeleteOfAnUnknownWebhookIsAnError(t *testing.T) {
 	server := elevenlabstest.New(t)
 	server.Fault(elevenlabstest.Answer(429))
 	synctest.Test(t, func(t *testing.T) {
@@ -282,19 +307,23 @@ func TestADeleteOfWhatNeverWasIsAnError(t *testing.T) {
 }
 
 func TestSettingsThatCannotBeReadAreAnError(t *testing.T) {
-	for body, do := range map[string]func(context.Context, *Client) error{
-		`{}`:                readSettings,
-		`{"webhooks":"a"}`:  readSettings,
-		`{"status":"ok"}`:   readAgent,
-		`{"agent_id":null}`: readAgent,
-	} {
+	tests := []struct {
+		body string
+		do   func(context.Context, *Client) error
+	}{
+		{body: `{}`, do: readSettings},
+		{body: `{"webhooks":"a"}`, do: readSettings},
+		{body: `{"status":"ok"}`, do: readAgent},
+		{body: `{"agent_id":null}`, do: readAgent},
+	}
+	for _, test := range tests {
 		server := elevenlabstest.New(t)
-		server.Fault(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, body) })
-		assert.ErrorContains(t, do(t.Context(), newClient(t, server)), ": ElevenLabs's answer cannot be understood: ", body)
+		server.Fault(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, test.body) })
+		assert.ErrorContains(t, test.do(t.Context(), newClient(t, server)), ": ElevenLabs's answer cannot be understood: ", test.body)
 	}
 }
 
-func TestWhatIsSentWithEveryRequest(t *testing.T) {
+func TestEveryRequestHasTheSameHeaders(t *testing.T) {
 	server := elevenlabstest.New(t)
 	server.Add(map[string]any{"webhook_id": "wh_1"})
 	server.SetAgent("agent_1", nil)

@@ -12,24 +12,27 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
 
-// Error is an answer of ElevenLabs other than success.
+// Error is an answer of ElevenLabs with a status other than 2xx. Its texts have no
+// secrets and no control characters.
 type Error struct {
-	Status     int    // of HTTP
-	Code       string // ElevenLabs's own, such as missing_permissions; empty if it names none
-	Message    string // ElevenLabs's own
-	Permission string // that ElevenLabs says the API key lacks; empty if it does not say
+	Status     int    // the HTTP status
+	Code       string // ElevenLabs's code, such as missing_permissions, or empty
+	Message    string // ElevenLabs's message, at most 500 characters
+	Permission string // the permission that the API key lacks, if ElevenLabs names it
 
-	believed   string // the permission that the operation is believed to take
-	retryAfter *time.Duration
+	probablyLacks string // the permission that the operation probably needs
+	retryAfter    *time.Duration
 }
 
-// ErrUnknown is an error, wrapped, after which it is not known whether there is a
-// new webhook. If there is, its secret is lost.
+// ErrUnknown is wrapped by the error of a create after which nobody knows whether the
+// webhook exists. If it does, its secret is lost.
 var ErrUnknown = errors.New("ElevenLabs may have done it all the same")
 
-// Error says what ElevenLabs said, and what the API key lacks.
+// Error returns ElevenLabs's message, and the permission that the API key lacks.
 func (e *Error) Error() string {
 	text := fmt.Sprintf("ElevenLabs answered %d", e.Status)
 	if e.Code != "" {
@@ -41,28 +44,25 @@ func (e *Error) Error() string {
 		text += fmt.Sprintf(" (give the API key the permission %s)", e.Permission)
 	case e.Status == http.StatusForbidden || e.Status == http.StatusUnauthorized && e.Code == missingPermissions:
 		text += " (the API key lacks a permission"
-		if e.believed != "" {
-			text += ", probably " + e.believed
+		if e.probablyLacks != "" {
+			text += ", probably " + e.probablyLacks
 		}
 		text += ", or its owner is no administrator)"
 	}
 	if e.retryAfter != nil {
-		text += fmt.Sprintf(" (it asks to come again in %s)", e.retryAfter.Round(time.Second))
+		text += fmt.Sprintf(" (ElevenLabs asks to retry after %s)", e.retryAfter.Round(time.Second))
 	}
 	return text
 }
 
 const missingPermissions = "missing_permissions"
 
-var (
-	permission    = regexp.MustCompile(`missing the permission (\w+)`)
-	signingSecret = regexp.MustCompile(`wsec_\w+`)
-)
+var permissionPattern = regexp.MustCompile(`missing the permission (\w+)`)
 
-// newError reads an answer that tells of an error. ElevenLabs has several shapes
-// for them; what stands in front of it, such as a proxy, has its own.
-func (c *Client) newError(response *http.Response, body []byte, believed string) *Error {
-	e := &Error{Status: response.StatusCode, believed: believed, retryAfter: retryAfter(response.Header)}
+// newError reads an answer with a status other than 2xx. The body has one of several
+// shapes from ElevenLabs, or another shape if a proxy in front answered.
+func (c *Client) newError(response *http.Response, body []byte, permission string) *Error {
+	e := &Error{Status: response.StatusCode, probablyLacks: permission, retryAfter: retryAfter(response.Header)}
 	var outer struct {
 		Detail json.RawMessage `json:"detail"`
 	}
@@ -77,7 +77,7 @@ func (c *Client) newError(response *http.Response, body []byte, believed string)
 	}
 	switch {
 	case response.StatusCode/100 == 3:
-		e.Message = "a redirect, which is not followed, since the API key would go along"
+		e.Message = "a redirect, which the client does not follow, since it would send the API key along"
 		if to, err := response.Location(); err == nil {
 			e.Message += ", to " + (&url.URL{Scheme: to.Scheme, Host: to.Host}).String()
 		}
@@ -99,18 +99,18 @@ func (c *Client) newError(response *http.Response, body []byte, believed string)
 	}
 	e.Code = c.presentable(e.Code)
 	e.Message = cmp.Or(c.presentable(e.Message), http.StatusText(e.Status), "no message")
-	if named := permission.FindStringSubmatch(e.Message); named != nil {
+	if named := permissionPattern.FindStringSubmatch(e.Message); named != nil {
 		e.Permission = named[1]
 	}
 	return e
 }
 
-// presentable makes a line of a text that comes from elsewhere, without control
-// characters and secrets.
+// presentable makes one line of a text from elsewhere. It removes control characters,
+// hides the API key and signing secrets, and cuts the text after 500 characters.
 func (c *Client) presentable(text string) string {
 	const limit = 500
 	text = strings.ReplaceAll(text, c.key, "(API key)")
-	text = signingSecret.ReplaceAllString(text, "(signing secret)")
+	text = facts.HideSecrets(text, "(signing secret)")
 	text = strings.Join(strings.FieldsFunc(text, func(r rune) bool { return !unicode.IsGraphic(r) || unicode.IsSpace(r) }), " ")
 	if runes := []rune(text); len(runes) > limit {
 		text = string(runes[:limit]) + "…"
@@ -118,8 +118,8 @@ func (c *Client) presentable(text string) string {
 	return text
 }
 
-// retryAfter returns the time to wait that an answer asks for, if it does
-// (RFC 9110, section 10.2.3).
+// retryAfter returns the time to wait from the header Retry-After, in seconds or as a
+// date (RFC 9110, section 10.2.3). It returns nil if there is none, or another form.
 func retryAfter(header http.Header) *time.Duration {
 	value := header.Get("Retry-After")
 	var wait time.Duration

@@ -8,25 +8,27 @@ import (
 	"net/url"
 )
 
-// PostCall says which webhook gets the events after a call, and how. To change
-// it, read it, change it, and write it: it is not documented whether ElevenLabs
-// keeps what is not sent.
+// PostCall says which webhook gets the events after a call, and in which form. To
+// change it, read it, change the value and write it whole, since ElevenLabs does not
+// document whether it keeps a key that is not sent.
 type PostCall struct {
 	// WebhookID is empty if there is no webhook.
 	WebhookID string
-	// Events, TranscriptFormat and ExcludeTranscript are not sent if they are nil
-	// or empty.
-	Events            []string
-	TranscriptFormat  string // json or opentelemetry
+	// Events are names of facts.PostCallSubscriptions. Nil is not sent.
+	Events []string
+	// TranscriptFormat is json or opentelemetry. Empty is not sent.
+	TranscriptFormat string
+	// ExcludeTranscript leaves the transcript out of its event. Nil is not sent.
 	ExcludeTranscript *bool
-	// Extra has all other keys, which go back as they came.
+	// Extra has all other keys. The client sends them back unchanged.
 	Extra map[string]json.RawMessage
 
-	// beside has what an agent's settings stand next to, which goes back likewise.
-	beside map[string]json.RawMessage
+	// siblings are the keys beside an agent's webhooks object. The client sends them
+	// back unchanged.
+	siblings map[string]json.RawMessage
 }
 
-// UnmarshalJSON reads the object, and null as one without a webhook.
+// UnmarshalJSON reads the settings. It reads null as settings without a webhook.
 func (p *PostCall) UnmarshalJSON(data []byte) error {
 	*p = PostCall{}
 	var err error
@@ -39,7 +41,7 @@ func (p *PostCall) UnmarshalJSON(data []byte) error {
 	return err
 }
 
-// MarshalJSON writes the object as it is sent.
+// MarshalJSON writes the settings as ElevenLabs expects them.
 func (p PostCall) MarshalJSON() ([]byte, error) {
 	object := map[string]any{"post_call_webhook_id": nil}
 	if p.WebhookID != "" {
@@ -75,20 +77,20 @@ type agentObject struct {
 	} `json:"platform_settings"`
 }
 
-// overrides are what an agent has in place of the workspace's settings.
+// overrides are an agent's settings that replace those of the workspace.
 type overrides struct{ webhooks PostCall }
 
 func (o *overrides) UnmarshalJSON(data []byte) error {
 	var webhooks PostCall
-	beside, err := takeKeys(data, map[string]any{"webhooks": &webhooks})
-	webhooks.beside = beside
+	siblings, err := takeKeys(data, map[string]any{"webhooks": &webhooks})
+	webhooks.siblings = siblings
 	o.webhooks = webhooks
 	return err
 }
 
 func (o overrides) MarshalJSON() ([]byte, error) {
 	object := map[string]any{"webhooks": o.webhooks}
-	for key, value := range o.webhooks.beside {
+	for key, value := range o.webhooks.siblings {
 		object[key] = value
 	}
 	return json.Marshal(object)
@@ -104,14 +106,14 @@ func (c *Client) PostCall(ctx context.Context) (settings PostCall, err error) {
 	if err != nil {
 		return PostCall{}, err
 	}
-	if err := json.Unmarshal(answer.Webhooks, &settings); err != nil { // also if there are none, which is not null
+	if err := json.Unmarshal(answer.Webhooks, &settings); err != nil { // also if the key is absent
 		return PostCall{}, fmt.Errorf("%s: %w: webhooks: %w", name, errAnswer, err)
 	}
 	return settings, nil
 }
 
-// UpdatePostCall writes the workspace's settings for events after calls, and no
-// others.
+// UpdatePostCall writes the workspace's settings for events after calls. It sends no
+// other settings.
 func (c *Client) UpdatePostCall(ctx context.Context, settings PostCall) error {
 	return c.do(ctx, operation{
 		name: "changing the workspace's ElevenAgents settings", permission: "convai_write",
@@ -119,8 +121,8 @@ func (c *Client) UpdatePostCall(ctx context.Context, settings PostCall) error {
 	}, nil)
 }
 
-// AgentPostCall returns an agent's own settings for events after calls, which
-// stand in place of the workspace's.
+// AgentPostCall returns an agent's own settings for events after calls, which replace
+// those of the workspace.
 func (c *Client) AgentPostCall(ctx context.Context, agent string) (PostCall, error) {
 	var answer struct {
 		ID string `json:"agent_id"`
@@ -137,8 +139,8 @@ func (c *Client) AgentPostCall(ctx context.Context, agent string) (PostCall, err
 	return answer.PlatformSettings.WorkspaceOverrides.webhooks, err
 }
 
-// UpdateAgentPostCall writes an agent's own settings for events after calls, and
-// nothing else of the agent. What stands beside them goes along as it was read.
+// UpdateAgentPostCall writes an agent's own settings for events after calls. It also
+// sends back, unchanged, the agent's other overrides that AgentPostCall read.
 func (c *Client) UpdateAgentPostCall(ctx context.Context, agent string, settings PostCall) error {
 	var body agentObject
 	body.PlatformSettings.WorkspaceOverrides.webhooks = settings

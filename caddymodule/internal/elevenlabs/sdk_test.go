@@ -17,17 +17,17 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/elevenlabs/elevenlabstest"
 )
 
-// sdk is where `npm ci` puts the official SDK.
+// sdk is the directory in which `npm ci` installs the official SDK.
 const sdk = "../../testdata/vectors"
 
-// recorded is what matters of a request.
+// recorded is the part of a request that the test compares.
 type recorded struct {
 	Method, URI string
 	Header      http.Header
 	JSON        any // nil without a body
 }
 
-// record does something with a server of its own, and returns what was asked of it.
+// record starts a server, runs do with it, and returns the requests that came.
 func record(t *testing.T, do func(*elevenlabstest.Server)) []recorded {
 	t.Helper()
 	server := elevenlabstest.New(t)
@@ -51,7 +51,7 @@ func record(t *testing.T, do func(*elevenlabstest.Server)) []recorded {
 	return all
 }
 
-// operations does with our client what testdata/sdk.mjs does with the SDK.
+// operations makes the same calls with our client as testdata/sdk.mjs with the SDK.
 func operations(t *testing.T, transport http.RoundTripper) {
 	t.Helper()
 	c := newClient(t, transport)
@@ -85,7 +85,8 @@ func operations(t *testing.T, transport http.RoundTripper) {
 	require.NoError(t, c.DeleteWebhook(ctx, "wh_new_1"))
 }
 
-// to carries requests over the network to a server on this machine.
+// to returns a transport that changes each request, and sends it over the network to
+// the server.
 func to(t *testing.T, server *elevenlabstest.Server, change func(*http.Request)) http.RoundTripper {
 	address, err := url.Parse(server.URL)
 	require.NoError(t, err)
@@ -97,18 +98,17 @@ func to(t *testing.T, server *elevenlabstest.Server, change func(*http.Request))
 	})
 }
 
-// replace changes the body of a request.
+// replace returns a change of a request's body.
 func replace(old, by string) func(*http.Request) {
 	return func(r *http.Request) {
-		body, _ := io.ReadAll(r.Body) // of bytes in memory
+		body, _ := io.ReadAll(r.Body) // a bytes.Reader, which never fails
 		changed := bytes.Replace(body, []byte(old), []byte(by), 1)
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(changed)), int64(len(changed))
 	}
 }
 
-// TestRequestsAreThoseOfTheOfficialSDK has both do the same operations. Since
-// both do them with the fake, it also shows that the fake refuses nothing that
-// the SDK sends, and answers what the SDK can read.
+// The official SDK and our client make the same calls to the fake. So the test also
+// shows that the fake accepts the SDK's requests, and that the SDK can read its answers.
 func TestRequestsAreThoseOfTheOfficialSDK(t *testing.T) {
 	directory, err := filepath.Abs(sdk)
 	require.NoError(t, err)
@@ -133,21 +133,23 @@ func TestRequestsAreThoseOfTheOfficialSDK(t *testing.T) {
 	ours := record(t, func(server *elevenlabstest.Server) { operations(t, to(t, server, unchanged)) })
 	assert.Equal(t, theirs, ours)
 
-	// One difference at a time, in one request, is found.
-	for name, test := range map[string]struct {
+	// The comparison must find each of these single differences.
+	tests := []struct {
+		name   string
 		method string
 		change func(*http.Request)
 	}{
-		"another query":        {http.MethodGet, func(r *http.Request) { r.URL.RawQuery += "&" }},
-		"another content type": {http.MethodPost, func(r *http.Request) { r.Header["Content-Type"] = []string{"application/json", "a/b"} }},
-		"a second key":         {http.MethodDelete, func(r *http.Request) { r.Header.Add("Xi-Api-Key", elevenlabstest.Key) }},
-		"one header more":      {http.MethodDelete, func(r *http.Request) { r.Header.Set("Authorization", "Bearer") }},
-		"one member more":      {http.MethodPost, replace(`"settings":{`, `"settings":{"request_headers":null,`)},
-		"one event less":       {http.MethodPatch, replace(`"flows",`, ``)},
-		"what is beside, lost": {http.MethodPatch, replace(`"conversation_initiation_client_data_webhook":{"request_headers":{"X-Tenant":"sales"},"url":"https://crm.example.com/caller"},`, ``)},
-		"another value":        {http.MethodPatch, replace(`"opentelemetry"`, `"json"`)},
-	} {
-		t.Run(name, func(t *testing.T) {
+		{"another query", http.MethodGet, func(r *http.Request) { r.URL.RawQuery += "&" }},
+		{"another content type", http.MethodPost, func(r *http.Request) { r.Header["Content-Type"] = []string{"application/json", "a/b"} }},
+		{"a second API key", http.MethodDelete, func(r *http.Request) { r.Header.Add("Xi-Api-Key", elevenlabstest.Key) }},
+		{"one more header", http.MethodDelete, func(r *http.Request) { r.Header.Set("Authorization", "Bearer") }},
+		{"one more key in the body", http.MethodPost, replace(`"settings":{`, `"settings":{"request_headers":null,`)},
+		{"one event less", http.MethodPatch, replace(`"flows",`, ``)},
+		{"a lost sibling of the webhooks object", http.MethodPatch, replace(`"conversation_initiation_client_data_webhook":{"request_headers":{"X-Tenant":"sales"},"url":"https://crm.example.com/caller"},`, ``)},
+		{"another value", http.MethodPatch, replace(`"opentelemetry"`, `"json"`)},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
 			ours := record(t, func(server *elevenlabstest.Server) {
 				operations(t, to(t, server, func(r *http.Request) {
 					if r.Method == test.method {

@@ -18,21 +18,22 @@ type Webhook struct {
 	Name           string
 	URL            string
 	AuthType       string // hmac, oauth2 or mtls
-	CreatedAt      int64  // Unix time
-	IsDisabled     bool   // by a person
-	IsAutoDisabled bool   // by ElevenLabs, after failures
-	// Usage has what is configured to call the webhook, such as "ConvAI Settings".
-	// It is nil if ElevenLabs does not tell: it tells only administrators.
+	CreatedAt      int64  // Unix seconds
+	IsDisabled     bool   // a person disabled it
+	IsAutoDisabled bool   // ElevenLabs disabled it after failures
+	// Usage names the products that call the webhook, such as "ConvAI Settings". It
+	// is nil if unknown: only an administrator's API key sees it.
 	Usage []string
-	// Events has the events of the workspace that the webhook gets. It is nil if
-	// ElevenLabs does not tell, which need not mean that there are none: it tells
-	// them with the usages only, by the official SDK's comments.
+	// Events are the workspace's events that the webhook gets, with names of
+	// facts.WorkspaceSubscriptions. It is nil if unknown: ElevenLabs lists them only
+	// with the usages, according to the official SDK's comments.
 	Events []string
-	// LastFailureCode is the last status but 200 that the URL answered; nil if none.
+	// LastFailureCode is the last status other than 200 that the URL answered, or
+	// nil if there was none.
 	LastFailureCode *int
-	// LastFailure is the Unix time of it.
+	// LastFailure is the time of that answer, in Unix seconds.
 	LastFailure *int64
-	// Extra has all other keys of the answer.
+	// Extra has all other keys of the answer, except a secret.
 	Extra map[string]json.RawMessage
 }
 
@@ -42,7 +43,7 @@ func (w *Webhook) UnmarshalJSON(data []byte) error {
 	var usage []struct {
 		Type string `json:"usage_type"`
 	}
-	var secret any // is not listed, and would not be for Extra, which is printed
+	var secret any // kept out of Extra, which the commands print
 	var err error
 	w.Extra, err = takeKeys(data, map[string]any{
 		"webhook_id":                     &w.ID,
@@ -62,7 +63,7 @@ func (w *Webhook) UnmarshalJSON(data []byte) error {
 		return err
 	}
 	if w.ID == "" {
-		return errors.New("there is a webhook without webhook_id")
+		return errors.New("a webhook has no webhook_id")
 	}
 	if usage != nil {
 		w.Usage = []string{}
@@ -72,20 +73,20 @@ func (w *Webhook) UnmarshalJSON(data []byte) error {
 	}
 	if len(w.Events) == 0 {
 		w.Events = nil
-		if w.Usage != nil && !slices.ContainsFunc(w.Usage, mayBeOfEvents) {
+		if w.Usage != nil && !slices.ContainsFunc(w.Usage, mayComeFromEvents) {
 			w.Events = []string{}
 		}
 	}
 	return nil
 }
 
-// mayBeOfEvents reports whether a usage may come from events of the workspace.
-func mayBeOfEvents(usage string) bool {
+// mayComeFromEvents reports whether a usage may come from events of the workspace.
+func mayComeFromEvents(usage string) bool {
 	return !slices.Contains([]string{"ConvAI Settings", "ConvAI Agent Settings", "ConvAI Alerting", "Dubbing"}, usage)
 }
 
-// takeKeys reads the values of an object's known keys, and returns those of the
-// others.
+// takeKeys reads an object. It decodes the values of the known keys into their
+// targets, and returns the other keys with their values.
 func takeKeys(data []byte, known map[string]any) (others map[string]json.RawMessage, err error) {
 	if err := json.Unmarshal(data, &others); err != nil {
 		return nil, err
@@ -101,7 +102,8 @@ func takeKeys(data []byte, known map[string]any) (others map[string]json.RawMess
 	return others, nil
 }
 
-// Webhooks lists all webhooks of the workspace.
+// Webhooks returns all webhooks of the workspace. If the API key may not see usages,
+// it returns the webhooks without them.
 func (c *Client) Webhooks(ctx context.Context) ([]Webhook, error) {
 	list := func(query string) ([]Webhook, error) {
 		var answer struct {
@@ -110,36 +112,36 @@ func (c *Client) Webhooks(ctx context.Context) ([]Webhook, error) {
 		const name = "listing webhooks"
 		err := c.do(ctx, operation{name: name, method: http.MethodGet, path: webhooksPath + query}, &answer)
 		if err == nil && answer.Webhooks == nil {
-			err = fmt.Errorf("%s: %w: it has no list", name, errAnswer)
+			err = fmt.Errorf("%s: %w: it has no key webhooks", name, errAnswer)
 		}
 		return answer.Webhooks, err
 	}
 	webhooks, err := list("?include_usages=true")
-	if refused, ok := errors.AsType[*Error](err); !ok || refused.Status != http.StatusUnauthorized && refused.Status != http.StatusForbidden {
+	if rejected, ok := errors.AsType[*Error](err); !ok || rejected.Status != http.StatusUnauthorized && rejected.Status != http.StatusForbidden {
 		return webhooks, err
 	}
-	// Usages are for administrators. It is not documented whether others are
-	// refused or told less.
+	// Only administrators see usages. ElevenLabs does not document whether it rejects
+	// the request of another user, or leaves the usages out.
 	if webhooks, without := list(""); without == nil {
 		return webhooks, nil
 	}
 	return nil, err
 }
 
-// WebhookSettings are those that a webhook is created with.
+// WebhookSettings are the settings of a new webhook.
 type WebhookSettings struct {
 	Name string `json:"name"`
 	URL  string `json:"webhook_url"`
-	// RequestHeaders go with each delivery.
+	// RequestHeaders are headers that ElevenLabs adds to each delivery.
 	RequestHeaders map[string]string `json:"request_headers,omitzero"`
 }
 
-// CreateWebhook creates a webhook that signs its deliveries, and returns its id
-// and its signing secret, which ElevenLabs never shows again. Retries and events
-// are set by UpdateWebhook.
+// CreateWebhook creates a webhook that signs its deliveries. It returns the webhook's
+// id and its signing secret, which ElevenLabs never shows again. UpdateWebhook sets
+// its retries and events.
 //
-// With an error that is ErrUnknown the webhook may exist all the same. Its id is
-// returned if the answer has it.
+// If the error wraps ErrUnknown, the webhook may exist. CreateWebhook then returns
+// its id if the answer has it.
 func (c *Client) CreateWebhook(ctx context.Context, settings WebhookSettings) (id, secret string, err error) {
 	type hmac struct {
 		AuthType string `json:"auth_type"`
@@ -151,22 +153,22 @@ func (c *Client) CreateWebhook(ctx context.Context, settings WebhookSettings) (i
 	}
 	const name = "creating a webhook"
 	err = c.do(ctx, operation{
-		name: name, permission: "webhooks_write", once: true,
+		name: name, permission: "webhooks_write", notIdempotent: true,
 		method: http.MethodPost, path: webhooksPath, body: map[string]any{"settings": hmac{"hmac", settings}},
 	}, &answer)
 	if err == nil && (answer.ID == "" || answer.Secret == "") {
-		err = fmt.Errorf("%s: the answer has no id, or no secret: %w", name, ErrUnknown)
+		err = fmt.Errorf("%s: the answer has no webhook_id or no webhook_secret: %w", name, ErrUnknown)
 	}
 	return answer.ID, answer.Secret, err
 }
 
-// WebhookUpdate are a webhook's new settings. ElevenLabs demands the name and
-// whether it is disabled every time; what else is nil stays as it is.
+// WebhookUpdate is a change of a webhook's settings. ElevenLabs requires Name and
+// IsDisabled in every update. A field that is nil leaves its setting unchanged.
 type WebhookUpdate struct {
 	Name         string `json:"name"`
 	IsDisabled   bool   `json:"is_disabled"`
 	RetryEnabled *bool  `json:"retry_enabled,omitzero"`
-	// Events are all events of the workspace that the webhook is to get.
+	// Events replace all events of the workspace that the webhook gets.
 	Events         []string          `json:"events,omitzero"`
 	RequestHeaders map[string]string `json:"request_headers,omitzero"`
 }
@@ -179,7 +181,8 @@ func (c *Client) UpdateWebhook(ctx context.Context, id string, update WebhookUpd
 	}, nil)
 }
 
-// DeleteWebhook deletes a webhook. ElevenLabs refuses while something uses it.
+// DeleteWebhook deletes a webhook. ElevenLabs rejects this while a product uses the
+// webhook.
 func (c *Client) DeleteWebhook(ctx context.Context, id string) error {
 	return c.do(ctx, operation{
 		name: "deleting webhook " + id, permission: "webhooks_write",

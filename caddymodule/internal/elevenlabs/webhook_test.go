@@ -12,7 +12,7 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/elevenlabs/elevenlabstest"
 )
 
-func TestWebhooksAreCreatedListedChangedAndDeleted(t *testing.T) {
+func TestWebhookIsCreatedListedUpdatedAndDeleted(t *testing.T) {
 	server := elevenlabstest.New(t)
 	c := newClient(t, server)
 	ctx := t.Context()
@@ -21,7 +21,7 @@ func TestWebhooksAreCreatedListedChangedAndDeleted(t *testing.T) {
 	assert.Equal(t, "wsec_new_1", secret)
 	require.NoError(t, c.UpdateWebhook(ctx, id, WebhookUpdate{Name: "renamed", IsDisabled: true, RetryEnabled: new(true), Events: []string{"speech_to_text"}}))
 	created := server.Webhook(id)
-	assert.Equal(t, map[string]any{"X-Env": "prod"}, created["request_headers"], "what is not sent is left alone")
+	assert.Equal(t, map[string]any{"X-Env": "prod"}, created["request_headers"], "an update must keep a key that is not sent")
 	assert.Equal(t, true, created["retry_enabled"])
 
 	all, err := c.Webhooks(ctx)
@@ -33,18 +33,20 @@ func TestWebhooksAreCreatedListedChangedAndDeleted(t *testing.T) {
 
 	require.ErrorContains(t, c.DeleteWebhook(ctx, id), "deleting webhook wh_new_1: ElevenLabs answered 405 webhook_in_use: The webhook is in use and cannot be deleted")
 	require.NoError(t, c.UpdateWebhook(ctx, id, WebhookUpdate{Name: "renamed", Events: []string{}}))
-	assert.Equal(t, []any{}, server.Webhook(id)["events"], "no events is not the same as no change")
+	assert.Equal(t, []any{}, server.Webhook(id)["events"], "an empty list must remove all events")
 	require.NoError(t, c.DeleteWebhook(ctx, id))
 	assert.Nil(t, server.Webhook(id))
 	require.ErrorContains(t, c.DeleteWebhook(ctx, id), "ElevenLabs answered 404 webhook_not_found")
 }
 
-func TestAllThatTheListTellsIsRead(t *testing.T) {
-	for name, test := range map[string]struct {
+func TestWebhookReadsAllKeysOfTheList(t *testing.T) {
+	tests := []struct {
+		name string
 		json string
 		want Webhook
 	}{
-		"everything": {
+		{
+			"everything",
 			`{"webhook_id":"wh_1","name":"a","webhook_url":"https://a.example/","auth_type":"mtls","created_at_unix":5,"is_disabled":true,"is_auto_disabled":true,
 			  "usage":[{"usage_type":"Flows","since":1},{"usage_type":"Dubbing"}],"events":["flows"],"most_recent_failure_error_code":401,"most_recent_failure_timestamp":7,
 			  "retry_enabled":true,"of_next_year":{"a": 1e400}}`,
@@ -54,25 +56,29 @@ func TestAllThatTheListTellsIsRead(t *testing.T) {
 				Extra: map[string]json.RawMessage{"retry_enabled": json.RawMessage("true"), "of_next_year": json.RawMessage(`{"a": 1e400}`)},
 			},
 		},
-		"the least":       {`{"webhook_id":"wh_1"}`, Webhook{ID: "wh_1", Extra: map[string]json.RawMessage{}}},
-		"nothing uses it": {`{"webhook_id":"wh_1","usage":[]}`, Webhook{ID: "wh_1", Usage: []string{}, Events: []string{}, Extra: map[string]json.RawMessage{}}},
-		"no event uses it": {
+		{"only an id", `{"webhook_id":"wh_1"}`, Webhook{ID: "wh_1", Extra: map[string]json.RawMessage{}}},
+		{"nothing uses it", `{"webhook_id":"wh_1","usage":[]}`, Webhook{ID: "wh_1", Usage: []string{}, Events: []string{}, Extra: map[string]json.RawMessage{}}},
+		{
+			"a product without events uses it",
 			`{"webhook_id":"wh_1","usage":[{"usage_type":"ConvAI Settings"}],"events":null}`,
 			Webhook{ID: "wh_1", Usage: []string{"ConvAI Settings"}, Events: []string{}, Extra: map[string]json.RawMessage{}},
 		},
-		"an event uses it that is not told": {
+		{
+			"a product with events uses it, and the events are absent",
 			`{"webhook_id":"wh_1","usage":[{"usage_type":"ConvAI Settings"},{"usage_type":"Speech to Text"}]}`,
 			Webhook{ID: "wh_1", Usage: []string{"ConvAI Settings", "Speech to Text"}, Extra: map[string]json.RawMessage{}},
 		},
-		"something unknown uses it": {
+		{
+			"an unknown product uses it",
 			`{"webhook_id":"wh_1","usage":[{"usage_type":"Next Year"}]}`,
 			Webhook{ID: "wh_1", Usage: []string{"Next Year"}, Extra: map[string]json.RawMessage{}},
 		},
-		"events without usages": {`{"webhook_id":"wh_1","usage":null,"events":[]}`, Webhook{ID: "wh_1", Extra: map[string]json.RawMessage{}}},
-		"null":                  {`{"webhook_id":"wh_1","usage":null,"events":null,"most_recent_failure_error_code":null}`, Webhook{ID: "wh_1", Extra: map[string]json.RawMessage{}}},
-		"a secret is dropped":   {`{"webhook_id":"wh_1","webhook_secret":"wsec_1"}`, Webhook{ID: "wh_1", Extra: map[string]json.RawMessage{}}},
-	} {
-		t.Run(name, func(t *testing.T) {
+		{"events without usages", `{"webhook_id":"wh_1","usage":null,"events":[]}`, Webhook{ID: "wh_1", Extra: map[string]json.RawMessage{}}},
+		{"null", `{"webhook_id":"wh_1","usage":null,"events":null,"most_recent_failure_error_code":null}`, Webhook{ID: "wh_1", Extra: map[string]json.RawMessage{}}},
+		{"a secret is dropped", `{"webhook_id":"wh_1","webhook_secret":"wsec_1"}`, Webhook{ID: "wh_1", Extra: map[string]json.RawMessage{}}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
 			got := Webhook{ID: "wh_0", LastFailureCode: new(1)}
 			require.NoError(t, json.Unmarshal([]byte(test.json), &got))
 			assert.Equal(t, test.want, got)
@@ -80,18 +86,19 @@ func TestAllThatTheListTellsIsRead(t *testing.T) {
 	}
 }
 
-func TestAWebhookThatCannotBeReadIsAnError(t *testing.T) {
-	for body, want := range map[string]string{
-		`{}`:                                   "there is a webhook without webhook_id",
-		`[]`:                                   "cannot unmarshal array",
-		`{"webhook_id":5}`:                     "webhook_id: json: cannot unmarshal number",
-		`{"webhook_id":"w","usage":["Flows"]}`: "usage: json: cannot unmarshal string",
-	} {
-		assert.ErrorContains(t, json.Unmarshal([]byte(body), new(Webhook)), want)
+func TestWebhookThatCannotBeReadIsAnError(t *testing.T) {
+	tests := []struct{ json, want string }{
+		{json: `{}`, want: "a webhook has no webhook_id"},
+		{json: `[]`, want: "cannot unmarshal array"},
+		{json: `{"webhook_id":5}`, want: "webhook_id: json: cannot unmarshal number"},
+		{json: `{"webhook_id":"w","usage":["Flows"]}`, want: "usage: json: cannot unmarshal string"},
+	}
+	for _, test := range tests {
+		assert.ErrorContains(t, json.Unmarshal([]byte(test.json), new(Webhook)), test.want)
 	}
 }
 
-func TestWhoIsNoAdministratorSeesTheListWithoutUsages(t *testing.T) {
+func TestKeyWithoutAdministratorGetsTheListWithoutUsages(t *testing.T) {
 	for _, status := range []int{401, 403} {
 		server := elevenlabstest.New(t)
 		server.Add(map[string]any{"events": []any{"flows"}})
@@ -107,7 +114,7 @@ func TestWhoIsNoAdministratorSeesTheListWithoutUsages(t *testing.T) {
 	}
 }
 
-func TestAWrongKeyIsNotTakenForThatOfNoAdministrator(t *testing.T) {
+func TestWrongKeyIsNotTakenForOneWithoutAdministrator(t *testing.T) {
 	server := elevenlabstest.New(t)
 	c, err := New("sk_other", "", server)
 	require.NoError(t, err)
@@ -115,53 +122,61 @@ func TestAWrongKeyIsNotTakenForThatOfNoAdministrator(t *testing.T) {
 	assert.ErrorContains(t, err, "listing webhooks: ElevenLabs answered 401 invalid_api_key: Invalid API key")
 }
 
-func TestACreationWithoutItsSecretIsAnError(t *testing.T) {
-	for body, wantID := range map[string]string{
-		`{"webhook_id":"wh_1"}`:                        "wh_1",
-		`{"webhook_id":"wh_1","webhook_secret":null}`:  "wh_1",
-		`{"webhook_secret":"wsec_1"}`:                  "",
-		`{"webhook_id":"wh_1","webhook_secret":["?"]}`: "wh_1",
-		`<html>`: "",
-		``:       "",
-	} {
+func TestCreateWithoutASecretInTheAnswerIsAnError(t *testing.T) {
+	tests := []struct{ answer, id string }{
+		{answer: `{"webhook_id":"wh_1"}`, id: "wh_1"},
+		{answer: `{"webhook_id":"wh_1","webhook_secret":null}`, id: "wh_1"},
+		{answer: `{"webhook_secret":"wsec_1"}`, id: ""},
+		{answer: `{"webhook_id":"wh_1","webhook_secret":["?"]}`, id: "wh_1"},
+		{answer: `<html>`, id: ""},
+		{answer: ``, id: ""},
+	}
+	for _, test := range tests {
 		server := elevenlabstest.New(t)
-		server.Fault(func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, body) })
+		server.Fault(func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, test.answer) })
 		id, secret, err := newClient(t, server).CreateWebhook(t.Context(), WebhookSettings{})
-		require.ErrorIs(t, err, ErrUnknown, body)
-		require.ErrorContains(t, err, "creating a webhook: ", body)
+		require.ErrorIs(t, err, ErrUnknown, test.answer)
+		require.ErrorContains(t, err, "creating a webhook: ", test.answer)
 		assert.NotContains(t, err.Error(), "wsec_1")
-		assert.Equal(t, wantID, id, body)
-		if wantID != "" {
+		assert.Equal(t, test.id, id, test.answer)
+		if test.id != "" {
 			assert.Empty(t, secret)
 		}
-		assert.Len(t, server.Requests(), 1, "it is not created twice")
+		assert.Len(t, server.Requests(), 1, "the client must not repeat the create")
 	}
 }
 
-func TestAnIdLeadsToNoOtherPath(t *testing.T) {
+func TestIDCannotLeadToAnotherPath(t *testing.T) {
+	const webhooks, agents = "/v1/workspace/webhooks/", "/v1/convai/agents/"
 	server := elevenlabstest.New(t)
 	c := newClient(t, server)
-	for prefix, operations := range map[string][]func(id string) error{
-		"/v1/workspace/webhooks/": {
-			func(id string) error { return c.UpdateWebhook(t.Context(), id, WebhookUpdate{}) },
-			func(id string) error { return c.DeleteWebhook(t.Context(), id) },
-		},
-		"/v1/convai/agents/": {
-			func(id string) error { _, err := c.AgentPostCall(t.Context(), id); return err },
-			func(id string) error { return c.UpdateAgentPostCall(t.Context(), id, PostCall{}) },
-		},
-	} {
-		for _, do := range operations {
+	operations := []struct {
+		name string
+		path string
+		do   func(id string) error
+	}{
+		{"update webhook", webhooks, func(id string) error { return c.UpdateWebhook(t.Context(), id, WebhookUpdate{}) }},
+		{"delete webhook", webhooks, func(id string) error { return c.DeleteWebhook(t.Context(), id) }},
+		{"read agent", agents, func(id string) error { _, err := c.AgentPostCall(t.Context(), id); return err }},
+		{"write agent", agents, func(id string) error { return c.UpdateAgentPostCall(t.Context(), id, PostCall{}) }},
+	}
+	ids := []struct{ id, escaped string }{
+		{id: "a/b?c#d%e f", escaped: "a%2Fb%3Fc%23d%25e%20f"},
+		{id: "wh_1", escaped: "wh_1"},
+		{id: "é\x1b", escaped: "%C3%A9%1B"},
+	}
+	for _, operation := range operations {
+		t.Run(operation.name, func(t *testing.T) {
 			for _, id := range []string{"", ".", "..", "a/../b", "a/"} {
-				require.ErrorContains(t, do(id), "the id is empty, or has dots", id)
+				require.ErrorContains(t, operation.do(id), "the id is empty, or has dots", id)
 			}
 			require.Empty(t, server.Requests())
-			for id, path := range map[string]string{"a/b?c#d%e f": "a%2Fb%3Fc%23d%25e%20f", "wh_1": "wh_1", "é\x1b": "%C3%A9%1B"} {
-				err := do(id)
+			for _, test := range ids {
+				err := operation.do(test.id)
 				require.Error(t, err)
 				assert.NotContains(t, err.Error(), "\x1b")
-				assert.Equal(t, prefix+path, server.Requests()[0].URI)
+				assert.Equal(t, operation.path+test.escaped, server.Requests()[0].URI)
 			}
-		}
+		})
 	}
 }

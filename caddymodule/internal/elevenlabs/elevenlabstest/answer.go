@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// answer is what the server says.
+// answer is an answer of the server.
 type answer struct {
 	status int
 	body   any
@@ -16,22 +16,24 @@ type answer struct {
 
 func success(body any) answer { return answer{http.StatusOK, body} }
 
-func refusal(status int, code, message string) answer {
+func rejection(status int, code, message string) answer {
 	return answer{status, map[string]any{"detail": map[string]any{"status": code, "message": message}}}
 }
 
 func notFound(what string) answer {
-	return refusal(http.StatusNotFound, what+"_not_found", "The "+what+" was not found")
+	return rejection(http.StatusNotFound, what+"_not_found", "The "+what+" was not found")
 }
 
-// Fault answers the next requests, one each, in place of what they ask for.
+// Fault adds handlers, each of which answers one of the next requests instead of the
+// server.
 func (s *Server) Fault(faults ...http.HandlerFunc) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faults = append(s.faults, faults...)
 }
 
-// Answer is a fault: a status, with headers in pairs of name and value.
+// Answer returns a fault that answers with a status and headers, which are pairs of
+// name and value.
 func Answer(status int, header ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -43,16 +45,16 @@ func Answer(status int, header ...string) http.HandlerFunc {
 	}
 }
 
-// Drop is a fault: the connection breaks off without an answer.
+// Drop is a fault that breaks the connection off without an answer.
 func Drop(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
 
-// Lose is a fault: what is asked for is done, and then the connection breaks off.
+// Lose is a fault that executes the request, and then breaks the connection off.
 func (s *Server) Lose(_ http.ResponseWriter, r *http.Request) {
 	s.routes.ServeHTTP(httptest.NewRecorder(), r)
 	panic(http.ErrAbortHandler)
 }
 
-// Delay is a fault: what is asked for is done, and answered late.
+// Delay returns a fault that executes the request, and answers it late.
 func (s *Server) Delay(by time.Duration) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		s.routes.ServeHTTP(w, r)
@@ -63,9 +65,9 @@ func (s *Server) Delay(by time.Duration) http.HandlerFunc {
 	}
 }
 
-// problem is what is wrong with a request.
+// problem is an error in a request's body or query.
 type problem struct {
-	at      []any
+	at      []any // the keys and indices that lead to the value
 	message string
 }
 

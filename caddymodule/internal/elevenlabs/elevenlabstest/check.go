@@ -7,12 +7,15 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
 
-// check says what is wrong with a value of a request, which stands at a place.
+// check returns the problems of a value in a request's body. at is the place of the
+// value.
 type check func(value any, at ...any) []problem
 
-// member is one of an object.
+// member is a member of an object.
 type member struct {
 	check
 	required bool
@@ -20,7 +23,7 @@ type member struct {
 
 const required = "Field required"
 
-// object takes objects with these members and no others.
+// object accepts objects that have only these members.
 func object(members map[string]member) check {
 	return func(value any, at ...any) (problems []problem) {
 		values, ok := value.(map[string]any)
@@ -69,9 +72,9 @@ func nullable(inner check) check {
 	}
 }
 
-func oneOf(allowed ...any) check {
+func oneOf(allowed ...string) check {
 	return func(value any, at ...any) []problem {
-		if !slices.Contains(allowed, value) {
+		if s, ok := value.(string); !ok || !slices.Contains(allowed, s) {
 			return []problem{{at, fmt.Sprintf("Input should be one of %v", allowed)}}
 		}
 		return nil
@@ -116,31 +119,30 @@ var updateBody = object(map[string]member{
 	"name":            {text, true},
 	"retry_enabled":   {boolean, false},
 	"request_headers": {headers, false},
-	"events":          {listOf(oneOf("voice_library_removal_notice", "speech_to_text", "agent_qa", "flows")), false},
+	"events":          {listOf(oneOf(facts.WorkspaceSubscriptions...)), false},
 })
 
-// callStartBody is the webhook for calls that begin, which an agent has of its own.
+// callStartBody is an agent's webhook for calls that begin.
 var callStartBody = object(map[string]member{"url": {text, true}, "request_headers": {headers, true}})
 
-// webhooksBody is the webhooks object of settings, which may also have what is
-// there already.
-func webhooksBody(now map[string]any) check {
+// webhooksBody accepts the webhooks object of settings. The object may also have any
+// key of the current one.
+func webhooksBody(current map[string]any) check {
 	members := map[string]member{}
-	for name := range now {
+	for name := range current {
 		members[name] = member{anything, false}
 	}
 	maps.Copy(members, map[string]member{
 		"post_call_webhook_id": {nullable(text), false},
-		"events": {listOf(oneOf("transcript", "audio", "call_initiation_failure", "answering_machine_detection",
-			"unredacted_transcript", "unredacted_audio")), false},
-		"transcript_format":  {oneOf("json", "opentelemetry"), false},
-		"exclude_transcript": {nullable(boolean), false},
-		"send_audio":         {nullable(boolean), false},
+		"events":               {listOf(oneOf(facts.PostCallSubscriptions...)), false},
+		"transcript_format":    {oneOf("json", "opentelemetry"), false},
+		"exclude_transcript":   {nullable(boolean), false},
+		"send_audio":           {nullable(boolean), false},
 	})
 	return object(members)
 }
 
-// read reads and checks the body of a request.
+// read decodes the body of a request and checks it.
 func read(r *http.Request, body check) (map[string]any, []problem) {
 	if r.Header.Get("Content-Type") != "application/json" {
 		return nil, []problem{{[]any{"body"}, "Input should be a valid dictionary"}}

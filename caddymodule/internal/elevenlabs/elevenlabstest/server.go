@@ -1,6 +1,6 @@
-// Package elevenlabstest is a fake of ElevenLabs's management API for tests, made
-// from what is documented and what its SDKs declare. It is as strict as
-// ElevenLabs, or stricter: what it does not know is refused.
+// Package elevenlabstest is a fake of ElevenLabs's management API, for tests. It
+// follows ElevenLabs's documentation and the types of the official SDKs. It is at
+// least as strict as ElevenLabs: it rejects every key that it does not know.
 package elevenlabstest
 
 import (
@@ -17,21 +17,21 @@ import (
 	"testing"
 )
 
-// Key is the API key that the server takes.
+// Key is the only API key that the server accepts.
 const Key = "sk_test_key"
 
-// maxPerEvent is how many webhooks may get one event of the workspace.
+// maxPerEvent is the number of webhooks that can get one event of the workspace.
 const maxPerEvent = 10
 
-// Request is one that came.
+// Request is a request that came to the server.
 type Request struct {
 	Method, Host, URI string
 	Header            http.Header
 	Body              []byte
 }
 
-// Server is the fake. It is reached by its URL or, without a network, as the
-// transport of a client.
+// Server is the fake. A client reaches it at its URL or, without a network, uses it as
+// its transport.
 type Server struct {
 	URL string
 
@@ -39,24 +39,24 @@ type Server struct {
 	mu       sync.Mutex
 	created  int
 	webhooks []map[string]any
-	told     map[any]map[string]any    // what webhooks were added with, by id
-	settings map[string]any            // "webhooks" of the workspace
-	agents   map[string]map[string]any // "workspace_overrides" of agents
-	lacks    string
+	added    map[any]map[string]any    // the keys given to Add, by webhook id
+	settings map[string]any            // the workspace's webhooks object
+	agents   map[string]map[string]any // the agents' workspace_overrides
+	lacks    string                    // the permission that the key lacks
 	faults   []http.HandlerFunc
 	requests []Request
 }
 
-// New starts a server, which ends with the test.
+// New starts a server. It ends with the test.
 func New(t testing.TB) *Server {
 	s := &Server{
 		routes:   http.NewServeMux(),
-		told:     map[any]map[string]any{},
+		added:    map[any]map[string]any{},
 		settings: map[string]any{"post_call_webhook_id": nil, "events": []any{"transcript"}, "transcript_format": "json", "send_audio": false},
 		agents:   map[string]map[string]any{},
 	}
-	// What the key needs for each. ElevenLabs is known to list webhooks without
-	// webhooks_write; webhooks_read is only a name for tests.
+	// Each operation needs a permission. ElevenLabs lists webhooks for keys without
+	// webhooks_write, and the name webhooks_read exists only in these tests.
 	s.route("GET /v1/workspace/webhooks", "webhooks_read", s.list)
 	s.route("POST /v1/workspace/webhooks", "webhooks_write", s.create)
 	s.route("PATCH /v1/workspace/webhooks/{id}", "webhooks_write", s.update)
@@ -71,7 +71,7 @@ func New(t testing.TB) *Server {
 	return s
 }
 
-// route adds an operation, for keys that have a permission.
+// route adds an operation that needs a permission.
 func (s *Server) route(pattern, permission string, operation func(*http.Request) answer) {
 	s.routes.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
@@ -79,11 +79,11 @@ func (s *Server) route(pattern, permission string, operation func(*http.Request)
 		var a answer
 		switch key := r.Header.Get("Xi-Api-Key"); {
 		case key == "":
-			a = refusal(http.StatusUnauthorized, "needs_authorization", "Neither authorization header nor xi-api-key received, please provide one.")
+			a = rejection(http.StatusUnauthorized, "needs_authorization", "Neither authorization header nor xi-api-key received, please provide one.")
 		case key != Key:
-			a = refusal(http.StatusUnauthorized, "invalid_api_key", "Invalid API key")
+			a = rejection(http.StatusUnauthorized, "invalid_api_key", "Invalid API key")
 		case s.lacks == permission:
-			a = refusal(http.StatusUnauthorized, "missing_permissions", "The API key you used is missing the permission "+permission+" to execute this operation.")
+			a = rejection(http.StatusUnauthorized, "missing_permissions", "The API key you used is missing the permission "+permission+" to execute this operation.")
 		default:
 			a = operation(r)
 		}
@@ -93,7 +93,8 @@ func (s *Server) route(pattern, permission string, operation func(*http.Request)
 	})
 }
 
-// ServeHTTP answers a request, or gives it to the next fault.
+// ServeHTTP records a request. The next fault answers it, or the server if there is
+// none.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -111,7 +112,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	handle(w, r)
 }
 
-// RoundTrip answers a request of a client.
+// RoundTrip answers a client's request without a network.
 func (s *Server) RoundTrip(r *http.Request) (response *http.Response, err error) {
 	defer func() {
 		switch problem := recover(); problem {
@@ -137,7 +138,7 @@ func (s *Server) RoundTrip(r *http.Request) (response *http.Response, err error)
 	return response, nil
 }
 
-// Requests returns those that came since the last call.
+// Requests returns the requests that came since the last call.
 func (s *Server) Requests() []Request {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -146,15 +147,16 @@ func (s *Server) Requests() []Request {
 	return all
 }
 
-// Lacks makes the key lack a permission. Empty, it lacks none.
+// Lacks takes a permission from the key. With an empty name, the key has all.
 func (s *Server) Lacks(permission string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lacks = permission
 }
 
-// Add adds a webhook as the list shows it. What is not given is as of a new one.
-// One that is added with retry_enabled or request_headers goes on to show them.
+// Add adds a webhook with keys of the list. Keys that are not given have the value of a
+// new webhook. The list shows retry_enabled and request_headers only of a webhook that
+// was added with them.
 func (s *Server) Add(webhook map[string]any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -169,10 +171,10 @@ func (s *Server) add(webhook map[string]any) {
 	}
 	maps.Copy(full, webhook)
 	s.webhooks = append(s.webhooks, full)
-	s.told[full["webhook_id"]] = webhook
+	s.added[full["webhook_id"]] = webhook
 }
 
-// Webhook returns a webhook as it is now, or nil.
+// Webhook returns the current state of a webhook, or nil if there is none.
 func (s *Server) Webhook(id string) map[string]any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -195,24 +197,24 @@ func (s *Server) Settings() map[string]any {
 	return maps.Clone(s.settings)
 }
 
-// SetSettings replaces it. Members of it that the fake does not know may then be
-// written, too.
+// SetSettings replaces the webhooks object of the workspace's settings. The server then
+// accepts all of its keys in updates, also those it does not know.
 func (s *Server) SetSettings(settings map[string]any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.settings = settings
 }
 
-// callStart is what stands beside an agent's webhooks object: what is asked for
-// the data of a call that begins.
+// callStart is the key beside an agent's webhooks object. ElevenLabs calls that webhook
+// for the data of a call that begins.
 const callStart = "conversation_initiation_client_data_webhook"
 
-// SetAgent adds an agent with its webhooks object, nil if it has none, and with
-// something beside it.
+// SetAgent adds an agent with its webhooks object, which is nil if it has none, and
+// with a webhook at callStart.
 func (s *Server) SetAgent(id string, webhooks map[string]any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var shown any // null, not an empty object, if it has none
+	var shown any // null, not an empty object, if there is none
 	if webhooks != nil {
 		shown = webhooks
 	}
@@ -228,8 +230,9 @@ func (s *Server) Agent(id string) map[string]any {
 	return maps.Clone(webhooksOf(s.agents[id]))
 }
 
-// BesideAgent returns what stands beside it, nil if that was lost.
-func (s *Server) BesideAgent(id string) any {
+// AgentSiblings returns the value beside an agent's webhooks object, or nil if an
+// update lost it.
+func (s *Server) AgentSiblings(id string) any {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.agents[id][callStart]
@@ -240,8 +243,8 @@ func webhooksOf(overrides map[string]any) map[string]any {
 	return webhooks
 }
 
-// untold are settings that the documented list does not have.
-var untold = []string{"retry_enabled", "request_headers"}
+// unlisted are the settings that the documented list does not have.
+var unlisted = []string{"retry_enabled", "request_headers"}
 
 func (s *Server) list(r *http.Request) answer {
 	query := r.URL.Query()
@@ -253,8 +256,8 @@ func (s *Server) list(r *http.Request) answer {
 	shown := make([]map[string]any, 0, len(s.webhooks))
 	for _, webhook := range s.webhooks {
 		webhook = maps.Clone(webhook)
-		for _, setting := range untold {
-			if _, told := s.told[webhook["webhook_id"]][setting]; !told {
+		for _, setting := range unlisted {
+			if _, added := s.added[webhook["webhook_id"]][setting]; !added {
 				delete(webhook, setting)
 			}
 		}
@@ -268,17 +271,18 @@ func (s *Server) list(r *http.Request) answer {
 	return success(map[string]any{"webhooks": shown})
 }
 
-// usageOfEvents is what asks for the events of the workspace.
+// usageOfEvents is the usage that follows from each event of the workspace.
 var usageOfEvents = map[any]string{
 	"voice_library_removal_notice": "Voice Library Removal Notices", "speech_to_text": "Speech to Text",
 	"agent_qa": "Agent QA Evaluations", "flows": "Flows",
 }
 
-// usage is what a webhook was added with, and what follows from the settings. It
-// is nil if it was added so: for keys of those who are no administrators.
+// usage returns the usages that a webhook was added with, and those that follow from
+// the settings. It returns nil for a webhook that was added with nil, like ElevenLabs
+// for the key of a user who is no administrator.
 func (s *Server) usage(webhook map[string]any) any {
-	usage, told := webhook["usage"].([]any)
-	if !told {
+	usage, visible := webhook["usage"].([]any)
+	if !visible {
 		return nil
 	}
 	usage = slices.Clone(usage)
@@ -309,7 +313,7 @@ func (s *Server) create(r *http.Request) answer {
 	}
 	settings := body["settings"].(map[string]any)
 	if !strings.HasPrefix(settings["webhook_url"].(string), "https://") {
-		return refusal(http.StatusBadRequest, "invalid_webhook_url", "The webhook URL must use HTTPS")
+		return rejection(http.StatusBadRequest, "invalid_webhook_url", "The webhook URL must use HTTPS")
 	}
 	s.created++
 	id := fmt.Sprintf("wh_new_%d", s.created)
@@ -338,7 +342,7 @@ func (s *Server) update(r *http.Request) answer {
 			}
 		}
 		if others >= maxPerEvent {
-			return refusal(http.StatusBadRequest, "too_many_webhooks", fmt.Sprintf("At most %d webhooks can get the event %s", maxPerEvent, event))
+			return rejection(http.StatusBadRequest, "too_many_webhooks", fmt.Sprintf("At most %d webhooks can get the event %s", maxPerEvent, event))
 		}
 	}
 	maps.Copy(webhook, body)
@@ -352,7 +356,7 @@ func (s *Server) delete(r *http.Request) answer {
 		return notFound("webhook")
 	}
 	if usage, _ := s.usage(webhook).([]any); len(usage) > 0 {
-		return refusal(http.StatusMethodNotAllowed, "webhook_in_use", "The webhook is in use and cannot be deleted")
+		return rejection(http.StatusMethodNotAllowed, "webhook_in_use", "The webhook is in use and cannot be deleted")
 	}
 	s.webhooks = slices.DeleteFunc(s.webhooks, func(w map[string]any) bool { return w["webhook_id"] == id })
 	return success(map[string]any{"status": "ok"})
@@ -371,7 +375,7 @@ func (s *Server) patchSettings(r *http.Request) answer {
 	if !s.exists(webhooks) {
 		return notFound("webhook")
 	}
-	s.settings = webhooks // what is not sent is lost: the harder case for a client
+	s.settings = webhooks // keys that are not sent are lost, which is harder for a client
 	return s.getSettings(r)
 }
 
@@ -401,11 +405,12 @@ func (s *Server) patchAgent(r *http.Request) answer {
 	if !s.exists(webhooksOf(changed)) {
 		return notFound("webhook")
 	}
-	s.agents[r.PathValue("id")] = changed // as with the settings
+	s.agents[r.PathValue("id")] = changed // keys that are not sent are lost here too
 	return s.getAgent(r)
 }
 
-// exists is whether there is the webhook that a webhooks object names.
+// exists reports whether the webhook that a webhooks object names exists, if it names
+// one.
 func (s *Server) exists(webhooks map[string]any) bool {
 	id, named := webhooks["post_call_webhook_id"].(string)
 	return !named || s.find(id) != nil

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// ask makes a request over the network, and returns the answer's status and body.
+// ask makes a request over the network. It returns the answer's status and body.
 func ask(t *testing.T, s *Server, request, body string, header ...string) (int, string) {
 	t.Helper()
 	method, path, _ := strings.Cut(request, " ")
@@ -32,8 +32,8 @@ func ask(t *testing.T, s *Server, request, body string, header ...string) (int, 
 	return response.StatusCode, strings.TrimSpace(string(answer))
 }
 
-// full is a server with a webhook of each kind.
-func full(t *testing.T) *Server {
+// newFull starts a server with a webhook of each kind.
+func newFull(t *testing.T) *Server {
 	s := New(t)
 	s.Add(map[string]any{"webhook_id": "free"})
 	s.Add(map[string]any{"webhook_id": "settings"})
@@ -46,7 +46,7 @@ func full(t *testing.T) *Server {
 	return s
 }
 
-func TestWhatElevenLabsWouldRefuseIsRefused(t *testing.T) {
+func TestServerAcceptsAndRejectsLikeElevenLabs(t *testing.T) {
 	const (
 		create   = "POST /v1/workspace/webhooks"
 		update   = "PATCH /v1/workspace/webhooks/free"
@@ -56,7 +56,7 @@ func TestWhatElevenLabsWouldRefuseIsRefused(t *testing.T) {
 	for _, test := range []struct {
 		request, body string
 		status        int
-		says          string
+		want          string // in the answer's body
 	}{
 		{create, `{"settings":{"auth_type":"hmac","name":"a","webhook_url":"https://a.example/"}}`, 200, `{"webhook_id":"wh_new_1","webhook_secret":"wsec_new_1"}`},
 		{create, `{"settings":{"auth_type":"hmac","name":"a","webhook_url":"https://a.example/","request_headers":{"a":"b"}}}`, 200, "wsec_"},
@@ -103,7 +103,7 @@ func TestWhatElevenLabsWouldRefuseIsRefused(t *testing.T) {
 		{agent, `{"platform_settings":{"workspace_overrides":{"webhooks":{},"conversation_initiation_client_data_webhook":{"url":"https://a.example/","request_headers":{}}}}}`, 200, `"conversation_initiation_client_data_webhook":{"request_headers":{},"url":"https://a.example/"}`},
 		{agent, `{"platform_settings":{"workspace_overrides":{"webhooks":{},"conversation_initiation_client_data_webhook":{}}}}`, 422, "Field required"},
 		{agent, `{"platform_settings":{"workspace_overrides":{"webhooks":{},"of_next_year":1}}}`, 422, "Extra inputs"},
-		{agent, `{"platform_settings":{"workspace_overrides":{"webhooks":{}}}}`, 200, `"workspace_overrides":{"webhooks":{}}`}, // what is not sent is lost
+		{agent, `{"platform_settings":{"workspace_overrides":{"webhooks":{}}}}`, 200, `"workspace_overrides":{"webhooks":{}}`}, // keys that are not sent are lost
 		{agent, `{"platform_settings":{"webhooks":{}}}`, 422, "Extra inputs"},
 		{"PATCH /v1/convai/agents/none", `{}`, 404, "agent_not_found"},
 		{"GET /v1/convai/agents/b", ``, 200, `"webhooks":null`},
@@ -113,40 +113,44 @@ func TestWhatElevenLabsWouldRefuseIsRefused(t *testing.T) {
 		{"GET /v1/workspace/webhooks/free", ``, 405, ""},
 		{"GET /v1/workspace/webhook", ``, 404, ""},
 	} {
-		status, body := ask(t, full(t), test.request, test.body)
+		status, body := ask(t, newFull(t), test.request, test.body)
 		assert.Equal(t, test.status, status, "%s %s: %s", test.request, test.body, body)
-		assert.Contains(t, body, test.says, "%s %s", test.request, test.body)
+		assert.Contains(t, body, test.want, "%s %s", test.request, test.body)
 	}
 }
 
-func TestKeysContentTypesAndPermissionsAreChecked(t *testing.T) {
-	s := full(t)
-	for says, header := range map[string][]string{
-		"needs_authorization":             {"Xi-Api-Key", ""},
-		"invalid_api_key":                 {"Xi-Api-Key", "sk_other"},
-		"Input should be a valid diction": {"Content-Type", "text/plain"},
-	} {
-		_, body := ask(t, s, "PATCH /v1/workspace/webhooks/free", `{"is_disabled":true,"name":"b"}`, header...)
-		assert.Contains(t, body, says)
+func TestServerChecksKeyContentTypeAndPermission(t *testing.T) {
+	s := newFull(t)
+	headers := []struct{ name, value, want string }{
+		{name: "Xi-Api-Key", value: "", want: "needs_authorization"},
+		{name: "Xi-Api-Key", value: "sk_other", want: "invalid_api_key"},
+		{name: "Content-Type", value: "text/plain", want: "Input should be a valid dictionary"},
 	}
-	for permission, request := range map[string]string{
-		"webhooks_read": "GET /v1/workspace/webhooks", "webhooks_write": "DELETE /v1/workspace/webhooks/free",
-		"convai_read": "GET /v1/convai/settings", "convai_write": "PATCH /v1/convai/agents/a",
-	} {
-		s.Lacks(permission)
-		status, body := ask(t, s, request, "{}")
+	for _, test := range headers {
+		_, body := ask(t, s, "PATCH /v1/workspace/webhooks/free", `{"is_disabled":true,"name":"b"}`, test.name, test.value)
+		assert.Contains(t, body, test.want)
+	}
+	permissions := []struct{ permission, request string }{
+		{permission: "webhooks_read", request: "GET /v1/workspace/webhooks"},
+		{permission: "webhooks_write", request: "DELETE /v1/workspace/webhooks/free"},
+		{permission: "convai_read", request: "GET /v1/convai/settings"},
+		{permission: "convai_write", request: "PATCH /v1/convai/agents/a"},
+	}
+	for _, test := range permissions {
+		s.Lacks(test.permission)
+		status, body := ask(t, s, test.request, "{}")
 		assert.Equal(t, 401, status)
-		assert.Contains(t, body, "missing the permission "+permission+" to")
+		assert.Contains(t, body, "missing the permission "+test.permission+" to")
 	}
-	assert.Equal(t, false, s.Webhook("free")["is_disabled"], "nothing was done")
+	assert.Equal(t, false, s.Webhook("free")["is_disabled"], "the server executed a request that it rejected")
 }
 
-func TestTheListTellsWhatIsAskedFor(t *testing.T) {
-	s := full(t)
-	s.Add(map[string]any{"webhook_id": "telling", "retry_enabled": false})
-	s.Add(map[string]any{"webhook_id": "strange", "usage": nil})
+func TestListShowsUsagesOnlyIfAskedFor(t *testing.T) {
+	s := newFull(t)
+	s.Add(map[string]any{"webhook_id": "shows_retries", "retry_enabled": false})
+	s.Add(map[string]any{"webhook_id": "hides_usage", "usage": nil})
 	s.SetAgent("c", map[string]any{"post_call_webhook_id": "settings"})
-	for _, id := range []string{"free", "telling"} {
+	for _, id := range []string{"free", "shows_retries"} {
 		status, _ := ask(t, s, "PATCH /v1/workspace/webhooks/"+id, `{"is_disabled":false,"name":"a","retry_enabled":true}`)
 		require.Equal(t, 200, status)
 	}
@@ -172,34 +176,34 @@ func TestTheListTellsWhatIsAskedFor(t *testing.T) {
 		return all
 	}
 	assert.Equal(t, map[string]any{
-		"free": use(), "telling": use(), "strange": nil, "agent": use("ConvAI Agent Settings"), "other": use("Dubbing"),
+		"free": use(), "shows_retries": use(), "hides_usage": nil, "agent": use("ConvAI Agent Settings"), "other": use("Dubbing"),
 		"settings": use("ConvAI Agent Settings", "ConvAI Settings"), "events": use("Flows", "Speech to Text"),
 	}, usages)
 
 	without := listed("")
 	assert.Nil(t, without["events"]["usage"])
-	assert.Nil(t, without["events"]["events"], "ElevenLabs tells them with the usages only")
-	assert.Equal(t, true, without["telling"]["retry_enabled"])
-	assert.NotContains(t, without["free"], "retry_enabled", "the documented list does not have it")
+	assert.Nil(t, without["events"]["events"], "ElevenLabs lists events only with the usages")
+	assert.Equal(t, true, without["shows_retries"]["retry_enabled"])
+	assert.NotContains(t, without["free"], "retry_enabled", "the documented list has no retry_enabled")
 	assert.Equal(t, true, s.Webhook("free")["retry_enabled"])
 }
 
-func TestNoMoreThanTenWebhooksGetAnEvent(t *testing.T) {
+func TestAtMostTenWebhooksGetAnEvent(t *testing.T) {
 	s := New(t)
 	for range maxPerEvent {
 		s.Add(map[string]any{"events": []any{"flows"}})
 	}
 	s.Add(map[string]any{"webhook_id": "eleventh"})
 	const body = `{"is_disabled":false,"name":"a","events":["agent_qa","flows"]}`
-	status, says := ask(t, s, "PATCH /v1/workspace/webhooks/eleventh", body)
+	status, answer := ask(t, s, "PATCH /v1/workspace/webhooks/eleventh", body)
 	assert.Equal(t, 400, status)
-	assert.Contains(t, says, "too_many_webhooks")
+	assert.Contains(t, answer, "too_many_webhooks")
 	status, _ = ask(t, s, "PATCH /v1/workspace/webhooks/wh_10", body)
-	assert.Equal(t, 200, status, "it has the event already")
+	assert.Equal(t, 200, status, "this webhook has the event already")
 }
 
-func TestFaultsAreForOneRequestEach(t *testing.T) {
-	s := full(t)
+func TestEachFaultAnswersOneRequest(t *testing.T) {
+	s := newFull(t)
 	s.Fault(Answer(429, "Retry-After", "7"), Answer(500), Drop, s.Lose)
 	synctest.Test(t, func(t *testing.T) {
 		request := func() (*http.Response, error) {
@@ -220,7 +224,7 @@ func TestFaultsAreForOneRequestEach(t *testing.T) {
 		assert.NotNil(t, s.Webhook("free"))
 		_, err = request()
 		require.ErrorIs(t, err, io.ErrUnexpectedEOF)
-		assert.Nil(t, s.Webhook("free"), "it was done, and the answer was lost")
+		assert.Nil(t, s.Webhook("free"), "Lose must execute the request")
 
 		s.Fault(s.Delay(time.Minute))
 		began := time.Now()
@@ -235,7 +239,7 @@ func TestFaultsAreForOneRequestEach(t *testing.T) {
 	assert.Empty(t, s.Requests())
 }
 
-func TestOtherPanicsAreNotHidden(t *testing.T) {
+func TestRoundTripPassesOtherPanicsOn(t *testing.T) {
 	s := New(t)
 	s.Fault(func(http.ResponseWriter, *http.Request) { panic("a bug") })
 	assert.PanicsWithValue(t, "a bug", func() {
