@@ -88,7 +88,7 @@ func TestADiskThatFailsIs503AndRecoversByItself(t *testing.T) {
 				assert.Equal(t, 200, send(t, client, s.event(large)).status)
 				requireDelivered(t, b, large)
 			}
-			s.awaitLog("webhook refused: spool_failed")
+			s.awaitLog("webhook rejected: spool_failed")
 		})
 	}
 }

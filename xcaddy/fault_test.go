@@ -132,14 +132,14 @@ func TestAWrongClockIsNamedAsTheLikelyCause(t *testing.T) {
 		wrong time.Duration
 		hint  string
 	}{
-		"timestamp_stale":  {-time.Hour, `"signature_age":360\d\.\d+,"hint":"if this is not a repeat or a replay, this machine's clock is likely 1h0m\ds ahead`},
-		"timestamp_future": {time.Hour, `"signature_age":-3(600|59\d\.\d+),"hint":"this machine's clock is likely (1h0m0|59m5\d)s behind`},
+		"timestamp_stale":  {-time.Hour, `"signature_age":360\d\.\d+,"hint":"this machine's clock is probably 1h0m\ds ahead, except if this is a retry or a replay: set it"`},
+		"timestamp_future": {time.Hour, `"signature_age":-3(600|59\d\.\d+),"hint":"this machine's clock is probably (1h0m0|59m5\d)s behind: set it"`},
 	} {
 		got := send(t, s.client("HTTP/1.1"), s.signed([]byte(transcript), secret, time.Now().Add(test.wrong)))
 		requireRefused(t, b, got, 403, reason)
 		s.eventually("the log", func() bool {
 			for line := range strings.Lines(s.log.String()) {
-				if strings.Contains(line, "webhook refused: "+reason) {
+				if strings.Contains(line, "webhook rejected: "+reason) {
 					return assert.Regexp(t, test.hint, line)
 				}
 			}

@@ -158,7 +158,7 @@ func TestTheWatchdogWarnsAtThreeFiveAndEightFailuresAndSaysWhenTheyAreOver(t *te
 	warned := make([]string, 0, 3)
 	for _, line := range s.logged("webhook deliveries fail") {
 		warned = append(warned, fmt.Sprint(line["level"], " ", line["failures_in_row"], " ", line["reason"]))
-		assert.Contains(t, line["consequence"], "ElevenLabs sends it again if retries are on")
+		assert.Contains(t, line["consequence"], "ElevenLabs retries it if retries are on")
 	}
 	assert.Equal(t, []string{"info 3 backend_answer", "warn 5 backend_answer", "error 8 backend_answer"}, warned)
 	over := s.logged("webhook deliveries succeed again")

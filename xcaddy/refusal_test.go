@@ -330,7 +330,7 @@ func TestReportOnlyLetsForgeriesThroughMarked(t *testing.T) {
 	require.Len(t, deliveries, 1)
 	assert.Equal(t, []string{"false"}, deliveries[0].header.Values("X-ElevenLabs-Verified"))
 	assert.Equal(t, "signature_mismatch", deliveries[0].header.Get("X-ElevenLabs-Rejection"))
-	s.awaitLog("webhook would be refused", "report_only is set")
+	s.awaitLog("webhook would be rejected: signature_mismatch", "report_only is set")
 }
 
 func TestSecretsShowNowhere(t *testing.T) {
@@ -356,22 +356,35 @@ func TestSecretsShowNowhere(t *testing.T) {
 	}
 }
 
-func TestBadConfigurationsDoNotStart(t *testing.T) {
-	for name, test := range map[string]struct{ config, says string }{
-		"unset secret":          {"localhost:1 {\nelevenlabs_webhook {\nsecret {env.NOT_SET_ANYWHERE}\n}\n}", "{env.NOT_SET_ANYWHERE}"},
-		"missing secret file":   {"localhost:1 {\nelevenlabs_webhook {\nsecret {file./nonexistent}\n}\n}", "{file./nonexistent}"},
-		"unknown subdirective":  {"localhost:1 {\nelevenlabs_webhook {\nsecret {env.HOME}\nsecrets x\n}\n}", "Caddyfile:4"},
-		"unwritable spool_dir":  {"localhost:1 {\nelevenlabs_webhook {\nsecret {env.HOME}\nspool_dir /nonexistent\n}\n}", "Caddyfile:4"},
-		"no secret":             {"localhost:1 {\nelevenlabs_webhook\n}", "secret"},
-		"request's placeholder": {"localhost:1 {\nelevenlabs_webhook {\nsecret {http.request.header.X}\n}\n}", "{http.request.header.X}"},
-	} {
-		t.Run(name, func(t *testing.T) {
+func TestInvalidConfigurationsAreRejected(t *testing.T) {
+	tests := []struct{ name, config, want string }{
+		{"unset secret", "localhost:1 {\nelevenlabs_webhook {\nsecret {env.NOT_SET_ANYWHERE}\n}\n}", "{env.NOT_SET_ANYWHERE}"},
+		{"missing secret file", "localhost:1 {\nelevenlabs_webhook {\nsecret {file./nonexistent}\n}\n}", "{file./nonexistent}"},
+		{"unknown option", "localhost:1 {\nelevenlabs_webhook {\nsecret {env.HOME}\nsecrets x\n}\n}", "Caddyfile:4"},
+		{"unwritable spool_dir", unwritableSpoolDir, "spool_dir: making a temporary file: open /nonexistent/"},
+		{"no secret", "localhost:1 {\nelevenlabs_webhook\n}", "secret"},
+		{"placeholder of a request", "localhost:1 {\nelevenlabs_webhook {\nsecret {http.request.header.X}\n}\n}", "{http.request.header.X}"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
 			file := t.TempDir() + "/Caddyfile"
 			require.NoError(t, os.WriteFile(file, []byte(test.config), 0o600))
 			validate := exec.Command(binary, "validate", "--config", file)
 			output, err := validate.CombinedOutput()
 			require.Error(t, err)
-			assert.Contains(t, string(output), test.says)
+			assert.Contains(t, string(output), test.want)
 		})
 	}
+}
+
+// unwritableSpoolDir is a Caddyfile whose spool_dir this machine cannot write to.
+const unwritableSpoolDir = "localhost:1 {\nelevenlabs_webhook {\nsecret {env.HOME}\nspool_dir /nonexistent\n}\n}"
+
+// Caddy may adapt a Caddyfile on another machine than the server's.
+func TestAdaptDoesNotTouchTheSpoolDir(t *testing.T) {
+	file := t.TempDir() + "/Caddyfile"
+	require.NoError(t, os.WriteFile(file, []byte(unwritableSpoolDir), 0o600))
+	output, err := exec.Command(binary, "adapt", "--config", file).Output()
+	require.NoError(t, err)
+	assert.Contains(t, string(output), `"spool_dir":"/nonexistent"`)
 }
