@@ -21,7 +21,7 @@ func sizes(all []Delivery) []int64 {
 	return out
 }
 
-func TestForgeriesCannotPushOutWhatIsGenuine(t *testing.T) {
+func TestForgeriesCannotPushOutGenuineDeliveries(t *testing.T) {
 	l := NewLog(start)
 	l.Add(&Delivery{Proven: true, Size: -1})
 	for i := range 3 * Capacity {
@@ -30,7 +30,7 @@ func TestForgeriesCannotPushOutWhatIsGenuine(t *testing.T) {
 	last := l.Last(Filter{})
 	require.Len(t, last, 1+Capacity)
 	assert.True(t, last[0].Proven)
-	assert.Equal(t, int64(2*Capacity), last[1].Size, "the oldest go first")
+	assert.Equal(t, int64(2*Capacity), last[1].Size, "the oldest must go first")
 	assert.Equal(t, int64(3*Capacity-1), last[Capacity].Size)
 }
 
@@ -43,7 +43,7 @@ func TestAddSetsTheSequence(t *testing.T) {
 	assert.Equal(t, first.Sequence+1, second.Sequence)
 }
 
-func TestNothingIsAnEmptyListAndNotNull(t *testing.T) {
+func TestEmptyLogIsAnEmptyListAndNotNil(t *testing.T) {
 	l := NewLog(start)
 	last, follower := l.Follow(Filter{})
 	l.Unfollow(follower)
@@ -65,24 +65,26 @@ func TestLastSelects(t *testing.T) {
 		l.Add(&d)
 	}
 	all := l.Last(Filter{})
-	for name, test := range map[string]struct {
+	tests := []struct {
+		name   string
 		filter Filter
 		want   []int64
 	}{
-		"all, oldest first": {Filter{}, []int64{0, 1, 2, 3}},
-		"by result":         {Filter{Result: Accepted}, []int64{0, 3}},
-		"by type":           {Filter{Type: "a"}, []int64{0, 2}},
-		"by both":           {Filter{Type: "a", Result: Accepted}, []int64{0}},
-		"the last":          {Filter{Limit: 2}, []int64{2, 3}},
-		"the last of those": {Filter{Limit: 1, Result: Rejected}, []int64{1}},
-		"after one":         {Filter{After: all[1].Sequence}, []int64{2, 3}},
-		"none":              {Filter{Type: "c"}, []int64{}},
-	} {
-		t.Run(name, func(t *testing.T) { assert.Equal(t, test.want, sizes(l.Last(test.filter))) })
+		{"all, oldest first", Filter{}, []int64{0, 1, 2, 3}},
+		{"by result", Filter{Result: Accepted}, []int64{0, 3}},
+		{"by type", Filter{Type: "a"}, []int64{0, 2}},
+		{"by type and result", Filter{Type: "a", Result: Accepted}, []int64{0}},
+		{"the last two", Filter{Limit: 2}, []int64{2, 3}},
+		{"the last by result", Filter{Limit: 1, Result: Rejected}, []int64{1}},
+		{"after a sequence", Filter{After: all[1].Sequence}, []int64{2, 3}},
+		{"none", Filter{Type: "c"}, []int64{}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) { assert.Equal(t, test.want, sizes(l.Last(test.filter))) })
 	}
 }
 
-func TestSequencesGoOnAfterARestart(t *testing.T) {
+func TestSequenceRisesOverARestart(t *testing.T) {
 	before := NewLog(start)
 	before.Add(&Delivery{})
 	after := NewLog(start.Add(time.Second))
@@ -90,7 +92,7 @@ func TestSequencesGoOnAfterARestart(t *testing.T) {
 	assert.Greater(t, after.Last(Filter{})[0].Sequence, before.Last(Filter{})[0].Sequence)
 }
 
-func TestAFollowerMissesNothingBetweenWhatWasAndWhatComes(t *testing.T) {
+func TestFollowMissesNoDelivery(t *testing.T) {
 	l := NewLog(start)
 	const n = 200
 	var adding sync.WaitGroup
@@ -109,10 +111,10 @@ func TestAFollowerMissesNothingBetweenWhatWasAndWhatComes(t *testing.T) {
 	for i, d := range last {
 		assert.Equal(t, int64(i), d.Size)
 	}
-	l.Unfollow(f) // again
+	l.Unfollow(f) // a second call must do no harm
 }
 
-func TestAFollowerGetsOnlyWhatItAskedFor(t *testing.T) {
+func TestFollowerGetsOnlyWhatItsFilterSelects(t *testing.T) {
 	l := NewLog(start)
 	_, f := l.Follow(Filter{Result: Failed})
 	l.Add(&Delivery{Result: Accepted})
@@ -122,22 +124,22 @@ func TestAFollowerGetsOnlyWhatItAskedFor(t *testing.T) {
 	assert.Empty(t, f.C)
 }
 
-func TestAFollowerThatDoesNotKeepUpIsSentAwayAndHoldsUpNobody(t *testing.T) {
+func TestLogDropsAFollowerThatDoesNotKeepUp(t *testing.T) {
 	l := NewLog(start)
 	_, slow := l.Follow(Filter{})
 	for range Capacity + 1 {
 		l.Add(&Delivery{})
 	}
 	n := 0
-	for range slow.C { // until it is closed
+	for range slow.C { // until the log closes it
 		n++
 	}
 	assert.Equal(t, Capacity, n)
 	assert.Empty(t, l.followers)
 }
 
-// BenchmarkLog is what a delivery costs to remember and to count, without the
-// metrics: BenchmarkRecord, in package caddymodule, is the whole.
+// BenchmarkLog measures how long it takes to keep and count a delivery. BenchmarkRecord
+// in package caddymodule includes the metrics.
 func BenchmarkLog(b *testing.B) {
 	l := NewLog(start)
 	var c Counter
