@@ -24,8 +24,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// pebble runs Let's Encrypt's ACME server for tests, and a DNS server for which
-// every name is this machine. It validates on the two ports, for real.
+// pebble runs Let's Encrypt's ACME server for tests, and a DNS server that resolves every
+// name to this machine. Pebble validates the server at the two ports.
 func pebble(t testing.TB, httpPort, httpsPort int) (directory, certificate string, roots *x509.CertPool) {
 	t.Helper()
 	dir := t.TempDir()
@@ -103,8 +103,8 @@ func selfSigned(t testing.TB, certificate, key string) {
 	require.NoError(t, os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), 0o600))
 }
 
-// The front door as a user sets it up: a name, and no word about certificates.
-func TestACertificateIsObtainedByACMEAndAnEventPassesOverIt(t *testing.T) {
+// The site has a domain name and no options for TLS, like that of a user.
+func TestServerObtainsACertificateByACMEAndAcceptsAnEvent(t *testing.T) {
 	const name = "hooks.example.com"
 	httpPort, httpsPort := freePort(t), freePort(t)
 	directory, trusted, roots := pebble(t, httpPort, httpsPort)

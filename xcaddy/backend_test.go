@@ -25,7 +25,7 @@ type delivery struct {
 	digest   string
 }
 
-// backend records what reaches it.
+// backend records the requests that reach it.
 type backend struct {
 	*httptest.Server
 	mu         sync.Mutex
@@ -38,7 +38,7 @@ func newBackend(t testing.TB) *backend {
 	b.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		digest := sha256.New()
 		_, err := io.Copy(digest, r.Body)
-		if !assert.NoError(t, err, "the backend reads a whole body") {
+		if !assert.NoError(t, err, "the backend did not get a whole body") {
 			return
 		}
 		b.mu.Lock()
@@ -52,7 +52,7 @@ func newBackend(t testing.TB) *backend {
 
 func (b *backend) address() string { return b.Listener.Addr().String() }
 
-// take returns what has come, and forgets it.
+// take returns the requests that have come since the last call.
 func (b *backend) take() []delivery {
 	b.mu.Lock()
 	defer b.mu.Unlock()

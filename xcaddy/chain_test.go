@@ -12,18 +12,18 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// around is a site with our handler, and what stands before and after it.
+// around returns a Caddyfile with the handler, and directives before and after it.
 func around(before, after string) string {
 	return site("route /webhooks/elevenlabs {\n" + before + "\nelevenlabs_webhook {\nsecret {env.WEBHOOK_SECRET} end-to-end\nretries 4\n}\n" + after + "\n}")
 }
 
-// The server's limit for a body holds no longer once the body is here. If it did,
-// the client would seem to have left.
-func TestABackendMayTakeLongerThanTheServersLimitForBodies(t *testing.T) {
+// The server's limit for reading a body must end when the body is complete. Otherwise
+// the handler would take a slow backend for a client that has left.
+func TestBackendMayTakeLongerThanTheServersReadBodyTimeout(t *testing.T) {
 	const limit = 300 * time.Millisecond
 	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
-		time.Sleep(2 * limit) // the backend's work
+		time.Sleep(2 * limit) // longer than the limit
 		w.WriteHeader(http.StatusOK)
 	}))
 	defer slow.Close()
@@ -49,7 +49,7 @@ func TestABackendMayTakeLongerThanTheServersLimitForBodies(t *testing.T) {
 	}
 }
 
-func TestReadTimeoutHoldsBesideCaddysOwnTimeouts(t *testing.T) {
+func TestReadTimeoutAppliesWithAnyTimeoutsOfCaddy(t *testing.T) {
 	b := newBackend(t)
 	for _, global := range []string{"", "{\nservers {\ntimeouts {\nread_body_idle -1s\n}\n}\n}\n"} {
 		for _, local := range []string{"", "timeouts {\nread_timeout 1m\n}\n"} {
@@ -70,7 +70,7 @@ func TestReadTimeoutHoldsBesideCaddysOwnTimeouts(t *testing.T) {
 	}
 }
 
-func TestEventsSurviveABackendThatIsDownForASecondBehindForwardAuth(t *testing.T) {
+func TestEventIsRetriedBehindForwardAuth(t *testing.T) {
 	auth := newBackend(t)
 	for name, health := range map[string]string{"refused": "", "marked as down": "fail_duration 200ms"} {
 		t.Run(name, func(t *testing.T) {
@@ -86,8 +86,8 @@ func TestEventsSurviveABackendThatIsDownForASecondBehindForwardAuth(t *testing.T
 	}
 }
 
-// What the backend has answered counts, whatever Caddy then makes of it.
-func TestTheBackendsAnswerCountsWhateverHandleResponseMakesOfIt(t *testing.T) {
+// The backend's answer counts, even if handle_response or lb_retry_match changes it.
+func TestBackendsAnswerCountsWhateverHandleResponseMakesOfIt(t *testing.T) {
 	for name, test := range map[string]struct {
 		backend  int
 		response string // handle_response's routes, and other options
@@ -139,8 +139,8 @@ func TestTheBackendsAnswerCountsWhateverHandleResponseMakesOfIt(t *testing.T) {
 	}
 }
 
-// Handlers around ours may do something with the request after it.
-func TestInterceptMayProxyTheErrorPage(t *testing.T) {
+// A handler around elevenlabs_webhook may use the request after it.
+func TestInterceptCanProxyTheErrorPage(t *testing.T) {
 	b, pages := newBackend(t), newBackend(t)
 	b.status, pages.status = 500, 503
 	s := start(t, site(fmt.Sprintf(`

@@ -19,20 +19,20 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Secrets of the shape that ElevenLabs makes.
+// These secrets have the form of ElevenLabs's.
 const (
 	realSecret  = "wsec_00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 	otherSecret = "wsec_ffeeddccbbaa99887766554433221100ffeeddccbbaa99887766554433221100"
 )
 
-// outcome is what a command did.
+// outcome is the result of a command.
 type outcome struct {
 	stdout, stderr string
 	code           int
 }
 
-// elevenlabs runs `caddy elevenlabs` with the environment of the test. It may
-// leave no file behind, and print no secret.
+// elevenlabs runs `caddy elevenlabs` with the test's environment. It fails the test if
+// the command leaves a file behind or prints a secret.
 func elevenlabs(t testing.TB, stdin string, args ...string) outcome {
 	t.Helper()
 	home := t.TempDir()
@@ -46,29 +46,29 @@ func elevenlabs(t testing.TB, stdin string, args ...string) outcome {
 	}
 	o := outcome{stdout.String(), stderr.String(), command.ProcessState.ExitCode()}
 	for _, key := range []string{secret, realSecret, otherSecret} {
-		assert.NotContains(t, o.stdout+o.stderr, strings.TrimPrefix(key, "wsec_"), "a secret is printed")
+		assert.NotContains(t, o.stdout+o.stderr, strings.TrimPrefix(key, "wsec_"), "the command printed a secret")
 	}
 	left, err := os.ReadDir(home)
 	require.NoError(t, err)
-	assert.Empty(t, left, "files are left")
+	assert.Empty(t, left, "the command left files behind")
 	return o
 }
 
-// url is where the webhook is.
+// url returns the URL of the webhook.
 func (s *server) url() string { return "https://" + s.address + "/webhooks/elevenlabs" }
 
-// trust are the arguments that make a command trust the server.
+// trust returns the arguments that make a command trust the server's certificate.
 func (s *server) trust() []string {
 	return []string{"--ca", filepath.Join(dataDir, "caddy/pki/authorities/local/root.crt")}
 }
 
-// send runs `caddy elevenlabs send` to the server.
+// send runs `caddy elevenlabs send` for the server's URL.
 func (s *server) send(args ...string) outcome {
 	s.t.Helper()
 	return elevenlabs(s.t, "", append(append([]string{"send", s.url()}, s.trust()...), args...)...)
 }
 
-// objects decodes the lines that a command printed by --json.
+// objects decodes the lines that a command printed with --json.
 func objects[T any](t testing.TB, o outcome) (all []T) {
 	t.Helper()
 	for line := range strings.Lines(o.stdout) {
@@ -86,7 +86,7 @@ func writeFile(t testing.TB, content string) string {
 	return file
 }
 
-func TestCommandsExitCodes(t *testing.T) {
+func TestCommandsExitCodesAndMessages(t *testing.T) {
 	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", secret)
 	t.Setenv("BLANK", " \n")
 	s := start(t, webhook(newBackend(t).address(), ""))
@@ -114,7 +114,7 @@ func TestCommandsExitCodes(t *testing.T) {
 		{"help for send", []string{"send", "--help"}, "", 0, "--forge"},
 		{"send without a URL", []string{"send"}, "", 1, "give one argument, not 0"},
 		{"send to two", []string{"send", s.url(), s.url()}, "", 1, "give one argument, not 2"},
-		{"send to what is no URL", []string{"send", s.address}, "", 1, "is not a URL"},
+		{"send to something that is not a URL", []string{"send", s.address}, "", 1, "is not a URL"},
 		{"send of an unknown event", []string{"send", s.url(), "--event", "nope"}, "", 1, `there is no event "nope"`},
 		{"send of an unknown forgery", []string{"send", s.url(), "--forge", "nope"}, "", 1, `there is no forgery "nope"`},
 		{"send of an empty forgery", []string{"send", s.url(), "--ca", ca, "--forge", ""}, "", 1, "--forge is given, but empty"},
@@ -129,10 +129,10 @@ func TestCommandsExitCodes(t *testing.T) {
 		{"send of a file", []string{"send", s.url(), "--ca", ca, "--file", body}, "", 0, "200"},
 		{"send of standard input", []string{"send", s.url(), "--ca", ca, "--file", "-"}, "", 0, "(unknown)"},
 		{"send with a secret on standard input", []string{"send", s.url(), "--ca", ca, "--secret-file", "-"}, secret + "\n", 0, "200"},
-		{"send to whom is not trusted", []string{"send", s.url()}, "", 2, "see --ca and --insecure"},
+		{"send to a server that is not trusted", []string{"send", s.url()}, "", 2, "see --ca and --insecure"},
 		{"send without trust", []string{"send", s.url(), "--insecure"}, "", 0, "200"},
 		{"send to another path", []string{"send", "https://" + s.address + "/nope", "--ca", ca, "--forge", "stale"}, "", 2, "expected 403 timestamp_stale"},
-		{"send to where nothing listens", []string{"send", closed}, "", 2, "connection refused"},
+		{"send to an address where nothing listens", []string{"send", closed}, "", 2, "connection refused"},
 		{"send with another secret", []string{"send", s.url(), "--ca", ca, "--secret-file", writeFile(t, otherSecret)}, "", 2, "signature_mismatch"},
 
 		{"help for sign", []string{"sign", "--help"}, "", 0, "--data-binary"},
@@ -145,7 +145,7 @@ func TestCommandsExitCodes(t *testing.T) {
 
 		{"help for verify", []string{"verify", "--help"}, "", 0, "--explain"},
 		{"verify of a body without a header", []string{"verify", "--body", body}, "", 1, "give the body and its header"},
-		{"verify of what is no request", []string{"verify"}, transcript, 1, "not an HTTP request"},
+		{"verify of something that is not a request", []string{"verify"}, transcript, 1, "not an HTTP request"},
 		{"verify with no window", []string{"verify", "--body", body, "--header", signed, "--tolerance", "1"}, "", 1, "--tolerance"},
 		{"verify", []string{"verify", "--body", body, "--header", signed}, "", 0, "pass: signed"},
 		{"verify of another body", []string{"verify", "--body", "-", "--header", signed}, transcript + "\n", 2, "signature_mismatch"},
@@ -156,7 +156,7 @@ func TestCommandsExitCodes(t *testing.T) {
 		{"doctor with no such file", []string{"doctor", "--config", "none"}, "", 1, "reading --config"},
 		{"doctor with an argument", []string{"doctor", s.url()}, "", 1, "unknown command"},
 		{"doctor", []string{"doctor", "--url", s.url(), "--ca", ca}, "", 0, "0 failed"},
-		{"doctor where nothing listens", []string{"doctor", "--url", closed}, "", 2, "connection refused"},
+		{"doctor for an address where nothing listens", []string{"doctor", "--url", closed}, "", 2, "connection refused"},
 
 		{"help for status", []string{"status", "--help"}, "", 0, "three times in a row"},
 		{"status", []string{"status", "--address", s.admin}, "", 0, "failures in a row"},
@@ -199,7 +199,7 @@ func TestCommandsExitCodes(t *testing.T) {
 	}
 }
 
-// sent is a line of what send prints by --json.
+// sent is a line that send prints with --json.
 type sent struct {
 	Event, Forged string
 	Bytes, Status int
@@ -208,7 +208,7 @@ type sent struct {
 	OK            bool
 }
 
-func TestSendAllIsAsExpectedOfTheServer(t *testing.T) {
+func TestSendAllGetsTheExpectedAnswersFromTheServer(t *testing.T) {
 	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", secret)
 	b := newBackend(t)
 	s := start(t, webhook(b.address(), ""))
@@ -239,13 +239,13 @@ func TestSendAllIsAsExpectedOfTheServer(t *testing.T) {
 		}
 		types[line.Event] = true
 		d, ok := arrived[line.ID]
-		require.True(t, ok, "%s reached the application whole", line.Event)
+		require.True(t, ok, "%s did not reach the backend whole", line.Event)
 		delete(arrived, line.ID)
 		assert.Equal(t, line.Event, d.header.Get("X-ElevenLabs-Event-Type"))
 		assert.EqualValues(t, line.Bytes, d.length)
 		assert.Equal(t, "caddy-elevenlabs-send", d.header.Get("User-Agent"))
 	}
-	assert.Empty(t, arrived, "nothing else did")
+	assert.Empty(t, arrived, "another request reached the backend")
 	assert.Len(t, types, 15)
 	assert.Equal(t, map[string]string{
 		"signature": "401 signature_mismatch", "body": "401 signature_mismatch",
@@ -254,13 +254,13 @@ func TestSendAllIsAsExpectedOfTheServer(t *testing.T) {
 	}, forged)
 }
 
-func TestSendAllFailsWhereTheServerHasAnotherSecret(t *testing.T) {
+func TestSendAllFailsIfTheServerHasAnotherSecret(t *testing.T) {
 	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", otherSecret)
 	b := newBackend(t)
 	s := start(t, webhook(b.address(), ""))
 	got := s.send("--all", "--json")
 	assert.Equal(t, 2, got.code)
-	assert.Contains(t, got.stderr, "17 of 21 deliveries not as expected", "only those signed wrongly or not at all are")
+	assert.Contains(t, got.stderr, "17 of 21 deliveries not as expected", "only the forgeries that fail in any case are as expected")
 	for _, line := range objects[sent](t, got) {
 		if line.Forged == "" {
 			assert.False(t, line.OK)
@@ -270,7 +270,7 @@ func TestSendAllFailsWhereTheServerHasAnotherSecret(t *testing.T) {
 	assert.Empty(t, b.take())
 }
 
-func TestSendFailsWhereForgeriesPass(t *testing.T) {
+func TestSendFailsIfForgeriesAreAccepted(t *testing.T) {
 	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", secret)
 	s := start(t, site("reverse_proxy "+newBackend(t).address()))
 	got := s.send("--all")
@@ -296,17 +296,17 @@ func TestSendOfLongAudio(t *testing.T) {
 	require.Equal(t, 0, got.code, got.stdout)
 	deliveries = b.take()
 	require.Len(t, deliveries, 1)
-	assert.Equal(t, []string{"chunked"}, deliveries[0].encoding, "without the server in between")
+	assert.Equal(t, []string{"chunked"}, deliveries[0].encoding, "send must use chunks for audio")
 
 	got = s.send("--event", "post_call_audio", "--minutes", "90", "--json")
-	assert.Equal(t, 2, got.code, "more than max_size")
+	assert.Equal(t, 2, got.code, "the body exceeds max_size")
 	line = objects[sent](t, got)[0]
 	assert.Equal(t, 413, line.Status, got.stdout)
 	assert.Equal(t, "body_too_large", line.Reason)
 	assert.Empty(t, b.take())
 }
 
-func TestWhatSignPrintsMakesARequestGenuine(t *testing.T) {
+func TestRequestWithTheHeaderThatSignPrintsIsGenuine(t *testing.T) {
 	b := newBackend(t)
 	s := start(t, webhook(b.address(), ""))
 	body := writeFile(t, transcript+"\n")
@@ -324,7 +324,7 @@ func TestWhatSignPrintsMakesARequestGenuine(t *testing.T) {
 	require.Len(t, b.take(), 1)
 }
 
-// captured returns the bytes of the request that a command sends.
+// captured returns the bytes of the request that `caddy elevenlabs send` makes.
 func captured(t *testing.T, args ...string) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

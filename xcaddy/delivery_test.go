@@ -26,9 +26,9 @@ func requireDelivered(t testing.TB, b *backend, body []byte) delivery {
 	deliveries := b.take()
 	require.Len(t, deliveries, 1)
 	d := deliveries[0]
-	assert.Equal(t, digestOf(body), d.digest, "the backend got the very bytes")
-	assert.Equal(t, int64(len(body)), d.length, "with a Content-Length")
-	assert.Empty(t, d.encoding, "not chunked")
+	assert.Equal(t, digestOf(body), d.digest, "the backend got other bytes")
+	assert.Equal(t, int64(len(body)), d.length, "the backend got another Content-Length")
+	assert.Empty(t, d.encoding, "the backend got chunks")
 	assert.Equal(t, "true", d.header.Get("X-ElevenLabs-Verified"))
 	assert.Equal(t, digestOf(body), d.header.Get("X-ElevenLabs-Event-Id"))
 	assert.Equal(t, digestOf(body), d.header.Get("Idempotency-Key"))
@@ -36,7 +36,7 @@ func requireDelivered(t testing.TB, b *backend, body []byte) delivery {
 	return d
 }
 
-func TestEventsArriveIntactOverEachProtocolAtEachSize(t *testing.T) {
+func TestEventsOfEachSizeArriveIntactOverEachProtocol(t *testing.T) {
 	b := newBackend(t)
 	s := start(t, webhook(b.address(), "max_size 2MiB"))
 	for _, proto := range protocols {
@@ -72,7 +72,7 @@ func TestEventsArriveIntactOverEachProtocolAtEachSize(t *testing.T) {
 func TestAudioOf64MiBArrivesIntactInLittleMemory(t *testing.T) {
 	const size = 64 << 20
 	b := newBackend(t)
-	s := start(t, webhook(b.address(), "spool_limit 2GiB")) // sixteen at once are above the default
+	s := start(t, webhook(b.address(), "spool_limit 2GiB")) // sixteen bodies at once exceed the default
 	body := audio(size)
 	idle := s.peakMemory()
 	send(t, s.client("HTTP/1.1"), s.event([]byte(transcript)))
@@ -109,9 +109,10 @@ func TestAudioOf64MiBArrivesIntactInLittleMemory(t *testing.T) {
 	}
 }
 
-// rudeBackend answers one request a connection, and closes it without an answer
-// when the next one arrives, as a server does whose keep-alive has just ended.
-func rudeBackend(t testing.TB) (address string, served, cut *atomic.Int32) {
+// closingBackend starts a backend that answers one request of each connection. When the
+// next request arrives, it closes the connection without an answer, like a server whose
+// keep-alive has just ended.
+func closingBackend(t testing.TB) (address string, served, cut *atomic.Int32) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	t.Cleanup(func() { listener.Close() })
@@ -141,8 +142,8 @@ func rudeBackend(t testing.TB) (address string, served, cut *atomic.Int32) {
 	return listener.Addr().String(), served, cut
 }
 
-func TestEventsSurviveABackendThatClosesKeptAliveConnections(t *testing.T) {
-	address, served, cut := rudeBackend(t)
+func TestEventIsRetriedIfTheBackendClosesAKeptAliveConnection(t *testing.T) {
+	address, served, cut := closingBackend(t)
 	for name, body := range map[string][]byte{"small": []byte(transcript), "spilled": audio(3 << 20)} {
 		t.Run(name, func(t *testing.T) {
 			served.Store(0)
@@ -153,11 +154,11 @@ func TestEventsSurviveABackendThatClosesKeptAliveConnections(t *testing.T) {
 				assert.Equal(t, 200, send(t, client, s.event(body)).status)
 			}
 			assert.EqualValues(t, 10, served.Load())
-			assert.NotZero(t, cut.Load(), "the backend did cut connections")
+			assert.NotZero(t, cut.Load(), "the backend closed no connection")
 		})
 	}
-	// net/http by itself repeats small ones, since they have an Idempotency-Key
-	t.Run("not without retries, when spilled", func(t *testing.T) {
+	// net/http itself repeats requests with small bodies, since they have an Idempotency-Key.
+	t.Run("spilled, without retries", func(t *testing.T) {
 		s := start(t, webhook(address, "retries 0"))
 		var failed int
 		for range 6 {
@@ -165,16 +166,16 @@ func TestEventsSurviveABackendThatClosesKeptAliveConnections(t *testing.T) {
 				failed++
 			}
 		}
-		assert.NotZero(t, failed, "or the test above proves nothing")
+		assert.NotZero(t, failed, "without a failure here, the cases above prove nothing")
 	})
 }
 
-func TestEventsSurviveABackendThatIsDownForASecond(t *testing.T) {
+func TestEventIsRetriedIfTheBackendIsDownForASecond(t *testing.T) {
 	for name, body := range map[string][]byte{"small": []byte(transcript), "spilled": audio(3 << 20)} {
 		t.Run(name, func(t *testing.T) {
 			b := newBackend(t)
 			down := fmt.Sprintf("127.0.0.1:%d", freePort(t))
-			s := start(t, webhook(down, "retries 4")) // the last is to spare, if the machine stands still
+			s := start(t, webhook(down, "retries 4")) // one more than needed, in case the machine is slow
 			b.comeUp(t, down, time.Second)
 			client := s.client("HTTP/2.0")
 			assert.Equal(t, 200, send(t, client, s.event(body)).status)
@@ -183,7 +184,7 @@ func TestEventsSurviveABackendThatIsDownForASecond(t *testing.T) {
 	}
 }
 
-func TestABackendThatStaysDownIsA502AndLogged(t *testing.T) {
+func TestBackendThatStaysDownIsA502AndLogged(t *testing.T) {
 	s := start(t, webhook(fmt.Sprintf("127.0.0.1:%d", freePort(t)), "retries 2 10ms"))
 	assert.Equal(t, 502, send(t, s.client("HTTP/1.1"), s.event([]byte(transcript))).status)
 	s.awaitLog("event not delivered")
@@ -191,7 +192,7 @@ func TestABackendThatStaysDownIsA502AndLogged(t *testing.T) {
 	assert.Contains(t, s.log.String(), `"conversation_id":"conv_1"`)
 }
 
-func TestEventsAreDeliveredThoughTheClientLeaves(t *testing.T) {
+func TestEventIsDeliveredAfterTheClientHasLeft(t *testing.T) {
 	body := audio(2 << 20)
 	arrived, answered := make(chan struct{}), make(chan error)
 	slow := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -200,7 +201,7 @@ func TestEventsAreDeliveredThoughTheClientLeaves(t *testing.T) {
 		assert.Equal(t, digestOf(body), digestOf(got))
 		arrived <- struct{}{}
 		select {
-		case <-r.Context().Done(): // Caddy has broken off
+		case <-r.Context().Done(): // Caddy broke off
 		case <-time.After(time.Second):
 		}
 		answered <- r.Context().Err()
@@ -217,24 +218,24 @@ func TestEventsAreDeliveredThoughTheClientLeaves(t *testing.T) {
 		_, err := try(client, s.event(body).WithContext(ctx))
 		require.ErrorIs(t, err, context.Canceled)
 		client.CloseIdleConnections()
-		require.NoError(t, <-answered, "the backend was left, too")
+		require.NoError(t, <-answered, "Caddy closed the connection to the backend")
 		s.eventually("the log", func() bool {
 			return strings.Count(s.log.String(), "client left before the backend answered") == i+1
 		})
 	}
 }
 
-// Some clients read no more of an answer than its status.
-func TestAClientThatLeavesOnceItHasTheStatusHasHadItsAnswer(t *testing.T) {
+// A client may read only the status of an answer. The event then counts by that status.
+func TestClientThatLeavesAfterTheStatusIsNotAFailure(t *testing.T) {
 	released := make(chan struct{})
 	for name, test := range map[string]struct {
 		status  int
 		streams bool
 		want    []any
 	}{
-		"a stream":       {200, true, []any{"accepted", nil}},
-		"a long answer":  {200, false, []any{"accepted", nil}},
-		"a long refusal": {500, false, []any{"failed", "backend_answer"}},
+		"a stream":      {200, true, []any{"accepted", nil}},
+		"a long answer": {200, false, []any{"accepted", nil}},
+		"a long error":  {500, false, []any{"failed", "backend_answer"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			talkative := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -243,7 +244,7 @@ func TestAClientThatLeavesOnceItHasTheStatusHasHadItsAnswer(t *testing.T) {
 					w.Header().Set("Content-Length", "100000000")
 				}
 				w.WriteHeader(test.status)
-				for r.Context().Err() == nil { // until Caddy breaks off, which has no one left to tell
+				for r.Context().Err() == nil { // until Caddy breaks off, since the client has gone
 					if _, err := io.WriteString(w, strings.Repeat("ok, and ", 1000)); err != nil {
 						break
 					}
@@ -260,12 +261,12 @@ func TestAClientThatLeavesOnceItHasTheStatusHasHadItsAnswer(t *testing.T) {
 				response, err := client.Do(s.event([]byte(transcript)))
 				require.NoError(t, err)
 				assert.Equal(t, test.status, response.StatusCode)
-				_, err = response.Body.Read(make([]byte, 1)) // it comes once the server knows that the status is out
+				_, err = response.Body.Read(make([]byte, 1)) // the body comes after the server has flushed the status
 				require.NoError(t, err)
 				require.NoError(t, response.Body.Close())
 				client.CloseIdleConnections()
 				<-released
-				s.eventually("the account of it", func() bool { return len(shown(t, s, "/elevenlabs/deliveries")) == i+1 })
+				s.eventually("the delivery to be recorded", func() bool { return len(shown(t, s, "/elevenlabs/deliveries")) == i+1 })
 				d := shown(t, s, "/elevenlabs/deliveries")[0]
 				assert.Equal(t, test.want, []any{d["result"], d["reason"]}, proto)
 			}
@@ -274,8 +275,8 @@ func TestAClientThatLeavesOnceItHasTheStatusHasHadItsAnswer(t *testing.T) {
 	}
 }
 
-// While the rest of the body is still on its way to it.
-func TestABackendMayAnswerBeforeItHasReadTheBody(t *testing.T) {
+// The backend's answer can come while Caddy still sends the rest of the body.
+func TestBackendMayAnswerBeforeItHasReadTheBody(t *testing.T) {
 	hasty := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.CopyN(io.Discard, r.Body, 1_900_000)
 		w.WriteHeader(http.StatusAccepted)
@@ -292,10 +293,10 @@ func TestABackendMayAnswerBeforeItHasReadTheBody(t *testing.T) {
 	}
 }
 
-// How retries meets Caddy's own: Caddy's load balancing comes first, each time
-// within one attempt of ours, and an answer is never repeated by us.
-func TestRetriesWithCaddysOwn(t *testing.T) {
-	rude, served, cut := rudeBackend(t)
+// Caddy's own retries happen within each attempt of the handler. The handler never
+// retries after an answer.
+func TestRetriesTogetherWithThoseOfReverseProxy(t *testing.T) {
+	closing, served, cut := closingBackend(t)
 	good := newBackend(t)
 	down := fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	busy := newBackend(t)
@@ -305,19 +306,19 @@ func TestRetriesWithCaddysOwn(t *testing.T) {
 		status                   int
 		check                    func(t *testing.T)
 	}{
-		{"lb_retries goes on to the next upstream when one refuses", down + " " + good.address(), "lb_policy round_robin\nlb_retries 2", 200, func(t *testing.T) {
+		{"lb_retries goes on to the next upstream if one is down", down + " " + good.address(), "lb_policy round_robin\nlb_retries 2", 200, func(t *testing.T) {
 			require.Len(t, good.take(), 1)
 		}},
-		{"lb_retry_match without request_buffers sends no body twice; our next attempt does", rude, "lb_retries 2\nlb_retry_match method POST", 200, func(t *testing.T) {
+		{"lb_retry_match without request_buffers sends no body twice; the next attempt of the handler does", closing, "lb_retries 2\nlb_retry_match method POST", 200, func(t *testing.T) {
 			assert.NotZero(t, served.Load())
 		}},
-		{"request_buffers needs none of ours", rude, "lb_retries 2\nlb_retry_match method POST\nrequest_buffers 8MiB", 200, func(t *testing.T) {
+		{"with request_buffers, the handler needs no other attempt", closing, "lb_retries 2\nlb_retry_match method POST\nrequest_buffers 8MiB", 200, func(t *testing.T) {
 			assert.NotZero(t, served.Load())
 		}},
-		{"an answer that lb_retry_match gave up on passes", busy.address(), "lb_retries 1\nlb_retry_match `{rp.status_code} == 503`\nrequest_buffers 8MiB", 503, func(t *testing.T) {
-			assert.Len(t, busy.take(), 2, "one try and one of Caddy's own retries, none of ours")
+		{"an answer that lb_retry_match gave up on reaches the client", busy.address(), "lb_retries 1\nlb_retry_match `{rp.status_code} == 503`\nrequest_buffers 8MiB", 503, func(t *testing.T) {
+			assert.Len(t, busy.take(), 2, "one try and one of Caddy's own retries")
 		}},
-		{"an answer that handle_response makes an error passes", busy.address(), "@busy status 503\nhandle_response @busy {\nerror 503\n}", 503, func(t *testing.T) {
+		{"an answer that handle_response makes an error reaches the client", busy.address(), "@busy status 503\nhandle_response @busy {\nerror 503\n}", 503, func(t *testing.T) {
 			assert.Len(t, busy.take(), 1)
 		}},
 	}
@@ -328,7 +329,7 @@ func TestRetriesWithCaddysOwn(t *testing.T) {
 			for name, body := range map[string][]byte{"small": []byte(transcript), "spilled": audio(2 << 20)} {
 				served.Store(0)
 				cut.Store(0)
-				for range 2 { // the second finds a kept-alive connection
+				for range 2 { // the second event uses a kept-alive connection
 					good.take()
 					busy.take()
 					assert.Equal(t, test.status, send(t, client, s.event(body)).status, name)
@@ -339,7 +340,7 @@ func TestRetriesWithCaddysOwn(t *testing.T) {
 	}
 }
 
-func TestBackendsAnswersKeepTheContract(t *testing.T) {
+func TestBackendsStatusReachesTheClientExceptThat2xxBecomes200(t *testing.T) {
 	b := newBackend(t)
 	s := start(t, webhook(b.address(), ""))
 	for status, want := range map[int]int{200: 200, 201: 200, 202: 200, 204: 200, 302: 302, 404: 404, 422: 422, 500: 500, 502: 502, 503: 503} {
@@ -348,14 +349,14 @@ func TestBackendsAnswersKeepTheContract(t *testing.T) {
 		b.mu.Unlock()
 		for _, proto := range protocols {
 			assert.Equal(t, want, send(t, s.client(proto), s.event([]byte(transcript))).status, "%d over %s", status, proto)
-			assert.Len(t, b.take(), 1, "%d is not repeated", status)
+			assert.Len(t, b.take(), 1, "the handler retried after %d", status)
 		}
 	}
 }
 
-// A body that was begun before a reload counts against spool_limit after it,
-// and is finished by the handler that began it.
-func TestSpoolLimitHoldsAcrossReloads(t *testing.T) {
+// A body that began to arrive before a reload still counts for spool_limit after it. The
+// handler that began to read it also forwards it.
+func TestSpoolLimitOutlastsAReload(t *testing.T) {
 	b := newBackend(t)
 	config := webhook(b.address(), "spool_limit 3MiB\nmemory_buffer 1MiB")
 	s := start(t, config)
@@ -390,7 +391,7 @@ func TestSpoolLimitHoldsAcrossReloads(t *testing.T) {
 	response.Body.Close()
 	assert.Equal(t, 200, response.StatusCode)
 	requireDelivered(t, b, body)
-	assert.Equal(t, 200, send(t, client, event()).status, "there is room again")
+	assert.Equal(t, 200, send(t, client, event()).status, "the first body still counts")
 	client.CloseIdleConnections()
 	conn.Close()
 }

@@ -21,7 +21,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// spooled is what the server's temporary files, nameless ones too, take on disk.
+// spooled returns the bytes that the server's temporary files take on disk, with or
+// without a name.
 func (s *server) spooled() (bytes int64) {
 	descriptors, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", s.command.Process.Pid))
 	for _, descriptor := range descriptors {
@@ -35,11 +36,11 @@ func (s *server) spooled() (bytes int64) {
 	return bytes
 }
 
-// A disk that is full, or refuses, is our fault: 503, so that ElevenLabs sends
-// again. What fits into memory passes, and nothing has to be restarted after.
-func TestADiskThatFailsIs503AndRecoversByItself(t *testing.T) {
-	for name, disk := range map[string]func(t *testing.T, s *server, dir string) (fail, mend func()){
-		"a full filesystem": func(t *testing.T, _ *server, dir string) (fail, mend func()) {
+// A fault of the disk answers 503, so that ElevenLabs retries. Events that fit into memory
+// still pass, and the server needs no restart afterwards.
+func TestFaultOfTheDiskIs503AndClearsWithoutARestart(t *testing.T) {
+	for name, disk := range map[string]func(t *testing.T, s *server, dir string) (fail, repair func()){
+		"a full filesystem": func(t *testing.T, _ *server, dir string) (fail, repair func()) {
 			filler := filepath.Join(dir, "filler")
 			return func() {
 					file, err := os.Create(filler)
@@ -51,7 +52,7 @@ func TestADiskThatFailsIs503AndRecoversByItself(t *testing.T) {
 					require.NoError(t, os.Remove(filler))
 				}
 		},
-		"a limit of file size": func(t *testing.T, s *server, _ string) (fail, mend func()) {
+		"a limit of file size": func(t *testing.T, s *server, _ string) (fail, repair func()) {
 			prlimit := runtimeOf(t, "prlimit")
 			limit := func(to string) {
 				output, err := exec.Command(prlimit, "--pid", strconv.Itoa(s.command.Process.Pid), "--fsize="+to+":").CombinedOutput()
@@ -65,14 +66,14 @@ func TestADiskThatFailsIs503AndRecoversByItself(t *testing.T) {
 			if name == "a full filesystem" {
 				err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=8m")
 				if errors.Is(err, syscall.EPERM) {
-					t.Skip("mounting a filesystem is not permitted; the other case does without")
+					t.Skip("this user must not mount a filesystem; the other case needs none")
 				}
 				require.NoError(t, err)
 				t.Cleanup(func() { assert.NoError(t, syscall.Unmount(dir, syscall.MNT_DETACH)) })
 			}
 			b := newBackend(t)
 			s := start(t, webhook(b.address(), "spool_dir "+dir))
-			fail, mend := disk(t, s, dir)
+			fail, repair := disk(t, s, dir)
 			client := s.client("HTTP/1.1")
 			large := audio(5 << 20)
 			for range 2 {
@@ -84,7 +85,7 @@ func TestADiskThatFailsIs503AndRecoversByItself(t *testing.T) {
 				}
 				assert.Equal(t, 200, send(t, client, s.event([]byte(transcript))).status)
 				requireDelivered(t, b, []byte(transcript))
-				mend()
+				repair()
 				assert.Equal(t, 200, send(t, client, s.event(large)).status)
 				requireDelivered(t, b, large)
 			}
@@ -115,9 +116,9 @@ func TestKillingTheServerLeavesNoFile(t *testing.T) {
 	assert.Empty(t, left)
 }
 
-// The limit holds whatever comes, genuine events are taken or told to come again,
-// and when the flood is over so is its effect.
-func TestAFloodOfForgeriesStaysWithinSpoolLimit(t *testing.T) {
+// During a flood of forgeries the server stays within spool_limit. It answers genuine
+// events with 200, or with 503 so that ElevenLabs retries. After the flood it recovers.
+func TestFloodOfForgeriesStaysWithinSpoolLimit(t *testing.T) {
 	const forged, limit = 16 << 20, 64 << 20
 	b := newBackend(t)
 	s := start(t, webhook(b.address(), "spool_limit 64MiB"))
@@ -134,8 +135,8 @@ func TestAFloodOfForgeriesStaysWithinSpoolLimit(t *testing.T) {
 		cut()
 		flood.Wait()
 	}()
-	var refused, overloaded, brokenOff atomic.Int32
-	for range 12 { // together three times what there is room for
+	var rejected, overloaded, interrupted atomic.Int32
+	for range 12 { // together three times spool_limit
 		flood.Go(func() {
 			client := s.client("HTTP/1.1")
 			defer client.CloseIdleConnections()
@@ -144,10 +145,10 @@ func TestAFloodOfForgeriesStaysWithinSpoolLimit(t *testing.T) {
 				request.Body, request.GetBody, request.ContentLength = io.NopCloser(io.LimitReader(zeros{}, forged)), nil, -1
 				got, err := try(client, request)
 				switch {
-				case err != nil: // cut off; or the answer came before the body was sent, and the connection was closed
-					brokenOff.Add(1)
+				case err != nil: // the test cut the request off, or the server answered and closed before the end of the body
+					interrupted.Add(1)
 				case got.status == 401:
-					refused.Add(1)
+					rejected.Add(1)
 				case got.status == 503:
 					overloaded.Add(1)
 				default:
@@ -157,36 +158,36 @@ func TestAFloodOfForgeriesStaysWithinSpoolLimit(t *testing.T) {
 		})
 	}
 	genuine, within := 100, time.Second
-	if raceDetector { // client and server are slow
+	if raceDetector { // slows down client and server
 		genuine, within = 25, 5*time.Second
 	}
-	var accepted, toldToRepeat int
+	var accepted, unavailable int
 	var onDisk, held int64
 	began := time.Now()
-	for time.Since(began) < 5*time.Second || overloaded.Load() == 0 || refused.Load() == 0 || toldToRepeat+accepted < genuine {
+	for time.Since(began) < 5*time.Second || overloaded.Load() == 0 || rejected.Load() == 0 || unavailable+accepted < genuine {
 		got := send(t, client, s.event(event))
 		switch got.status {
 		case 200:
 			accepted++
 			requireDelivered(t, b, event)
 		case 503:
-			toldToRepeat++
+			unavailable++
 			assert.Equal(t, "overloaded", got.header.Get("X-ElevenLabs-Rejection"))
 			assert.Equal(t, "5", got.header.Get("Retry-After"))
 		default:
 			require.Fail(t, "a genuine event got", got.status)
 		}
 		onDisk, held = max(onDisk, s.spooled()), max(held, s.held())
-		require.Less(t, time.Since(began), 15*patience, "a flood")
+		require.Less(t, time.Since(began), 15*patience, "the flood did not reach the limit")
 	}
 	large := audio(forged)
-	requests := []*http.Request{s.event(event), s.event(large)} // signed, so that only the server's time counts
+	requests := []*http.Request{s.event(event), s.event(large)} // signed before the end of the flood, which takes time
 	over := time.Now()
-	cut() // in the middle of bodies
+	cut() // in the middle of the bodies
 	for _, request := range requests {
 		for got := send(t, client, request); got.status != 200; got = send(t, client, request) {
 			require.Equal(t, 503, got.status)
-			require.Less(t, time.Since(over), within, "as before, at once")
+			require.Less(t, time.Since(over), within, "the server still rejects genuine events")
 			request.Body, _ = request.GetBody()
 		}
 	}
@@ -199,14 +200,14 @@ func TestAFloodOfForgeriesStaysWithinSpoolLimit(t *testing.T) {
 	}
 	assert.Less(t, recovered, within)
 	peak := s.peakMemory()
-	t.Logf("forged: %d refused, %d overloaded, %d broken off; genuine: %d accepted, %d told to repeat; at most %d MiB on disk, %d MiB of memory above idle; recovered in %s",
-		refused.Load(), overloaded.Load(), brokenOff.Load(), accepted, toldToRepeat, onDisk>>20, peak-idle, recovered)
+	t.Logf("forged: %d got 401, %d got 503, %d got no answer; genuine: %d got 200, %d got 503; at most %d MiB on disk, %d MiB of memory above idle; recovered in %s",
+		rejected.Load(), overloaded.Load(), interrupted.Load(), accepted, unavailable, onDisk>>20, peak-idle, recovered)
 	assert.NotZero(t, accepted)
 	assert.LessOrEqual(t, onDisk, int64(limit))
-	assert.LessOrEqual(t, held, int64(limit), "in memory and on disk together")
+	assert.LessOrEqual(t, held, int64(limit), "memory and disk together")
 	assert.NotZero(t, held)
 	if !raceDetector {
 		assert.Less(t, peak-idle, limit>>20)
 	}
-	assert.Empty(t, b.take(), "nothing forged arrived")
+	assert.Empty(t, b.take(), "a forgery reached the backend")
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// checked runs doctor, and returns its findings.
+// checked runs `caddy elevenlabs doctor`, and returns its findings by check.
 func (s *server) checked(args ...string) (map[string]string, outcome) {
 	s.t.Helper()
 	all := append([]string{"doctor", "--json", "--config", s.file, "--resolve", "localhost:127.0.0.1"}, s.trust()...)
@@ -21,7 +21,7 @@ func (s *server) checked(args ...string) (map[string]string, outcome) {
 	return findings, got
 }
 
-// failed are the checks that failed.
+// failed returns the names of the checks that failed.
 func failed(findings map[string]string) (names []string) {
 	for name, text := range findings {
 		if strings.HasPrefix(text, "fail: ") {
@@ -58,7 +58,7 @@ func TestDoctorOfTheServer(t *testing.T) {
 			assert.True(t, strings.HasPrefix(text, "ok: "), "%s %s", check, text)
 		}
 		assert.Contains(t, findings["signed"], "a signed event passes: 200 OK")
-		require.Len(t, b.take(), 1, "the signed event, and no other")
+		require.Len(t, b.take(), 1, "doctor must send one event to the backend")
 
 		_, got = s.checked("--no-send")
 		assert.Equal(t, 0, got.code, got.stdout)
@@ -77,7 +77,7 @@ func TestDoctorOfTheServer(t *testing.T) {
 	t.Run("another secret", func(t *testing.T) {
 		b := newBackend(t)
 		s := start(t, site(fmt.Sprintf(handler, b.address())))
-		t.Setenv("ELEVENLABS_WEBHOOK_SECRET", otherSecret) // of the command, whose view of the configuration has it then
+		t.Setenv("ELEVENLABS_WEBHOOK_SECRET", otherSecret) // for the command only, which reads the configuration with it
 		findings, got := s.checked()
 		assert.Equal(t, 2, got.code)
 		assert.Equal(t, []string{"signed"}, failed(findings), got.stdout)
@@ -85,7 +85,7 @@ func TestDoctorOfTheServer(t *testing.T) {
 		assert.Empty(t, b.take())
 	})
 
-	t.Run("a way round the handler", func(t *testing.T) {
+	t.Run("a way around the handler", func(t *testing.T) {
 		b := newBackend(t)
 		s := start(t, site(fmt.Sprintf(handler, b.address())+"\nreverse_proxy "+b.address()))
 		findings, got := s.checked("--url", s.url()+"/")

@@ -14,7 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// rawBackend answers each connection's first request by a function of the test's.
+// rawBackend starts a backend that answers the first request of each connection with a
+// function of the test.
 func rawBackend(t testing.TB, answer func(conn *net.TCPConn, request *http.Request)) (address string, requests *atomic.Int32) {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -41,9 +42,9 @@ func rawBackend(t testing.TB, answer func(conn *net.TCPConn, request *http.Reque
 	return listener.Addr().String(), requests
 }
 
-// What breaks before an answer is repeated; an answer, however bad, and a
-// timeout are not; and none of it is a success.
-func TestABackendsFaultsAreNeverASuccess(t *testing.T) {
+// The handler retries if the connection breaks before an answer. It does not retry after
+// any answer, or after a timeout.
+func TestFaultyBackendIsRetriedOnlyBeforeAnAnswerAndNeverASuccess(t *testing.T) {
 	drain := func(request *http.Request) { _, _ = io.Copy(io.Discard, request.Body) }
 	reset := func(conn *net.TCPConn) {
 		_ = conn.SetLinger(0)
@@ -54,8 +55,8 @@ func TestABackendsFaultsAreNeverASuccess(t *testing.T) {
 	tests := []struct {
 		name     string
 		answer   func(*net.TCPConn, *http.Request)
-		statuses []int // 0: the connection breaks off
-		requests int32
+		statuses []int // 0 if the connection breaks off
+		requests int32 // -1 for any number
 	}{
 		{"closes before it reads the body", func(conn *net.TCPConn, _ *http.Request) { conn.Close() }, []int{502}, 4},
 		{"resets in the middle of the body", func(conn *net.TCPConn, request *http.Request) {
@@ -108,10 +109,9 @@ func TestABackendsFaultsAreNeverASuccess(t *testing.T) {
 	}
 }
 
-// That one of the two clocks is set wrong is the same to the handler, be it the
-// sender's, as here, or its own.
-// A 204 has no body, whatever length it has in its head, but a 200 has that.
-func TestA204WithALengthBecomesAWhole200(t *testing.T) {
+// A 204 has no body, even if it has a Content-Length. The 200 that replaces it must not
+// promise one.
+func TestBackends204WithALengthBecomesA200WithoutABody(t *testing.T) {
 	address, _ := rawBackend(t, func(conn *net.TCPConn, _ *http.Request) {
 		_, _ = io.WriteString(conn, "HTTP/1.1 204 No Content\r\nContent-Length: 12\r\n\r\n")
 	})
@@ -125,21 +125,24 @@ func TestA204WithALengthBecomesAWhole200(t *testing.T) {
 	}
 }
 
-func TestAWrongClockIsNamedAsTheLikelyCause(t *testing.T) {
+// The handler cannot know which clock is wrong: the sender's, as here, or its own.
+func TestLogNamesAWrongClockAsTheProbableCause(t *testing.T) {
 	b := newBackend(t)
 	s := start(t, webhook(b.address(), ""))
-	for reason, test := range map[string]struct {
-		wrong time.Duration
-		hint  string
+	tests := []struct {
+		reason string
+		offset time.Duration // of the sender's clock
+		hint   string
 	}{
-		"timestamp_stale":  {-time.Hour, `"signature_age":360\d\.\d+,"hint":"this machine's clock is probably 1h0m\ds ahead, except if this is a retry or a replay: set it"`},
-		"timestamp_future": {time.Hour, `"signature_age":-3(600|59\d\.\d+),"hint":"this machine's clock is probably (1h0m0|59m5\d)s behind: set it"`},
-	} {
-		got := send(t, s.client("HTTP/1.1"), s.signed([]byte(transcript), secret, time.Now().Add(test.wrong)))
-		requireRefused(t, b, got, 403, reason)
+		{"timestamp_stale", -time.Hour, `"signature_age":360\d\.\d+,"hint":"this machine's clock is probably 1h0m\ds ahead, except if this is a retry or a replay: set it"`},
+		{"timestamp_future", time.Hour, `"signature_age":-3(600|59\d\.\d+),"hint":"this machine's clock is probably (1h0m0|59m5\d)s behind: set it"`},
+	}
+	for _, test := range tests {
+		got := send(t, s.client("HTTP/1.1"), s.signed([]byte(transcript), secret, time.Now().Add(test.offset)))
+		requireRefused(t, b, got, 403, test.reason)
 		s.eventually("the log", func() bool {
 			for line := range strings.Lines(s.log.String()) {
-				if strings.Contains(line, "webhook rejected: "+reason) {
+				if strings.Contains(line, "webhook rejected: "+test.reason) {
 					return assert.Regexp(t, test.hint, line)
 				}
 			}

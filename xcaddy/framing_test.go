@@ -17,9 +17,9 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
 )
 
-// Whatever the framing, what reaches the backend is a genuine body, whole, with
-// a Content-Length, and nothing rides along behind it.
-func TestHostileFramingBringsNothingForgedToTheBackend(t *testing.T) {
+// With any framing, the backend gets only whole genuine bodies with a Content-Length, and
+// no request that hides after one.
+func TestHostileFramingBringsNoForgeryToTheBackend(t *testing.T) {
 	b := newBackend(t)
 	s := start(t, webhook(b.address(), "max_size 1MiB\nread_timeout 2s"))
 	const body = transcript
@@ -32,28 +32,28 @@ func TestHostileFramingBringsNothingForgedToTheBackend(t *testing.T) {
 
 	tests := []struct {
 		name     string
-		headers  []string // beside Host
+		headers  []string // besides Host
 		body     string
-		statuses []int // that the first answer may have
+		statuses []int // the statuses that the first answer may have
 		arrives  bool
 	}{
-		{"as it should be", []string{length, sign(body)}, body, []int{200}, true},
-		{"chunked, as it should be", []string{"Transfer-Encoding: chunked", sign(body)}, chunk, []int{200}, true},
-		{"a request behind the body", []string{length, sign(body)}, body + smuggled, []int{200}, true},
-		{"a request behind the last chunk", []string{"Transfer-Encoding: chunked", sign(body)}, chunk + smuggled, []int{200}, true},
-		{"Content-Length 0 and a body behind it", []string{"Content-Length: 0", sign("")}, smuggled, []int{200}, false},
+		{"correct, with Content-Length", []string{length, sign(body)}, body, []int{200}, true},
+		{"correct, chunked", []string{"Transfer-Encoding: chunked", sign(body)}, chunk, []int{200}, true},
+		{"a request after the body", []string{length, sign(body)}, body + smuggled, []int{200}, true},
+		{"a request after the last chunk", []string{"Transfer-Encoding: chunked", sign(body)}, chunk + smuggled, []int{200}, true},
+		{"Content-Length 0 and a request after it", []string{"Content-Length: 0", sign("")}, smuggled, []int{200}, false},
 		{"Content-Length and chunked", []string{"Content-Length: 3", "Transfer-Encoding: chunked", sign(body)}, chunk + smuggled, []int{200, 400}, true},
-		{"Content-Length twice, alike", []string{length, length, sign(body)}, body, []int{200, 400}, true},
+		{"Content-Length twice, equal", []string{length, length, sign(body)}, body, []int{200, 400}, true},
 		{"Content-Length twice, different", []string{length, "Content-Length: 3", sign(body)}, body, []int{400}, false},
 		{"Content-Length negative", []string{"Content-Length: -1", sign(body)}, body, []int{400}, false},
 		{"Content-Length with a sign", []string{"Content-Length: +120", sign(body)}, body, []int{400}, false},
-		{"Content-Length above all numbers", []string{"Content-Length: 99999999999999999999", sign(body)}, body, []int{400}, false},
+		{"Content-Length beyond 64 bits", []string{"Content-Length: 99999999999999999999", sign(body)}, body, []int{400}, false},
 		{"Content-Length huge", []string{"Content-Length: 9223372036854775807", sign(body)}, body, []int{413}, false},
 		{"Transfer-Encoding twice", []string{"Transfer-Encoding: chunked", "Transfer-Encoding: chunked", sign(body)}, chunk, []int{400, 501}, false},
 		{"Transfer-Encoding of another kind", []string{"Transfer-Encoding: xchunked", sign(body)}, chunk, []int{400, 501}, false},
 		{"Transfer-Encoding with a blank before the colon", []string{"Transfer-Encoding : chunked", sign(body)}, chunk, []int{400}, false},
 		{"folded signature header", []string{length, strings.Replace(sign(body), ",v0", "\r\n ,v0", 1)}, body, []int{200, 400}, true},
-		{"chunk lines that end by a bare line feed", []string{"Transfer-Encoding: chunked", sign(body)}, strings.ReplaceAll(chunk, "\r\n", "\n"), []int{400}, false},
+		{"chunk lines that end with a bare line feed", []string{"Transfer-Encoding: chunked", sign(body)}, strings.ReplaceAll(chunk, "\r\n", "\n"), []int{400}, false},
 		{"chunk extension with a bare carriage return", []string{"Transfer-Encoding: chunked", sign(body)}, strings.Replace(chunk, "\r\n", ";x=\ry\r\n", 1), []int{400}, false},
 		{"chunk extension with a bare line feed", []string{"Transfer-Encoding: chunked", sign(body)}, strings.Replace(chunk, "\r\n", ";x=\ny\r\n", 1), []int{400}, false},
 		{"chunk extension of 100 KiB", []string{"Transfer-Encoding: chunked", sign(body)}, strings.Replace(chunk, "\r\n", ";"+strings.Repeat("x", 100<<10)+"\r\n", 1), []int{400}, false},
@@ -66,9 +66,9 @@ func TestHostileFramingBringsNothingForgedToTheBackend(t *testing.T) {
 		{"bare line feeds", []string{length + "\n" + sign(body)}, body, []int{200, 400}, true},
 		{"signature header of 64 KiB", []string{length, sign(body) + ",x=" + strings.Repeat("x", 64<<10)}, body, []int{400, 431}, false},
 		{"NUL in a header", []string{length, sign(body), "X-Nul: a\x00b"}, body, []int{400}, false},
-		{"our header folded into another", []string{length, sign(body), "X-Harmless: a\r\n X-ElevenLabs-Verified: true"}, body, []int{200, 400}, true},
+		{"X-ElevenLabs-Verified folded into another header", []string{length, sign(body), "X-Harmless: a\r\n X-ElevenLabs-Verified: true"}, body, []int{200, 400}, true},
 		{"Expect of another kind", []string{length, sign(body), "Expect: the-unexpected"}, body, []int{200, 417}, true},
-		{"gzip, says the header", []string{length, sign(body), "Content-Encoding: gzip"}, body, []int{200}, true},
+		{"Content-Encoding of a body that is not compressed", []string{length, sign(body), "Content-Encoding: gzip"}, body, []int{200}, true},
 		{"an absolute URL", []string{length, sign(body), "X-None: 1"}, body, []int{200}, true},
 	}
 	for _, test := range tests {
@@ -88,17 +88,17 @@ func TestHostileFramingBringsNothingForgedToTheBackend(t *testing.T) {
 				if d.digest == digestOf([]byte(body)) {
 					arrived++
 				} else {
-					assert.Equal(t, digestOf(nil), d.digest, "only what was signed")
+					assert.Equal(t, digestOf(nil), d.digest, "the backend got a body that was not signed")
 				}
 			}
-			assert.LessOrEqual(t, arrived, 1, "once")
+			assert.LessOrEqual(t, arrived, 1, "the body arrived twice")
 			assert.Equal(t, test.arrives && slices.Contains(statuses, 200), arrived == 1)
 		})
 	}
 }
 
-// A client that waits for a 100 is told to send its body, unless it is refused.
-func TestOnlyWhoMaySendABodyIsToldToGoOn(t *testing.T) {
+// A client that waits for 100 Continue gets it, except if its headers are rejected.
+func TestOnlyAcceptableHeadersGet100Continue(t *testing.T) {
 	b := newBackend(t)
 	s := start(t, webhook(b.address(), "read_timeout 1s"))
 	config := s.tlsConfig()
@@ -128,8 +128,7 @@ func TestOnlyWhoMaySendABodyIsToldToGoOn(t *testing.T) {
 	requireDelivered(t, b, []byte(transcript))
 }
 
-// exchange sends bytes as they are over HTTP/1.1 and TLS, and returns the
-// statuses of all that is answered.
+// exchange sends a text over HTTP/1.1 and TLS. It returns the statuses of all answers.
 func (s *server) exchange(t testing.TB, request string) (statuses []int) {
 	t.Helper()
 	config := s.tlsConfig()
@@ -138,7 +137,7 @@ func (s *server) exchange(t testing.TB, request string) (statuses []int) {
 	require.NoError(t, err)
 	defer conn.Close()
 	require.NoError(t, conn.SetDeadline(time.Now().Add(patience)))
-	_, _ = io.WriteString(conn, request) // may be cut off by the answer
+	_, _ = io.WriteString(conn, request) // fails if the server answers and closes early
 	_ = conn.CloseWrite()
 	reader := bufio.NewReader(conn)
 	for {

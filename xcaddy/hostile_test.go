@@ -17,41 +17,41 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Whatever a genuine body holds, it arrives byte for byte, once, and what is told
-// of it is printable ASCII or nothing.
-func TestHostileContentIsDeliveredWholeAndSaysNothingInHeadersThatItShouldNot(t *testing.T) {
+// Any genuine body arrives once, byte for byte. The headers about it are printable ASCII
+// or absent.
+func TestHostileBodyArrivesWholeAndInjectsNoHeader(t *testing.T) {
 	const ids = `"agent_id":"agent_1","conversation_id":"conv_1"`
-	type told map[string]string
-	audioIDs := told{"Type": "post_call_audio", "Agent": "agent_1", "Conversation": "conv_1"}
+	type fields map[string]string // short names of headers, and their values
+	audioIDs := fields{"Type": "post_call_audio", "Agent": "agent_1", "Conversation": "conv_1"}
 	event := func(typ, data string) string { return `{"type":` + typ + `,"data":{` + data + `}}` }
 	tests := []struct {
 		name, body string
-		told       told // of type and ids; what is not here must be absent
+		want       fields // other headers of fields must be absent
 	}{
 		{"10,000 nested arrays before type", `{"data":{"x":` + strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000) + `,` + ids + `},"type":"post_call_audio"}`, audioIDs},
 		{"10,000 nested arrays that never close", `{"data":{"x":` + strings.Repeat("[", 10_000), nil},
 		{"10,000 nested objects", `{"type":"post_call_audio","x":` + strings.Repeat(`{"a":`, 10_000) + "1" + strings.Repeat("}", 10_000) + `,"data":{` + ids + `}}`, audioIDs},
 		{"a string of 32 MiB before type", `{"data":{"full_audio":"` + strings.Repeat("QUJD", 8<<20) + `",` + ids + `},"type":"post_call_audio"}`, audioIDs},
 		{"a name of 1 MiB", `{"` + strings.Repeat("type", 256<<10) + `":1,"type":"post_call_audio","data":{` + ids + `}}`, audioIDs},
-		{"a type of 1 MiB", event(`"`+strings.Repeat("x", 1<<20)+`"`, ids), told{"Agent": "agent_1", "Conversation": "conv_1"}},
+		{"a type of 1 MiB", event(`"`+strings.Repeat("x", 1<<20)+`"`, ids), fields{"Agent": "agent_1", "Conversation": "conv_1"}},
 		{"invalid UTF-8 in a value", event(`"post_call_audio"`, ids+`,"x":"`+"\xff\xfe\xc0\x80"+`"`), audioIDs},
-		{"invalid UTF-8 in the type", event("\"post_call\xffaudio\"", ids), told{"Agent": "agent_1", "Conversation": "conv_1"}},
-		{"invalid UTF-8 in an id", event(`"post_call_audio"`, `"agent_id":"agent_1","conversation_id":"conv`+"\xff"+`"`), told{"Type": "post_call_audio", "Agent": "agent_1"}},
-		{"NUL bytes round the JSON", "\x00" + event(`"post_call_audio"`, ids) + "\x00", nil},
+		{"invalid UTF-8 in the type", event("\"post_call\xffaudio\"", ids), fields{"Agent": "agent_1", "Conversation": "conv_1"}},
+		{"invalid UTF-8 in an id", event(`"post_call_audio"`, `"agent_id":"agent_1","conversation_id":"conv`+"\xff"+`"`), fields{"Type": "post_call_audio", "Agent": "agent_1"}},
+		{"NUL bytes around the JSON", "\x00" + event(`"post_call_audio"`, ids) + "\x00", nil},
 		{"NUL byte in an id", event(`"post_call_audio"`, `"agent_id":"agent_1","conversation_id":"conv`+"\x00"+`"`), nil},
-		{"escaped NUL in an id", event(`"post_call_audio"`, `"agent_id":"agent_1","conversation_id":"conv\u0000"`), told{"Type": "post_call_audio", "Agent": "agent_1"}},
+		{"escaped NUL in an id", event(`"post_call_audio"`, `"agent_id":"agent_1","conversation_id":"conv\u0000"`), fields{"Type": "post_call_audio", "Agent": "agent_1"}},
 		{"only NUL bytes", strings.Repeat("\x00", 100_000), nil},
 		{"a byte order mark", "\xef\xbb\xbf" + event(`"post_call_audio"`, ids), nil},
 		{"UTF-16", "\xff\xfe{\x00\"\x00t\x00", nil},
-		{"escaped CR and LF in the type", event(`"post_call_audio\r\nX-ElevenLabs-Voice-Id: injected"`, ids), told{"Agent": "agent_1", "Conversation": "conv_1"}},
+		{"escaped CR and LF in the type", event(`"post_call_audio\r\nX-ElevenLabs-Voice-Id: injected"`, ids), fields{"Agent": "agent_1", "Conversation": "conv_1"}},
 		{"raw CR and LF in the type", event("\"post_call_audio\r\nX-ElevenLabs-Voice-Id: injected\"", ids), nil},
-		{"escaped CR and LF in an id", event(`"post_call_audio"`, `"agent_id":"agent_1\r\n\r\ninjected","conversation_id":"conv_1\u000d\u000aX-Injected: 1"`), told{"Type": "post_call_audio"}},
-		{"non-ASCII in the type", event(`"post_call_aüdio"`, ids), told{"Agent": "agent_1", "Conversation": "conv_1"}},
-		{"non-ASCII in ids, escaped and not", event(`"post_call_audio"`, `"agent_id":"agent\u00e9","conversation_id":"会話"`), told{"Type": "post_call_audio"}},
-		{"half a surrogate pair in an id", event(`"post_call_audio"`, `"agent_id":"agent_1","conversation_id":"\ud800"`), told{"Type": "post_call_audio", "Agent": "agent_1"}},
-		{"ids of 256 and of 257 bytes", event(`"post_call_audio"`, `"agent_id":"`+strings.Repeat("a", 256)+`","conversation_id":"`+strings.Repeat("c", 257)+`"`), told{"Type": "post_call_audio", "Agent": strings.Repeat("a", 256)}},
-		{"ids that are no strings", event(`"post_call_audio"`, `"agent_id":{"a":1},"conversation_id":17`), told{"Type": "post_call_audio"}},
-		{"a placeholder in an id", event(`"post_call_audio"`, `"agent_id":"{env.WEBHOOK_SECRET}","conversation_id":"{http.request.uri}"`), told{"Type": "post_call_audio", "Agent": "{env.WEBHOOK_SECRET}", "Conversation": "{http.request.uri}"}},
+		{"escaped CR and LF in an id", event(`"post_call_audio"`, `"agent_id":"agent_1\r\n\r\ninjected","conversation_id":"conv_1\u000d\u000aX-Injected: 1"`), fields{"Type": "post_call_audio"}},
+		{"non-ASCII in the type", event(`"post_call_aüdio"`, ids), fields{"Agent": "agent_1", "Conversation": "conv_1"}},
+		{"non-ASCII in ids, escaped and not", event(`"post_call_audio"`, `"agent_id":"agent\u00e9","conversation_id":"会話"`), fields{"Type": "post_call_audio"}},
+		{"half a surrogate pair in an id", event(`"post_call_audio"`, `"agent_id":"agent_1","conversation_id":"\ud800"`), fields{"Type": "post_call_audio", "Agent": "agent_1"}},
+		{"ids of 256 and of 257 bytes", event(`"post_call_audio"`, `"agent_id":"`+strings.Repeat("a", 256)+`","conversation_id":"`+strings.Repeat("c", 257)+`"`), fields{"Type": "post_call_audio", "Agent": strings.Repeat("a", 256)}},
+		{"ids that are not strings", event(`"post_call_audio"`, `"agent_id":{"a":1},"conversation_id":17`), fields{"Type": "post_call_audio"}},
+		{"a placeholder in an id", event(`"post_call_audio"`, `"agent_id":"{env.WEBHOOK_SECRET}","conversation_id":"{http.request.uri}"`), fields{"Type": "post_call_audio", "Agent": "{env.WEBHOOK_SECRET}", "Conversation": "{http.request.uri}"}},
 		{"null", "null", nil},
 		{"nothing", "", nil},
 	}
@@ -68,21 +68,21 @@ func TestHostileContentIsDeliveredWholeAndSaysNothingInHeadersThatItShouldNot(t 
 				assert.NotRegexp(t, `[^\x20-\x7e]`, strings.Join(values, ""), name)
 			}
 			for key, header := range map[string]string{"Type": "X-ElevenLabs-Event-Type", "Agent": "X-ElevenLabs-Agent-Id", "Conversation": "X-ElevenLabs-Conversation-Id", "Voice": "X-ElevenLabs-Voice-Id"} {
-				assert.Equal(t, test.told[key], d.header.Get(header), header)
+				assert.Equal(t, test.want[key], d.header.Get(header), header)
 			}
 		})
 	}
 }
 
-// Wherever a client breaks off, and however, nothing of the event reaches the
-// backend, nothing is left behind, and the operator sees it.
-func TestABodyThatBreaksOffAnywhereReachesNobody(t *testing.T) {
+// A client may break off at any point and in any way. Nothing of its event reaches the
+// backend, the server keeps nothing of it, and the operator sees the rejection.
+func TestBodyThatBreaksOffDoesNotReachTheBackend(t *testing.T) {
 	b := newBackend(t)
 	s := start(t, webhook(b.address(), "memory_buffer 16KiB")) // the first quarter in memory, the rest on disk
 	body := audio(64 << 10)
 	config := s.tlsConfig()
 	config.NextProtos = []string{"http/1.1"}
-	var brokenOff int
+	var incomplete int
 	for framing, head := range map[string]string{
 		"Content-Length": fmt.Sprintf("Content-Length: %d", len(body)),
 		"chunked":        "Transfer-Encoding: chunked",
@@ -98,7 +98,7 @@ func TestABodyThatBreaksOffAnywhereReachesNobody(t *testing.T) {
 				}
 				_, err = conn.Write(body[:cut])
 				require.NoError(t, err)
-				brokenOff++
+				incomplete++
 				if end == "half-closed" {
 					require.NoError(t, conn.CloseWrite())
 					answer, err := io.ReadAll(conn)
@@ -114,8 +114,8 @@ func TestABodyThatBreaksOffAnywhereReachesNobody(t *testing.T) {
 			}
 		}
 	}
-	all := brokenOff
-	for _, proto := range protocols[:2] { // a client of HTTP/3 keeps connections that it has broken off
+	all := incomplete
+	for _, proto := range protocols[:2] { // an HTTP/3 client keeps the connection of a request that it broke off
 		client := s.client(proto)
 		for cut := 8 << 10; cut < len(body); cut += 4 << 10 {
 			request := s.event(body)
@@ -125,7 +125,7 @@ func TestABodyThatBreaksOffAnywhereReachesNobody(t *testing.T) {
 			require.Error(t, err)
 			all++
 			if proto == "HTTP/1.1" {
-				brokenOff++
+				incomplete++
 			}
 		}
 		client.CloseIdleConnections()
@@ -133,8 +133,8 @@ func TestABodyThatBreaksOffAnywhereReachesNobody(t *testing.T) {
 	s.requireNothingLeft()
 	assert.Empty(t, b.take())
 	seen := shown(t, s, "/elevenlabs/deliveries?result=rejected")
-	assert.GreaterOrEqual(t, len(seen), brokenOff)
-	assert.LessOrEqual(t, len(seen), all, "a stream may be reset before its request is there")
+	assert.GreaterOrEqual(t, len(seen), incomplete)
+	assert.LessOrEqual(t, len(seen), all, "a client may reset a stream before its request reaches the handler")
 	for _, d := range seen {
 		assert.Equal(t, "body_incomplete", d["reason"])
 	}
@@ -142,16 +142,16 @@ func TestABodyThatBreaksOffAnywhereReachesNobody(t *testing.T) {
 	requireDelivered(t, b, body)
 }
 
-// CGI and its heirs make one variable of all these spellings. Caddy drops some
-// of them by itself, but can be told not to.
-func TestNoSpellingOfOurHeadersComesFromTheClient(t *testing.T) {
+// CGI and its successors map all these spellings to one variable. Caddy drops some of
+// them itself, except if its configuration allows them.
+func TestClientCannotSetTheHandlersHeadersInAnySpelling(t *testing.T) {
 	b := newBackend(t)
 	for name, test := range map[string]struct {
 		globals  string
-		harmless []string // arrive
+		harmless []string // headers that must arrive
 	}{
 		"by default": {"", []string{"X-Other"}},
-		"with underscores and dots let through": {
+		"with underscores and dots allowed": {
 			"{\n\tservers {\n\t\texpected_underscore_headers x_* x-elevenlabs_* idempotency_key\n\t\texpected_dot_headers x.* idempotency.key\n\t}\n}\n",
 			[]string{"X_Other", "X.Other"},
 		},
@@ -184,7 +184,7 @@ func TestNoSpellingOfOurHeadersComesFromTheClient(t *testing.T) {
 	}
 }
 
-func TestACompressedBodyIsDeliveredAsItIs(t *testing.T) {
+func TestCompressedBodyIsForwardedUnchanged(t *testing.T) {
 	b := newBackend(t)
 	s := start(t, webhook(b.address(), ""))
 	body := []byte("\x1f\x8b\x08\x00 not really gzip")

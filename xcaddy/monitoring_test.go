@@ -118,8 +118,8 @@ func query(address, expression string) (values map[string]string, err error) {
 	return values, nil
 }
 
-func TestPrometheusScrapesTheServerAndTheDashboardAsksForWhatThereIs(t *testing.T) {
-	address, status := moody(t)
+func TestPrometheusScrapesTheServerAndEachQueryOfTheDashboardHasData(t *testing.T) {
+	address, status := newStatusBackend(t)
 	public := fmt.Sprintf("127.0.0.1:%d", freePort(t))
 	s := start(t, webhook(address, "report_only")+"http://"+public+" {\n\tmetrics /metrics\n}\n")
 	at := prometheus(t, s)
@@ -159,7 +159,7 @@ func TestPrometheusScrapesTheServerAndTheDashboardAsksForWhatThereIs(t *testing.
 		var expression string
 		require.NoError(t, json.Unmarshal(match[1], &expression))
 		expression = strings.NewReplacer("$__rate_interval", "5m", "$__range", "1h", "$__interval", "1m", "$handler", ".*").Replace(expression)
-		s.eventually("an answer to "+expression, func() bool { // a rate takes two scrapes
+		s.eventually("an answer to "+expression, func() bool { // a rate needs two scrapes
 			values, err := query(at, expression)
 			return assert.NoError(t, err) && len(values) > 0
 		})

@@ -20,8 +20,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// moody is a backend whose answer the test sets.
-func moody(t *testing.T) (address string, status *atomic.Int32) {
+// newStatusBackend starts a backend that answers with a status that the test sets.
+func newStatusBackend(t *testing.T) (address string, status *atomic.Int32) {
 	t.Helper()
 	status = new(atomic.Int32)
 	status.Store(http.StatusOK)
@@ -33,7 +33,8 @@ func moody(t *testing.T) (address string, status *atomic.Int32) {
 	return backend.Listener.Addr().String(), status
 }
 
-// metric returns a line of /metrics, without our prefix and the handler's label.
+// metric returns the value of a series in /metrics. The name has neither the prefix
+// caddy_elevenlabs_webhook_ nor the label handler.
 func (s *server) metric(name string) string {
 	s.t.Helper()
 	for line := range strings.Lines(s.get("/metrics")) {
@@ -46,15 +47,15 @@ func (s *server) metric(name string) string {
 	return ""
 }
 
-// shown decodes what the admin endpoint shows.
+// shown decodes a list of the admin endpoint.
 func shown(t *testing.T, s *server, path string) (all []map[string]any) {
 	t.Helper()
 	require.NoError(t, json.Unmarshal([]byte(s.get(path)), &all))
 	return all
 }
 
-func TestTheOperatorSeesEveryDeliverysFateAlsoOverReloads(t *testing.T) {
-	address, status := moody(t)
+func TestOperatorSeesTheResultOfEachDeliveryOverAReload(t *testing.T) {
+	address, status := newStatusBackend(t)
 	config := "{\ndebug\n}\n" + webhook(address, "events post_call_transcription")
 	s := start(t, config)
 	client := s.client("HTTP/2.0")
@@ -107,15 +108,15 @@ func TestTheOperatorSeesEveryDeliverysFateAlsoOverReloads(t *testing.T) {
 	assert.Equal(t, "timestamp_stale", of[0]["last_failure"].(map[string]any)["reason"])
 
 	all := shown(t, s, "/elevenlabs/deliveries")
-	told := make([]string, 0, len(all))
+	results := make([]string, 0, len(all))
 	for _, d := range all {
 		reason, _ := d["reason"].(string)
-		told = append(told, d["result"].(string)+" "+reason)
+		results = append(results, d["result"].(string)+" "+reason)
 	}
 	assert.Equal(t, []string{
 		"accepted ", "ignored event_not_wanted", "rejected signature_mismatch", "rejected timestamp_stale",
 		"failed backend_answer", "failed backend_answer", "failed backend_answer", "accepted ",
-	}, told)
+	}, results)
 	assert.Len(t, shown(t, s, "/elevenlabs/deliveries?result=failed&limit=2"), 2)
 	assert.Equal(t, "conv_9", shown(t, s, "/elevenlabs/deliveries?type=post_call_audio")[0]["conversation_id"])
 
@@ -131,7 +132,7 @@ func TestTheOperatorSeesEveryDeliverysFateAlsoOverReloads(t *testing.T) {
 	assert.Equal(t, 1, strings.Count(s.log.String(), "webhook deliveries succeed again"))
 }
 
-// logged returns the lines of the log with a message.
+// logged returns the lines of the log that have a message.
 func (s *server) logged(message string) (all []map[string]any) {
 	s.t.Helper()
 	for line := range strings.Lines(s.log.String()) {
@@ -143,8 +144,8 @@ func (s *server) logged(message string) (all []map[string]any) {
 	return all
 }
 
-func TestTheWatchdogWarnsAtThreeFiveAndEightFailuresAndSaysWhenTheyAreOver(t *testing.T) {
-	address, status := moody(t)
+func TestAlertsAreLoggedAt3And5And8FailuresAndOnceAtTheEnd(t *testing.T) {
+	address, status := newStatusBackend(t)
 	s := start(t, webhook(address, ""))
 	client := s.client("HTTP/2.0")
 	status.Store(500)
@@ -166,10 +167,11 @@ func TestTheWatchdogWarnsAtThreeFiveAndEightFailuresAndSaysWhenTheyAreOver(t *te
 	assert.Equal(t, []any{"info", 9., "end-to-end"}, []any{over[0]["level"], over[0]["failures_in_row"], over[0]["handler"]})
 }
 
-// A rotation of secrets, as the README has it, gives the handler another name.
-func TestFailuresInARowGoOnUnderAnotherNameAlsoWithARequestInFlight(t *testing.T) {
+// A rotation of secrets gives the group of handlers another name. Its streak of failures
+// continues under that name, also with a request in flight.
+func TestStreakOfFailuresContinuesUnderAnotherName(t *testing.T) {
 	came, answer := make(chan struct{}), make(chan struct{})
-	letGo := sync.OnceFunc(func() { close(answer) })
+	release := sync.OnceFunc(func() { close(answer) })
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		if r.Header.Get("X-ElevenLabs-Event-Type") == "post_call_audio" {
@@ -179,15 +181,15 @@ func TestFailuresInARowGoOnUnderAnotherNameAlsoWithARequestInFlight(t *testing.T
 		w.WriteHeader(http.StatusInternalServerError)
 	}))
 	t.Cleanup(backend.Close)
-	t.Cleanup(letGo)
+	t.Cleanup(release)
 	address := backend.Listener.Addr().String()
 	s := start(t, webhook(address, ""))
 	status := func() (handler, failures string) {
 		of := shown(t, s, "/elevenlabs/status")
-		require.Len(t, of, 1, "only the handler that there is")
+		require.Len(t, of, 1, "status must show only the current group")
 		return fmt.Sprint(of[0]["handler"]), fmt.Sprint(of[0]["failures_in_row"])
 	}
-	// for a moment after a reload, the old configuration may still answer
+	// For a moment after a reload, the old configuration may still answer.
 	failUntil := func(want string) {
 		t.Helper()
 		s.eventually(want+" failures in a row", func() bool {
@@ -211,12 +213,12 @@ func TestFailuresInARowGoOnUnderAnotherNameAlsoWithARequestInFlight(t *testing.T
 	}
 	renamed := webhook(address, "secret wsec_of_the_new_webhook new")
 	s.load(renamed)
-	letGo()
+	release()
 	require.Equal(t, 500, <-ended)
 	handler, failures := status()
 	assert.Equal(t, "end-to-end,new 4", handler+" "+failures)
-	assert.Equal(t, "1", s.metric(`deliveries_total{event_type="post_call_audio",reason="backend_answer",result="failed"}`), "the request in flight, under the old name")
-	assert.Empty(t, s.metric("consecutive_failures"), "under the old name")
+	assert.Equal(t, "1", s.metric(`deliveries_total{event_type="post_call_audio",reason="backend_answer",result="failed"}`), "the request in flight counts under the old name")
+	assert.Empty(t, s.metric("consecutive_failures"), "the series of the old name must end")
 
 	failUntil("5")
 	s.awaitLog(`"failures_in_row":5`)
@@ -229,11 +231,11 @@ func TestFailuresInARowGoOnUnderAnotherNameAlsoWithARequestInFlight(t *testing.T
 	assert.Empty(t, shown(t, s, "/elevenlabs/status"))
 	s.load(renamed)
 	handler, failures = status()
-	assert.Equal(t, "end-to-end,new 5", handler+" "+failures, "put back")
+	assert.Equal(t, "end-to-end,new 5", handler+" "+failures, "the streak must survive a configuration without the handler")
 }
 
-func TestTheOperatorSeesWhatReportOnlyLetsThrough(t *testing.T) {
-	address, _ := moody(t)
+func TestOperatorSeesWhatOnlyReportOnlyForwarded(t *testing.T) {
+	address, _ := newStatusBackend(t)
 	s := start(t, webhook(address, "report_only"))
 	assert.Equal(t, "0", s.metric(`would_reject_total{reason="signature_mismatch"}`))
 	for range 2 {
@@ -243,18 +245,18 @@ func TestTheOperatorSeesWhatReportOnlyLetsThrough(t *testing.T) {
 	assert.Contains(t, elevenlabs(t, "", "status", "--address", s.admin).stdout, "\n  report_only         on: 2 let through that would have been refused\n")
 }
 
-// halting is a body that halts before its last byte.
-type halting struct {
-	body []byte
-	goOn <-chan struct{}
+// pausing is a body that waits for resume before its last byte.
+type pausing struct {
+	body   []byte
+	resume <-chan struct{}
 }
 
-func (h *halting) Read(p []byte) (int, error) {
+func (h *pausing) Read(p []byte) (int, error) {
 	switch len(h.body) {
 	case 0:
 		return 0, io.EOF
 	case 1:
-		<-h.goOn
+		<-h.resume
 	default:
 		p = p[:min(len(p), len(h.body)-1)]
 	}
@@ -263,13 +265,13 @@ func (h *halting) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func TestTheMetricsShowRequestsAndBytesInFlight(t *testing.T) {
-	address, _ := moody(t)
+func TestMetricsShowRequestsAndBytesInFlight(t *testing.T) {
+	address, _ := newStatusBackend(t)
 	s := start(t, webhook(address, "memory_buffer 64KiB"))
 	assert.Equal(t, "0", s.metric("last_delivery_timestamp_seconds"))
-	body, goOn := audio(1<<20), make(chan struct{})
+	body, resume := audio(1<<20), make(chan struct{})
 	request := s.event(body)
-	request.Body, request.GetBody = io.NopCloser(&halting{body, goOn}), nil
+	request.Body, request.GetBody = io.NopCloser(&pausing{body, resume}), nil
 	ended := make(chan int, 1)
 	go func() {
 		got, err := try(s.client("HTTP/2.0"), request)
@@ -285,7 +287,7 @@ func TestTheMetricsShowRequestsAndBytesInFlight(t *testing.T) {
 		return number(`spooled_bytes{medium="disk"}`) > 900_000 && number(`spooled_bytes{medium="memory"}`) > 0
 	})
 	assert.Equal(t, "1", s.metric("requests_in_flight"))
-	close(goOn)
+	close(resume)
 	require.Equal(t, 200, <-ended)
 	assert.InDelta(t, time.Now().Unix(), number("last_delivery_timestamp_seconds"), patience.Seconds())
 	s.eventually("nothing to be in flight", func() bool {
@@ -293,10 +295,10 @@ func TestTheMetricsShowRequestsAndBytesInFlight(t *testing.T) {
 	})
 }
 
-func TestTheLast256DeliveriesAreKeptWhateverIsForged(t *testing.T) {
-	address, _ := moody(t)
+func TestForgeriesDoNotPushOutTheLast256GenuineDeliveries(t *testing.T) {
+	address, _ := newStatusBackend(t)
 	s := start(t, webhook(address, ""))
-	assert.Equal(t, "[]\n", s.get("/elevenlabs/deliveries"), "an empty list is one")
+	assert.Equal(t, "[]\n", s.get("/elevenlabs/deliveries"), "an empty list must not be null")
 	client := s.client("HTTP/2.0")
 	var senders sync.WaitGroup
 	for range 8 {
@@ -316,9 +318,9 @@ func TestTheLast256DeliveriesAreKeptWhateverIsForged(t *testing.T) {
 	assert.Equal(t, "280", s.metric(`deliveries_total{event_type="post_call_transcription",reason="",result="accepted"}`))
 }
 
-func TestTailAndStatusColourOnlyATerminalAndNotWithNO_COLOR(t *testing.T) {
+func TestTailAndStatusUseColourOnlyOnATerminalWithoutNO_COLOR(t *testing.T) {
 	runtimeOf(t, "script")
-	address, status := moody(t)
+	address, status := newStatusBackend(t)
 	s := start(t, webhook(address, ""))
 	status.Store(500)
 	for range 3 {
@@ -342,8 +344,8 @@ func TestTailAndStatusColourOnlyATerminalAndNotWithNO_COLOR(t *testing.T) {
 	}
 }
 
-func TestAnAnswerOf400IsNotTakenForACaddyThatDoesNotRun(t *testing.T) {
-	address, _ := moody(t)
+func TestTailTellsA400FromACaddyThatDoesNotRun(t *testing.T) {
+	address, _ := newStatusBackend(t)
 	s := start(t, webhook(address, ""))
 	o := elevenlabs(t, "", "tail", "--once", "--result", "bogus", "--address", s.admin)
 	assert.Equal(t, 1, o.code)
@@ -354,9 +356,9 @@ func TestAnAnswerOf400IsNotTakenForACaddyThatDoesNotRun(t *testing.T) {
 	assert.Contains(t, o.stderr, "is Caddy running?")
 }
 
-// The admin endpoint's server gives a request ten seconds.
-func TestAStreamOfDeliveriesOutlivesTheAdminEndpointsReadTimeoutAndEndsAtAReload(t *testing.T) {
-	address, _ := moody(t)
+// The admin endpoint's server has a read timeout of ten seconds.
+func TestStreamOfDeliveriesOutlastsTheReadTimeoutAndEndsAtAReload(t *testing.T) {
+	address, _ := newStatusBackend(t)
 	s := start(t, webhook(address, ""))
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.admin+"/elevenlabs/deliveries", nil)
 	require.NoError(t, err)
@@ -376,13 +378,13 @@ func TestAStreamOfDeliveriesOutlivesTheAdminEndpointsReadTimeoutAndEndsAtAReload
 		time.Sleep(time.Second)
 	}
 	s.reload(webhook(address, "events post_call_audio"))
-	assert.False(t, lines.Scan(), "the stream ends with its configuration")
+	assert.False(t, lines.Scan(), "the stream must end with its configuration")
 }
 
-// Caddy keeps the admin server of a configuration that it refuses, and with it
-// the metrics of that one.
-func TestARefusedReloadTakesNeitherTheMetricsNorTheStream(t *testing.T) {
-	address, status := moody(t)
+// If Caddy rejects a configuration, it keeps the admin server of that configuration, with
+// its metrics.
+func TestRejectedReloadKeepsTheMetricsAndTheStream(t *testing.T) {
+	address, status := newStatusBackend(t)
 	config := webhook(address, "")
 	s := start(t, config)
 	s.write(strings.ReplaceAll(config, "{env.WEBHOOK_SECRET}", "{env.NOT_SET}"))
@@ -406,12 +408,12 @@ func TestARefusedReloadTakesNeitherTheMetricsNorTheStream(t *testing.T) {
 		assert.Equal(t, strconv.Itoa(n+1), s.metric("consecutive_failures"))
 	}
 	s.reload(config)
-	assert.False(t, lines.Scan(), "the stream ends")
+	assert.False(t, lines.Scan(), "the stream must end at the reload")
 	assert.Equal(t, "3", s.metric("consecutive_failures"))
 }
 
-func TestTailFollowsOverAReloadUntilItIsInterrupted(t *testing.T) {
-	address, _ := moody(t)
+func TestTailContinuesOverAReloadUntilItIsInterrupted(t *testing.T) {
+	address, _ := newStatusBackend(t)
 	s := start(t, webhook(address, ""))
 	tail := exec.Command(binary, "elevenlabs", "tail", "--json", "--address", s.admin)
 	output, err := tail.StdoutPipe()
@@ -430,14 +432,14 @@ func TestTailFollowsOverAReloadUntilItIsInterrupted(t *testing.T) {
 		assert.Equal(t, "accepted end-to-end", d.Result+" "+d.Handler)
 	}
 	require.NoError(t, tail.Process.Signal(os.Interrupt))
-	assert.False(t, lines.Scan(), "each is printed once")
-	assert.NoError(t, tail.Wait(), "an interrupt is how it ends")
+	assert.False(t, lines.Scan(), "tail printed a delivery twice")
+	assert.NoError(t, tail.Wait(), "an interrupt must not be an error")
 }
 
-func TestTheAccessLogAndTheTraceSayWhatBecameOfAnEvent(t *testing.T) {
+func TestAccessLogAndTraceHaveTheResultOfAnEvent(t *testing.T) {
 	t.Setenv("OTEL_TRACES_EXPORTER", "console")
 	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "50")
-	address, status := moody(t)
+	address, status := newStatusBackend(t)
 	status.Store(500)
 	body := strings.TrimSuffix(webhook(address, ""), "}\n") + "tracing\nlog\n}\n"
 	s := start(t, body)

@@ -23,10 +23,10 @@ func requireRefused(t testing.TB, b *backend, got answer, status int, reason str
 	t.Helper()
 	assert.Equal(t, status, got.status)
 	assert.Equal(t, reason, got.header.Get("X-ElevenLabs-Rejection"))
-	assert.Empty(t, b.take(), "the backend was reached")
+	assert.Empty(t, b.take(), "the request reached the backend")
 }
 
-func TestWhatIsNotGenuineIsRefusedOverEachProtocol(t *testing.T) {
+func TestRequestsThatAreNotGenuineAreRejectedOverEachProtocol(t *testing.T) {
 	b := newBackend(t)
 	s := start(t, webhook(b.address(), "max_size 1MiB\nmemory_buffer 64KiB"))
 	body := []byte(transcript)
@@ -54,7 +54,7 @@ func TestWhatIsNotGenuineIsRefusedOverEachProtocol(t *testing.T) {
 		{"with two signatures", func() *http.Request { return s.event(body) }, func(r *http.Request) {
 			r.Header.Add(signature.HeaderName, r.Header.Get(signature.HeaderName))
 		}, 400, "signature_malformed"},
-		{"signature under another spelling", func() *http.Request { return s.event(body) }, func(r *http.Request) {
+		{"signature in another header", func() *http.Request { return s.event(body) }, func(r *http.Request) {
 			r.Header.Set("X-"+signature.HeaderName, r.Header.Get(signature.HeaderName))
 			r.Header.Del(signature.HeaderName)
 		}, 400, "signature_missing"},
@@ -63,7 +63,7 @@ func TestWhatIsNotGenuineIsRefusedOverEachProtocol(t *testing.T) {
 		{"GET", func() *http.Request { return s.event(body) }, func(r *http.Request) { r.Method = http.MethodGet }, 405, "method_not_allowed"},
 		{"PUT", func() *http.Request { return s.event(body) }, func(r *http.Request) { r.Method = http.MethodPut }, 405, "method_not_allowed"},
 		{"HEAD", func() *http.Request { return s.event(nil) }, func(r *http.Request) { r.Method = http.MethodHead }, 405, "method_not_allowed"},
-		{"with early data, says a proxy", func() *http.Request { return s.event(body) }, func(r *http.Request) { r.Header.Set("Early-Data", "1") }, 425, "early_data"},
+		{"with early data, according to a proxy", func() *http.Request { return s.event(body) }, func(r *http.Request) { r.Header.Set("Early-Data", "1") }, 425, "early_data"},
 	}
 	for _, proto := range protocols {
 		client := s.client(proto)
@@ -98,7 +98,7 @@ func TestSpoofedHeadersDoNotReachTheBackend(t *testing.T) {
 	}
 }
 
-// raw sends bytes as they are over HTTP/1.1 and TLS, and reads one answer.
+// raw lets a function write to a connection over HTTP/1.1 and TLS, and reads one answer.
 func (s *server) raw(t testing.TB, send func(io.Writer)) answer {
 	t.Helper()
 	config := s.tlsConfig()
@@ -114,15 +114,16 @@ func (s *server) raw(t testing.TB, send func(io.Writer)) answer {
 	return answer{status: response.StatusCode, header: response.Header}
 }
 
+// head returns the head of a request with the signature of a body.
 func (s *server) head(body []byte, lengthHeader string) string {
 	return fmt.Sprintf("POST /webhooks/elevenlabs HTTP/1.1\r\nHost: %s\r\n%s\r\n%s: %s\r\n\r\n",
 		s.address, lengthHeader, signature.HeaderName, signature.Sign([]byte(secret), time.Now(), body))
 }
 
-func TestTrailersAreDropped(t *testing.T) {
+func TestTrailersAreRemoved(t *testing.T) {
 	b := newBackend(t)
 	s := start(t, webhook(b.address(), ""))
-	requireNone := func(t *testing.T) {
+	requireNoTrailer := func(t *testing.T) {
 		t.Helper()
 		d := requireDelivered(t, b, []byte(transcript))
 		assert.Empty(t, d.header.Values("X-ElevenLabs-Voice-Id"))
@@ -136,7 +137,7 @@ func TestTrailersAreDropped(t *testing.T) {
 				fmt.Fprintf(w, "%x\r\n%s\r\n0\r\nX-ElevenLabs-Voice-Id: spoofed\r\n\r\n", len(transcript), transcript)
 			})
 			assert.Equal(t, 200, got.status)
-			requireNone(t)
+			requireNoTrailer(t)
 		})
 	}
 	for _, proto := range protocols[1:] {
@@ -146,7 +147,7 @@ func TestTrailersAreDropped(t *testing.T) {
 			request.Trailer = http.Header{"X-Elevenlabs-Voice-Id": {"spoofed"}}
 			assert.Equal(t, 200, send(t, client, request).status)
 			client.CloseIdleConnections()
-			requireNone(t)
+			requireNoTrailer(t)
 		})
 	}
 	t.Run("a signature", func(t *testing.T) {
@@ -159,7 +160,7 @@ func TestTrailersAreDropped(t *testing.T) {
 	})
 }
 
-func TestTruncatedBodiesAreIncomplete(t *testing.T) {
+func TestTruncatedBodiesAreRejected(t *testing.T) {
 	b := newBackend(t)
 	s := start(t, webhook(b.address(), "memory_buffer 4KiB"))
 	body := audio(100_000)
@@ -183,7 +184,7 @@ func TestTruncatedBodiesAreIncomplete(t *testing.T) {
 			requireRefused(t, b, s.raw(t, write), 400, "body_incomplete")
 		})
 	}
-	t.Run("the client goes away", func(t *testing.T) {
+	t.Run("the client leaves", func(t *testing.T) {
 		config := s.tlsConfig()
 		conn, err := tls.Dial("tcp", s.address, config)
 		require.NoError(t, err)
@@ -195,24 +196,23 @@ func TestTruncatedBodiesAreIncomplete(t *testing.T) {
 	assert.Empty(t, b.take())
 }
 
-// Whatever they declare, connections that send nothing hold little.
+// A request that sends no body holds little, even if it declares a large one.
 func TestIdleRequestsDoNotUseUpTheSpool(t *testing.T) {
 	b := newBackend(t)
 	s := start(t, webhook(b.address(), "spool_limit 16MiB\nmax_size 8MiB"))
 	config := s.tlsConfig()
 	config.NextProtos = []string{"http/1.1"}
-	for range 500 { // of 64 KiB each, half would be enough
+	for range 500 { // with 64 KiB each, half of them would reach spool_limit
 		conn, err := tls.Dial("tcp", s.address, config)
 		require.NoError(t, err)
 		defer conn.Close()
 		_, err = io.WriteString(conn, s.head(nil, "Content-Length: 5000000"))
 		require.NoError(t, err)
 	}
-	s.eventually("the requests to be held", func() bool { return s.goroutines("spool.Read") == 500 })
+	s.eventually("the handler to read all bodies", func() bool { return s.goroutines("spool.Read") == 500 })
 	assert.Equal(t, 200, send(t, s.client("HTTP/2.0"), s.event([]byte(transcript))).status)
 }
 
-// No spelling of the path leads to the backend without verification.
 func TestNoSpellingOfThePathReachesTheBackendUnverified(t *testing.T) {
 	b := newBackend(t)
 	paths := []string{
@@ -241,18 +241,18 @@ func TestNoSpellingOfThePathReachesTheBackendUnverified(t *testing.T) {
 					for _, d := range b.take() {
 						require.Equal(t, secret, key, "%s reached the backend", path)
 						require.Equal(t, "true", d.header.Get("X-ElevenLabs-Verified"))
-						require.Len(t, d.header.Get("X-ElevenLabs-Event-Id"), 64, "verified by us, not by the client")
+						require.Len(t, d.header.Get("X-ElevenLabs-Event-Id"), 64, "the client set the header, not the handler")
 						require.Equal(t, 200, got.status)
 						verified++
 					}
 				}
 			}
-			assert.NotZero(t, verified, "the genuine event gets through on some")
+			assert.NotZero(t, verified, "no path reached the backend with a genuine event")
 		})
 	}
 }
 
-func TestErrorRoutesSeeTheReason(t *testing.T) {
+func TestErrorRoutesCanUseTheReason(t *testing.T) {
 	b := newBackend(t)
 	s := start(t, strings.TrimSuffix(webhook(b.address(), ""), "}\n")+`
 	handle_errors {
@@ -267,7 +267,7 @@ func TestErrorRoutesSeeTheReason(t *testing.T) {
 	assert.Equal(t, "signature_missing/false/400/there is no signature header", got.body)
 }
 
-func TestPlainHTTPIsRefusedUnlessATrustedProxySaysHTTPS(t *testing.T) {
+func TestPlainHTTPIsRejectedExceptIfATrustedProxySaysHTTPS(t *testing.T) {
 	b := newBackend(t)
 	for _, test := range []struct {
 		name, globals, options string
@@ -278,7 +278,7 @@ func TestPlainHTTPIsRefusedUnlessATrustedProxySaysHTTPS(t *testing.T) {
 		{"a stranger says https", "", "", []string{"https"}, 403},
 		{"a trusted proxy says https", "servers {\ntrusted_proxies static 127.0.0.0/8 ::1/128\n}", "", []string{"https"}, 200},
 		{"a trusted proxy says http", "servers {\ntrusted_proxies static 127.0.0.0/8 ::1/128\n}", "", []string{"http"}, 403},
-		{"a trusted proxy appends to the client's word", "servers {\ntrusted_proxies static 127.0.0.0/8 ::1/128\n}", "", []string{"http", "https"}, 403},
+		{"a trusted proxy appends to the client's value", "servers {\ntrusted_proxies static 127.0.0.0/8 ::1/128\n}", "", []string{"http", "https"}, 403},
 		{"allow_http", "", "allow_http", nil, 200},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -301,7 +301,7 @@ func TestPlainHTTPIsRefusedUnlessATrustedProxySaysHTTPS(t *testing.T) {
 	}
 }
 
-func TestSourceAddressesAreCheckedAgainstCaddysClientAddress(t *testing.T) {
+func TestSourceIPsAreComparedWithCaddysClientAddress(t *testing.T) {
 	b := newBackend(t)
 	s := start(t, "{\nservers {\ntrusted_proxies static 127.0.0.0/8 ::1/128\ntrusted_proxies_strict\n}\n}\n"+webhook(b.address(), "source_ips elevenlabs"))
 	for client, status := range map[string]int{"34.67.146.145": 200, "192.0.2.1": 403, "34.67.146.145, 192.0.2.1": 403, "": 403} {
@@ -319,7 +319,7 @@ func TestSourceAddressesAreCheckedAgainstCaddysClientAddress(t *testing.T) {
 	}
 }
 
-func TestReportOnlyLetsForgeriesThroughMarked(t *testing.T) {
+func TestReportOnlyForwardsForgeriesMarkedAsSuch(t *testing.T) {
 	b := newBackend(t)
 	s := start(t, webhook(b.address(), "report_only"))
 	request := s.signed([]byte(transcript), "wsec_other", time.Now())
@@ -333,13 +333,13 @@ func TestReportOnlyLetsForgeriesThroughMarked(t *testing.T) {
 	s.awaitLog("webhook would be rejected: signature_mismatch", "report_only is set")
 }
 
-func TestSecretsShowNowhere(t *testing.T) {
+func TestSecretsAreNotShownAnywhere(t *testing.T) {
 	b := newBackend(t)
 	s := start(t, "{\ndebug\nservers {\ntrace\n}\n}\n"+strings.TrimSuffix(webhook(b.address(), ""), "}\n")+"\nlog\n}\n")
 	send(t, s.client("HTTP/2.0"), s.event([]byte(transcript)))
 	send(t, s.client("HTTP/2.0"), s.signed([]byte(transcript), "wsec_other", time.Now()))
 	b.take()
-	s.awaitLog(`"elevenlabs":{"verified":"true"`, `"reason":"signature_mismatch"`) // of the access log
+	s.awaitLog(`"elevenlabs":{"verified":"true"`, `"reason":"signature_mismatch"`) // in the access log
 	adapt := exec.Command(binary, "adapt", "--config", s.file)
 	adapt.Env = append(os.Environ(), "WEBHOOK_SECRET="+secret)
 	adapted, err := adapt.Output()

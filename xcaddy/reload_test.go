@@ -18,14 +18,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Caddy closes HTTP/1.1 connections on which it sees no request yet, also if one
-// is on its way, and may reset one that is being made as the listener changes
-// hands. The client then has no answer and sends again, as any client of any
-// Caddy has to.
+// At a reload, Caddy closes HTTP/1.1 connections on which no request has arrived, even if
+// one is on its way. It may also reset a connection that is just being made. The client
+// then gets no answer and sends again, like any client of any Caddy.
 func TestReloadsUnderLoadLoseNothingAndLeakNothing(t *testing.T) {
 	b := newBackend(t)
-	// an attempt that ends after its transport's end leaves a connection to the
-	// backend, until its time is over: by default two minutes
+	// An attempt that outlives its transport leaves a connection to the backend. The
+	// connection stays for its keep-alive, by default two minutes.
 	config := webhook(b.address()+" {\ntransport http {\nkeepalive 1s\n}\n}", "")
 	s := start(t, config)
 	send(t, s.client("HTTP/1.1"), s.event([]byte(transcript)))
@@ -34,7 +33,7 @@ func TestReloadsUnderLoadLoseNothingAndLeakNothing(t *testing.T) {
 	for range 10 {
 		s.load(config)
 	}
-	s.resources() // its own requests make series, too
+	s.resources() // its own requests create series, too
 	before := s.resources()
 	stop := make(chan struct{})
 	var mu sync.Mutex
@@ -87,15 +86,15 @@ func TestReloadsUnderLoadLoseNothingAndLeakNothing(t *testing.T) {
 	}
 	halt()
 	deliveries := b.take()
-	assert.Len(t, deliveries, len(accepted), "nothing is delivered twice")
+	assert.Len(t, deliveries, len(accepted), "an event was delivered twice")
 	arrived := map[string]bool{}
 	for _, d := range deliveries {
 		arrived[d.digest] = true
 	}
-	assert.Equal(t, accepted, arrived, "everything that was accepted was delivered, and nothing forged")
-	assert.Equal(t, int(answered.Load()), results(t, s)-counted, "what had no answer had not come to the handler")
-	assert.Less(t, resent["HTTP/2.0"].Load(), int32(5), "but connections that were being made")
-	assert.LessOrEqual(t, resent["HTTP/1.1"].Load(), int32(2*200), "a connection for each sender and reload")
+	assert.Equal(t, accepted, arrived, "the accepted events and the delivered events differ")
+	assert.Equal(t, int(answered.Load()), results(t, s)-counted, "a request without an answer came to the handler")
+	assert.Less(t, resent["HTTP/2.0"].Load(), int32(5), "HTTP/2 loses only connections that are being made")
+	assert.LessOrEqual(t, resent["HTTP/1.1"].Load(), int32(2*200), "HTTP/1.1 loses at most one connection for each sender and reload")
 	t.Logf("%d deliveries, %d forgeries, %d sent again, during 200 reloads", len(deliveries), forged.Load(), resent["HTTP/1.1"].Load())
 	growth := 1 << 20
 	if raceDetector {
@@ -110,7 +109,7 @@ func TestReloadsUnderLoadLoseNothingAndLeakNothing(t *testing.T) {
 	assert.True(t, settled)
 }
 
-// results is how many requests came to the handler and were answered.
+// results returns the number of requests that the handler has recorded.
 func results(t *testing.T, s *server) (count int) {
 	t.Helper()
 	for _, webhook := range shown(t, s, "/elevenlabs/status") {
@@ -121,14 +120,14 @@ func results(t *testing.T, s *server) (count int) {
 	return count
 }
 
-// load is a reload, without the start of a process for it.
+// load reloads the configuration without starting a process.
 func (s *server) load(caddyfile string) {
 	s.t.Helper()
 	s.write(caddyfile)
 	config, err := os.ReadFile(s.file)
 	require.NoError(s.t, err)
-	// the admin server is another one after each reload: it closes kept
-	// connections, and may lose one that comes just then
+	// Caddy replaces the admin server at each reload. The old one closes its kept-alive
+	// connections, and may lose one that is being made.
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	var got answer
 	s.eventually("a reload", func() bool {
@@ -137,14 +136,14 @@ func (s *server) load(caddyfile string) {
 			return false
 		}
 		request.Header.Set("Content-Type", "text/caddyfile")
-		request.Header.Set("Cache-Control", "must-revalidate") // load it though it is the same
+		request.Header.Set("Cache-Control", "must-revalidate") // load it even if it is unchanged
 		got, err = try(client, request)
 		return err == nil
 	})
 	require.Equal(s.t, http.StatusOK, got.status, got.body)
 }
 
-// resources are what a reload could leak, beside goroutines.
+// resources are those that a reload could leak, besides goroutines.
 type resources struct {
 	descriptors, series, heap int
 }

@@ -35,18 +35,18 @@ const (
 	patience   = 20 * time.Second
 )
 
-// binary is the server under test: built here, or the one that the variable
-// TEST_BINARY names, such as one built by build.sh.
+// binary is the server under test. TestMain builds it, except if the variable
+// TEST_BINARY names one, such as the one that build.sh made.
 var binary = os.Getenv("TEST_BINARY")
 
-// raceDetector is whether the tests, and thus the server, run with it.
+// raceDetector reports whether the tests, and so the server, run with the race detector.
 var raceDetector bool
 
-// dataDir holds Caddy's certificate authority, which all servers share.
+// dataDir is the directory of Caddy's certificate authority, which all servers share.
 var dataDir string
 
 func TestMain(m *testing.M) {
-	os.Unsetenv("ELEVENLABS_API_KEY") // the developer's own is not for tests
+	os.Unsetenv("ELEVENLABS_API_KEY") // the tests must not use the developer's key
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "xcaddy-test-")
 		if err != nil {
@@ -74,11 +74,11 @@ type server struct {
 	command *exec.Cmd
 	done    chan struct{} // closed when the process has ended
 	address string        // of the site
-	admin   string
-	spool   string // TMPDIR
+	admin   string        // the address of the admin endpoint
+	spool   string        // TMPDIR
 	log     *lockedBuffer
 	file    string // the Caddyfile
-	idle    int    // goroutines after the start
+	idle    int    // the number of goroutines after the start
 }
 
 type lockedBuffer struct {
@@ -98,12 +98,12 @@ func (b *lockedBuffer) String() string {
 	return b.buffer.String()
 }
 
-// lastPort is below the ports that Linux gives to connections and to ":0", which
-// begin at 32768 (ip(7)), so that none is taken before a server listens on it.
+// lastPort is below 32768, where the ports begin that Linux gives to connections and to
+// ":0" (ip(7)). So nothing takes a port before a server listens on it.
 var lastPort = 10_000 + os.Getpid()%20_000
 
-// freePort returns a port that it never returned before: a server whose site and
-// admin endpoint have the same one starts, but its site does not answer.
+// freePort returns a port that it never returned before. A server whose site and admin
+// endpoint have the same port starts, but the site does not answer.
 func freePort(t testing.TB) int {
 	t.Helper()
 	for {
@@ -117,12 +117,12 @@ func freePort(t testing.TB) int {
 	}
 }
 
-// site is a Caddyfile with a site on $ADDRESS over TLS.
+// site returns a Caddyfile with a site on $ADDRESS over TLS.
 func site(body string) string {
 	return "https://$ADDRESS {\n\ttls internal\n" + body + "\n}\n"
 }
 
-// webhook is the site's usual content: the handler in front of a backend.
+// webhook returns a Caddyfile with the handler in front of a backend.
 func webhook(backend, options string) string {
 	return site(fmt.Sprintf(`
 		handle /webhooks/elevenlabs {
@@ -173,7 +173,7 @@ func (s *server) serve() {
 		_ = s.command.Wait()
 	}()
 	t.Cleanup(s.stop)
-	t.Cleanup(func() { // apart and before: the server is stopped even if this fails
+	t.Cleanup(func() { // a cleanup of its own, so that the server stops even if this fails
 		if !t.Failed() && s.running() {
 			s.requireNothingLeft()
 		}
@@ -220,15 +220,15 @@ func (s *server) running() bool {
 	}
 }
 
-// kill ends the server as a crash of the machine would.
+// kill ends the server at once, like a crash.
 func (s *server) kill() {
 	s.t.Helper()
 	require.NoError(s.t, s.command.Process.Kill())
 	<-s.done
 }
 
-// caddysRace is in the report of a data race in Caddy: with `debug` on, its TLS
-// app is copied for an event (caddyevents/app.go, Emit) while it starts.
+// caddysRace occurs in the report of a data race in Caddy. With `debug` on, Caddy copies
+// its TLS app for an event (caddyevents/app.go, Emit) while the app starts.
 const caddysRace = "caddytls.(*TLS).CaddyModule()"
 
 func (s *server) stop() {
@@ -259,8 +259,8 @@ func (s *server) eventually(what string, condition func() bool) {
 	require.Eventually(s.t, condition, patience, 50*time.Millisecond, "waiting for %s", what)
 }
 
-// awaitLog waits for texts in the log: it comes through a pipe, so an answer may be
-// here before what was logged about it.
+// awaitLog waits for texts in the log. The log comes through a pipe, so the answer to a
+// request may come before the request's log lines.
 func (s *server) awaitLog(texts ...string) {
 	s.t.Helper()
 	for _, text := range texts {
@@ -280,7 +280,8 @@ func (s *server) get(path string) string {
 
 var heldLine = regexp.MustCompile(`(?m)^caddy_elevenlabs_webhook_spooled_bytes\{.*\} (\S+)$`)
 
-// held is what the server says that bodies hold, in memory and on disk.
+// held returns the number of bytes that bodies hold in memory and on disk, according to
+// the server.
 func (s *server) held() (bytes int64) {
 	s.t.Helper()
 	lines := heldLine.FindAllStringSubmatch(s.get("/metrics"), -1)
@@ -293,8 +294,8 @@ func (s *server) held() (bytes int64) {
 	return bytes
 }
 
-// goroutines counts those with a text in their stacks, but for those of idle
-// connections to the backend.
+// goroutines returns the number of goroutines with a text in their stacks, except those
+// of idle connections to the backend.
 func (s *server) goroutines(text string) (count int) {
 	for stack := range strings.SplitSeq(s.get("/debug/pprof/goroutine?debug=2"), "\n\n") {
 		if strings.Contains(stack, text) && !strings.Contains(stack, "http.(*persistConn)") {
@@ -304,8 +305,9 @@ func (s *server) goroutines(text string) (count int) {
 	return count
 }
 
-// requireNothingLeft waits until no request is in the handler, no temporary
-// file exists, named or not, and about as many goroutines run as at the start.
+// requireNothingLeft waits until no request is in the handler, and about as many
+// goroutines run as at the start. It then requires that no temporary file exists, with
+// or without a name.
 func (s *server) requireNothingLeft() {
 	s.t.Helper()
 	http.DefaultClient.CloseIdleConnections()
@@ -318,14 +320,14 @@ func (s *server) requireNothingLeft() {
 	open, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", s.command.Process.Pid))
 	for _, descriptor := range open {
 		target, _ := os.Readlink(descriptor)
-		require.NotContains(s.t, target, "elevenlabs-webhook", "an open temporary file")
+		require.NotContains(s.t, target, "elevenlabs-webhook", "a temporary file is still open")
 	}
 }
 
 var peakLine = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
 
-// peakMemory returns the process's peak resident memory in MiB, or 0 where the
-// system does not tell.
+// peakMemory returns the process's peak resident memory in MiB, or 0 on a system without
+// /proc.
 func (s *server) peakMemory() int {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.command.Process.Pid))
 	if err != nil {
@@ -348,7 +350,7 @@ func (s *server) tlsConfig() *tls.Config {
 	return &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 }
 
-// client speaks one version of HTTP, over verified TLS.
+// client returns a client for one version of HTTP, over verified TLS.
 func (s *server) client(proto string) *http.Client {
 	var transport http.RoundTripper
 	switch proto {
@@ -374,7 +376,7 @@ func (s *server) client(proto string) *http.Client {
 
 var protocols = []string{"HTTP/1.1", "HTTP/2.0", "HTTP/3.0"}
 
-// event makes a request with a genuine event, signed now.
+// event returns a request with a genuine event, signed now.
 func (s *server) event(body []byte) *http.Request {
 	return s.signed(body, secret, time.Now())
 }
@@ -387,7 +389,7 @@ func (s *server) signed(body []byte, key string, at time.Time) *http.Request {
 	return request
 }
 
-// chunked takes the request's length away, as ElevenLabs does with audio.
+// chunked removes the request's Content-Length, as ElevenLabs does for audio.
 func chunked(request *http.Request) *http.Request {
 	request.ContentLength = -1
 	request.Body = io.NopCloser(io.MultiReader(request.Body)) // hide the length
@@ -395,7 +397,7 @@ func chunked(request *http.Request) *http.Request {
 	return request
 }
 
-// answer is a response, read.
+// answer is a response whose body was read.
 type answer struct {
 	status int
 	header http.Header
@@ -410,8 +412,8 @@ func send(t testing.TB, client *http.Client, request *http.Request) answer {
 	return got
 }
 
-// sendAfterReload sends until there is an answer: for a moment after a reload,
-// Caddy may lose a connection to its old listener, before any handler.
+// sendAfterReload sends a request until the server answers. For a moment after a reload,
+// Caddy may lose a connection to its old listener before any handler gets it.
 func (s *server) sendAfterReload(client *http.Client, request func() *http.Request) (got answer) {
 	s.t.Helper()
 	s.eventually("an answer after the reload", func() (answered bool) {
@@ -437,13 +439,13 @@ func digestOf(body []byte) string {
 	return hex.EncodeToString(digest[:])
 }
 
-// audio is a post_call_audio event of about n bytes, full_audio first.
+// audio returns a post_call_audio event of about n bytes, with full_audio before the ids.
 func audio(n int) []byte {
 	var b bytes.Buffer
 	b.Grow(n + 200)
 	b.WriteString(`{"type":"post_call_audio","event_timestamp":1739537319,"data":{"full_audio":"`)
 	var digits []byte
-	for i := int64(1 << 28); b.Len() < n; i++ { // of 8 digits
+	for i := int64(1 << 28); b.Len() < n; i++ { // numbers of 8 hex digits
 		digits = strconv.AppendInt(digits[:0], i, 16)
 		b.Write(digits)
 	}

@@ -15,13 +15,15 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
 )
 
-// Two thousand connections, a quarter of which says nothing, a quarter of which is
-// slow with its headers, a quarter with a body that is said to be signed, and a
-// quarter with one that is not.
-func TestGenuineEventsPassBesideSlowConnections(t *testing.T) {
+// Of two thousand slow connections, a quarter each
+//   - sends nothing,
+//   - sends its headers slowly,
+//   - sends a body with a signature slowly, and
+//   - sends a body without a signature slowly.
+func TestGenuineEventsPassDuringSlowConnections(t *testing.T) {
 	const slow = 2_000
 	b := newBackend(t)
-	// no limit may end the connections meanwhile
+	// No timeout may end the connections during the test.
 	s := start(t, "{\nservers {\ntimeouts {\nread_header 10m\nread_body_idle 10m\n}\n}\n}\n"+webhook(b.address(), "read_timeout 10m"))
 	config := s.tlsConfig()
 	config.NextProtos = []string{"http/1.1"}
@@ -61,7 +63,7 @@ func TestGenuineEventsPassBesideSlowConnections(t *testing.T) {
 			conn.Close()
 		}
 	}()
-	dripping.Go(func() { // a byte to each, again and again
+	dripping.Go(func() { // sends each connection one byte after the other
 		for drop := 40; ; drop++ {
 			for i, conn := range conns {
 				select {
@@ -79,7 +81,7 @@ func TestGenuineEventsPassBesideSlowConnections(t *testing.T) {
 	})
 	requireHeld := func() {
 		t.Helper()
-		assert.Equal(t, slow/4, s.goroutines("caddymodule/internal/spool.Read"), "bodies under way")
+		assert.Equal(t, slow/4, s.goroutines("caddymodule/internal/spool.Read"), "bodies in progress")
 		descriptors, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", s.command.Process.Pid))
 		require.NoError(t, err)
 		assert.Greater(t, len(descriptors), slow, "connections")
@@ -89,7 +91,7 @@ func TestGenuineEventsPassBesideSlowConnections(t *testing.T) {
 	var slowest time.Duration
 	for range 100 {
 		for _, proto := range protocols[:2] {
-			client := s.client(proto) // a new connection each
+			client := s.client(proto) // with a new connection
 			began := time.Now()
 			assert.Equal(t, 200, send(t, client, s.event([]byte(transcript))).status)
 			slowest = max(slowest, time.Since(began))
@@ -102,7 +104,7 @@ func TestGenuineEventsPassBesideSlowConnections(t *testing.T) {
 	t.Logf("the slowest genuine event took %v", slowest.Round(time.Millisecond))
 }
 
-// trickle is a body that never ends.
+// trickle is a body of one byte every 20 ms. It ends when done is closed.
 type trickle struct{ done <-chan struct{} }
 
 func (tr trickle) Read(p []byte) (int, error) {
@@ -115,7 +117,7 @@ func (tr trickle) Read(p []byte) (int, error) {
 	}
 }
 
-func TestTrickledBodiesAreCutAtReadTimeout(t *testing.T) {
+func TestTrickledBodyIsRejectedAfterReadTimeout(t *testing.T) {
 	b := newBackend(t)
 	s := start(t, webhook(b.address(), "read_timeout 500ms"))
 	for _, proto := range protocols {
@@ -131,7 +133,7 @@ func TestTrickledBodiesAreCutAtReadTimeout(t *testing.T) {
 			client.CloseIdleConnections()
 		})
 	}
-	t.Run("and what comes after is not", func(t *testing.T) {
+	t.Run("events on the next connection pass", func(t *testing.T) {
 		client := s.client("HTTP/1.1")
 		for range 3 {
 			assert.Equal(t, 200, send(t, client, s.event([]byte(transcript))).status)
@@ -141,17 +143,17 @@ func TestTrickledBodiesAreCutAtReadTimeout(t *testing.T) {
 	})
 }
 
-// The server reads on before it sends an answer: so a client that is refused for
-// its head can hold a connection no longer than one that is not.
-func TestWhoIsRefusedForTheHeadCannotHoldTheConnectionWithTheBody(t *testing.T) {
+// net/http reads the rest of a body before it answers. read_timeout also limits that, for
+// a client whose headers were rejected.
+func TestClientCannotHoldTheConnectionAfterItsHeadersWereRejected(t *testing.T) {
 	b := newBackend(t)
 	s := start(t, webhook(b.address(), "read_timeout 500ms\nmax_size 1KiB"))
 	for _, test := range []struct {
 		name, header, reason string
 	}{
 		{"without a signature", "Content-Length: 100", "signature_missing"},
-		{"with half a signature", "Content-Length: 100\r\n" + signature.HeaderName + ": t=1", "signature_malformed"},
-		{"too large", "Content-Length: 10000", "body_too_large"},
+		{"with a malformed signature", "Content-Length: 100\r\n" + signature.HeaderName + ": t=1", "signature_malformed"},
+		{"with a body that is too large", "Content-Length: 10000", "body_too_large"},
 		{"without a signature, in chunks", "Transfer-Encoding: chunked", "signature_missing"},
 		{"without a signature, expecting 100", "Content-Length: 100\r\nExpect: 100-continue", "signature_missing"},
 	} {

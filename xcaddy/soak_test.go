@@ -22,14 +22,15 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
 )
 
-// soak is for a long run: go test ./xcaddy -run Soak -soak 10m -timeout 20m
+// soak can be set for a long run: go test ./xcaddy -run Soak -soak 10m -timeout 20m
 var soak = flag.Duration("soak", 15*time.Second, "how long the soak test sends")
 
-// ledger is what was sent and what came, apart from all that the server says.
+// ledger records the events that were sent and the events that arrived. It does not use
+// the server's own account.
 type ledger struct {
 	mu       sync.Mutex
-	awaited  map[string]bool // digests of genuine events, by whether they were answered 200
-	hostile  map[string]int  // requests by kind
+	awaited  map[string]bool // digests of genuine events; true after an answer of 200
+	hostile  map[string]int  // numbers of hostile requests by kind
 	arrived  int
 	bytes    int64
 	problems []string
@@ -44,27 +45,28 @@ func (l *ledger) send(digest string) {
 func (l *ledger) accept(digest string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, waiting := l.awaited[digest]; waiting { // else it has been crossed off already
+	if _, waiting := l.awaited[digest]; waiting { // otherwise it has arrived already
 		l.awaited[digest] = true
 	}
 }
 
-func (l *ledger) note(format string, args ...any) {
+func (l *ledger) report(format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.problems = append(l.problems, fmt.Sprintf(format, args...))
 }
 
-// cross off what has come; what is not awaited was forged, or came before.
-func (l *ledger) cross(deliveries []delivery) {
+// receive takes arrived events off the ledger. An event that is not awaited was forged, or
+// arrived before.
+func (l *ledger) receive(deliveries []delivery) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, d := range deliveries {
 		if _, waiting := l.awaited[d.digest]; !waiting {
-			l.problems = append(l.problems, "arrived though forged, or twice: "+d.digest)
+			l.problems = append(l.problems, "a forgery, or an event that arrived twice: "+d.digest)
 		}
 		if d.digest != d.header.Get("X-ElevenLabs-Event-Id") || d.header.Get("X-ElevenLabs-Verified") != "true" {
-			l.problems = append(l.problems, "arrived wrongly marked: "+d.digest)
+			l.problems = append(l.problems, "an event with wrong headers: "+d.digest)
 		}
 		delete(l.awaited, d.digest)
 		l.arrived++
@@ -72,7 +74,7 @@ func (l *ledger) cross(deliveries []delivery) {
 	}
 }
 
-// Everything genuine arrives, once, byte for byte, and nothing else does.
+// Every genuine event arrives once, byte for byte, and no other request arrives.
 func TestSoakOfGenuineAndHostileTraffic(t *testing.T) {
 	b := newBackend(t)
 	s := start(t, webhook(b.address(), "max_size 8MiB"))
@@ -82,38 +84,38 @@ func TestSoakOfGenuineAndHostileTraffic(t *testing.T) {
 	config := s.tlsConfig()
 	config.NextProtos = []string{"http/1.1"}
 
-	// what a client does that is not ElevenLabs, or is ElevenLabs on a bad line
-	refused := func(statuses ...int) func(*http.Client, *http.Request) {
+	// Hostile requests come from other clients than ElevenLabs, or over bad connections.
+	expect := func(statuses ...int) func(*http.Client, *http.Request) {
 		return func(client *http.Client, request *http.Request) {
 			got, err := try(client, request)
 			if err == nil && !slices.Contains(statuses, got.status) {
-				l.note("a hostile request got %d, not one of %d", got.status, statuses)
+				l.report("a hostile request got %d, not one of %d", got.status, statuses)
 			}
 		}
 	}
 	var unfinished sync.WaitGroup
 	hostile := map[string]func(client *http.Client, body []byte){
 		"signed by another secret": func(client *http.Client, body []byte) {
-			refused(401)(client, s.signed(body, "wsec_other", time.Now()))
+			expect(401)(client, s.signed(body, "wsec_other", time.Now()))
 		},
 		"tampered": func(client *http.Client, body []byte) {
 			request := s.event(body)
 			request.Body, request.GetBody = io.NopCloser(bytes.NewReader(append(body[:len(body)-1:len(body)-1], ' '))), nil
-			refused(401)(client, request)
+			expect(401)(client, request)
 		},
 		"stale": func(client *http.Client, body []byte) {
-			refused(403)(client, s.signed(body, secret, time.Now().Add(-time.Hour)))
+			expect(403)(client, s.signed(body, secret, time.Now().Add(-time.Hour)))
 		},
 		"unsigned": func(client *http.Client, body []byte) {
 			request := s.event(body)
 			request.Header.Del("ElevenLabs-Signature")
 			request.Header.Set("X-ElevenLabs-Verified", "true")
-			refused(400)(client, request)
+			expect(400)(client, request)
 		},
 		"too large": func(client *http.Client, _ []byte) {
 			request := s.event(nil)
 			request.Body, request.GetBody, request.ContentLength = io.NopCloser(io.LimitReader(zeros{}, 9<<20)), nil, -1
-			refused(413)(client, request)
+			expect(413)(client, request)
 		},
 		"broken off": func(_ *http.Client, body []byte) {
 			if conn, err := tls.Dial("tcp", s.address, config); err == nil {
@@ -124,7 +126,7 @@ func TestSoakOfGenuineAndHostileTraffic(t *testing.T) {
 		"never finished": func(_ *http.Client, body []byte) {
 			if conn, err := tls.Dial("tcp", s.address, config); err == nil {
 				_, _ = io.WriteString(conn, s.head(body, "Transfer-Encoding: chunked")+"1\r\n{\r\n")
-				unfinished.Go(func() { // beside all that follows, for a while
+				unfinished.Go(func() { // stays open during the next requests
 					_ = conn.SetReadDeadline(time.Now().Add(2 * time.Second))
 					_, _ = conn.Read(make([]byte, 1))
 					conn.Close()
@@ -162,7 +164,7 @@ func TestSoakOfGenuineAndHostileTraffic(t *testing.T) {
 				body := fmt.Appendf(nil, `{"type":"post_call_transcription","event_timestamp":%d,"data":{"conversation_id":"conv_%d_%d","agent_id":"agent_1","x":"%s"}}`,
 					time.Now().Unix(), worker, n, strings.Repeat("x", size-150))
 				if random.IntN(3) == 0 {
-					kind := kinds[int(turn.Add(1))%len(kinds)] // in turn, so that each has its own
+					kind := kinds[int(turn.Add(1))%len(kinds)] // in turn, so that each kind occurs
 					hostile[kind](client, body)
 					l.mu.Lock()
 					l.hostile[kind]++
@@ -176,7 +178,7 @@ func TestSoakOfGenuineAndHostileTraffic(t *testing.T) {
 				l.send(digest)
 				got, err := try(client, request)
 				if err != nil || got.status != 200 {
-					l.note("a genuine event over %s got %d: %v", proto, got.status, err)
+					l.report("a genuine event over %s got %d: %v", proto, got.status, err)
 					continue
 				}
 				l.accept(digest)
@@ -187,7 +189,7 @@ func TestSoakOfGenuineAndHostileTraffic(t *testing.T) {
 	for tick := time.Tick(time.Second); ; {
 		select {
 		case <-tick:
-			l.cross(b.take())
+			l.receive(b.take())
 			continue
 		case <-over:
 		}
@@ -196,18 +198,18 @@ func TestSoakOfGenuineAndHostileTraffic(t *testing.T) {
 	close(stop)
 	senders.Wait()
 	unfinished.Wait()
-	l.cross(b.take())
+	l.receive(b.take())
 	t.Logf("%d genuine events, %d MiB; hostile: %v; peak memory %d MiB", l.arrived, l.bytes>>20, l.hostile, s.peakMemory())
 	require.Empty(t, l.problems)
-	assert.Empty(t, l.awaited, "sent, but did not arrive; true where they were answered 200")
+	assert.Empty(t, l.awaited, "events were sent and did not arrive; true if the server answered 200")
 	assert.NotZero(t, l.arrived)
-	assert.Len(t, l.hostile, len(hostile), "every kind was sent")
+	assert.Len(t, l.hostile, len(hostile), "a kind of hostile request was not sent")
 	if !raceDetector {
 		assert.Less(t, s.peakMemory(), 200)
 	}
 }
 
-// zeros is as many zero bytes, made as they are read.
+// zeros is an endless reader of zero bytes.
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) {
