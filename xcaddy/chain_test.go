@@ -62,7 +62,7 @@ func TestReadTimeoutAppliesWithAnyTimeoutsOfCaddy(t *testing.T) {
 				client.Timeout = 5 * time.Second
 				got, err := try(client, request)
 				require.NoError(t, err, "%s, %q, %q", proto, global, local)
-				requireRefused(t, b, got, 408, "body_timeout")
+				requireRejected(t, b, got, 408, "body_timeout")
 				close(done)
 				client.CloseIdleConnections()
 			}

@@ -80,7 +80,7 @@ func TestFaultOfTheDiskIs503AndClearsWithoutARestart(t *testing.T) {
 				fail()
 				for range 3 {
 					got := send(t, client, s.event(large))
-					requireRefused(t, b, got, 503, "spool_failed")
+					requireRejected(t, b, got, 503, "spool_failed")
 					assert.Equal(t, "5", got.header.Get("Retry-After"))
 				}
 				assert.Equal(t, 200, send(t, client, s.event([]byte(transcript))).status)

@@ -31,7 +31,7 @@ func TestTheTunnelsCaddyfile(t *testing.T) {
 	}
 	require.Equal(t, 200, throughTunnel(s.event([]byte(transcript))).status)
 	require.Len(t, b.take(), 1)
-	requireRefused(t, b, throughTunnel(s.signed([]byte(transcript), "wsec_other", time.Now())), 401, "signature_mismatch")
+	requireRejected(t, b, throughTunnel(s.signed([]byte(transcript), "wsec_other", time.Now())), 401, "signature_mismatch")
 	wrong := s.event([]byte(transcript))
 	wrong.URL.Path = "/"
 	assert.Equal(t, 404, throughTunnel(wrong).status)

@@ -155,7 +155,7 @@ func TestExampleBehindALoadBalancer(t *testing.T) {
 
 	direct := s.event([]byte(transcript))
 	direct.URL.Scheme, direct.URL.Host = "http", "127.0.0.1:"+port
-	requireRefused(t, b, send(t, http.DefaultClient, direct), 403, "insecure_transport")
+	requireRejected(t, b, send(t, http.DefaultClient, direct), 403, "insecure_transport")
 
 	fromBalancer := func(request *http.Request, proto, client string) answer {
 		request.URL.Scheme, request.URL.Host = "http", "127.0.0.1:"+port
@@ -170,10 +170,10 @@ func TestExampleBehindALoadBalancer(t *testing.T) {
 	require.Len(t, deliveries, 1)
 	assert.Equal(t, digestOf(body), deliveries[0].digest)
 	assert.Equal(t, "true", deliveries[0].header.Get("X-ElevenLabs-Verified"))
-	requireRefused(t, b, fromBalancer(s.event(body), "http", elevenLabs), 403, "insecure_transport")
-	requireRefused(t, b, fromBalancer(s.event(body), "https", "192.0.2.1"), 403, "source_not_allowed")
-	requireRefused(t, b, fromBalancer(s.event(body), "https", elevenLabs+", 192.0.2.1"), 403, "source_not_allowed")
-	requireRefused(t, b, fromBalancer(s.signed(body, "wsec_other", time.Now()), "https", elevenLabs), 401, "signature_mismatch")
+	requireRejected(t, b, fromBalancer(s.event(body), "http", elevenLabs), 403, "insecure_transport")
+	requireRejected(t, b, fromBalancer(s.event(body), "https", "192.0.2.1"), 403, "source_not_allowed")
+	requireRejected(t, b, fromBalancer(s.event(body), "https", elevenLabs+", 192.0.2.1"), 403, "source_not_allowed")
+	requireRejected(t, b, fromBalancer(s.signed(body, "wsec_other", time.Now()), "https", elevenLabs), 401, "signature_mismatch")
 }
 
 func TestExampleOfSeveralAgents(t *testing.T) {
@@ -202,7 +202,7 @@ func TestExamplesWithTheSecretInAFile(t *testing.T) {
 			client := s.client("HTTP/2.0")
 			require.Equal(t, 200, send(t, client, s.event([]byte(transcript))).status)
 			require.Len(t, b.take(), 1)
-			requireRefused(t, b, send(t, client, s.signed([]byte(transcript), "wsec_other", time.Now())), 401, "signature_mismatch")
+			requireRejected(t, b, send(t, client, s.signed([]byte(transcript), "wsec_other", time.Now())), 401, "signature_mismatch")
 			assert.NotContains(t, s.log.String(), "were removed", "the handler does not warn about the line end of a file")
 		})
 	}

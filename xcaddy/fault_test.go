@@ -139,7 +139,7 @@ func TestLogNamesAWrongClockAsTheProbableCause(t *testing.T) {
 	}
 	for _, test := range tests {
 		got := send(t, s.client("HTTP/1.1"), s.signed([]byte(transcript), secret, time.Now().Add(test.offset)))
-		requireRefused(t, b, got, 403, test.reason)
+		requireRejected(t, b, got, 403, test.reason)
 		s.eventually("the log", func() bool {
 			for line := range strings.Lines(s.log.String()) {
 				if strings.Contains(line, "webhook rejected: "+test.reason) {

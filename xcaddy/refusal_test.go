@@ -19,7 +19,7 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
 )
 
-func requireRefused(t testing.TB, b *backend, got answer, status int, reason string) {
+func requireRejected(t testing.TB, b *backend, got answer, status int, reason string) {
 	t.Helper()
 	assert.Equal(t, status, got.status)
 	assert.Equal(t, reason, got.header.Get("X-ElevenLabs-Rejection"))
@@ -74,7 +74,7 @@ func TestRequestsThatAreNotGenuineAreRejectedOverEachProtocol(t *testing.T) {
 					test.change(request)
 				}
 				request.Header.Set("X-ElevenLabs-Verified", "true")
-				requireRefused(t, b, send(t, client, request), test.status, test.reason)
+				requireRejected(t, b, send(t, client, request), test.status, test.reason)
 			})
 		}
 		client.CloseIdleConnections()
@@ -156,7 +156,7 @@ func TestTrailersAreRemoved(t *testing.T) {
 			fmt.Fprintf(w, "POST /webhooks/elevenlabs HTTP/1.1\r\nHost: %s\r\nTransfer-Encoding: chunked\r\nTrailer: %s\r\n\r\n", s.address, signature.HeaderName)
 			fmt.Fprintf(w, "%x\r\n%s\r\n0\r\n%s\r\n\r\n", len(transcript), transcript, line)
 		})
-		requireRefused(t, b, got, 400, "signature_missing")
+		requireRejected(t, b, got, 400, "signature_missing")
 	})
 }
 
@@ -181,7 +181,7 @@ func TestTruncatedBodiesAreRejected(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			requireRefused(t, b, s.raw(t, write), 400, "body_incomplete")
+			requireRejected(t, b, s.raw(t, write), 400, "body_incomplete")
 		})
 	}
 	t.Run("the client leaves", func(t *testing.T) {
@@ -263,7 +263,7 @@ func TestErrorRoutesCanUseTheReason(t *testing.T) {
 	request := s.event([]byte(transcript))
 	request.Header.Del(signature.HeaderName)
 	got := send(t, s.client("HTTP/2.0"), request)
-	requireRefused(t, b, got, 400, "signature_missing")
+	requireRejected(t, b, got, 400, "signature_missing")
 	assert.Equal(t, "signature_missing/false/400/there is no signature header", got.body)
 }
 
@@ -295,7 +295,7 @@ func TestPlainHTTPIsRejectedExceptIfATrustedProxySaysHTTPS(t *testing.T) {
 			if test.status == 200 {
 				requireDelivered(t, b, []byte(transcript))
 			} else {
-				requireRefused(t, b, got, 403, "insecure_transport")
+				requireRejected(t, b, got, 403, "insecure_transport")
 			}
 		})
 	}
@@ -314,7 +314,7 @@ func TestSourceIPsAreComparedWithCaddysClientAddress(t *testing.T) {
 			assert.Equal(t, 200, got.status)
 			b.take()
 		} else {
-			requireRefused(t, b, got, 403, "source_not_allowed")
+			requireRejected(t, b, got, 403, "source_not_allowed")
 		}
 	}
 }

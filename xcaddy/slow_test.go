@@ -128,7 +128,7 @@ func TestTrickledBodyIsRejectedAfterReadTimeout(t *testing.T) {
 			request.Body, request.ContentLength, request.GetBody = io.NopCloser(trickle{done}), -1, nil
 			began := time.Now()
 			client := s.client(proto)
-			requireRefused(t, b, send(t, client, request), 408, "body_timeout")
+			requireRejected(t, b, send(t, client, request), 408, "body_timeout")
 			assert.Less(t, time.Since(began), 5*time.Second)
 			client.CloseIdleConnections()
 		})
