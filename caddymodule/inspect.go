@@ -223,9 +223,8 @@ func (w *walker) add(config map[string]any, at place) {
 		Past: time.Duration(h.Tolerance.Past), Future: time.Duration(h.Tolerance.Future),
 		AllowHTTP: h.AllowHTTP, ReportOnly: h.ReportOnly, Events: h.Events,
 	}
-	repl := caddy.NewReplacer()
 	for _, secret := range h.Secrets {
-		value, err := repl.ReplaceOrErr(secret.Value, true, true)
+		value, err := secret.resolve()
 		found.Secrets = append(found.Secrets, cli.ConfigSecret{
 			Text: secret.Value, Literal: !strings.Contains(secret.Value, "{"), Name: secret.Name, Value: value, Problem: err,
 		})

@@ -3,6 +3,10 @@ package caddymodule
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"os/user"
+	"strconv"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2"
@@ -51,30 +55,86 @@ func (s Secret) placeholder() (key string, ok bool) {
 	return key, opened && closed && !strings.ContainsAny(key, "{}:")
 }
 
+// resolve replaces the placeholders. The error has nothing of the secret.
+func (s Secret) resolve() (value string, err error) {
+	value, err = caddy.NewReplacer().ReplaceOrErr(s.Value, true, true)
+	key := strings.TrimSpace(value)
+	switch {
+	case err != nil && strings.Contains(s.Value, facts.SecretPrefix):
+		return "", errors.New("the secret itself seems to stand in place of a name: write {env.NAME} or {file./path}")
+	case err != nil:
+		source, _ := s.placeholder()
+		if path, isFile := strings.CutPrefix(source, "file."); isFile {
+			return "", fileProblem(path)
+		}
+		return "", err
+	case key == "":
+		return "", fmt.Errorf("%s is blank", s.Value)
+	case strings.ContainsAny(key, "\r\n"):
+		return "", fmt.Errorf("%s has more than one line: put nothing but the secret there", s.source())
+	case strings.Trim(strings.TrimPrefix(key, facts.SecretPrefix), ".…") == "":
+		return "", fmt.Errorf("%s has %q, which stands for a secret in the documentation: put the webhook's own there", s.source(), key)
+	}
+	return value, nil
+}
+
+// source returns where the secret comes from. It never returns the secret.
+func (s Secret) source() string {
+	if _, ok := s.placeholder(); ok {
+		return s.Value
+	}
+	return "the configuration"
+}
+
+// fileProblem returns why the file of a secret gives none. Caddy only says that the
+// placeholder is empty.
+func fileProblem(path string) error {
+	info, err := os.Stat(path)
+	if err == nil && info.IsDir() {
+		return fmt.Errorf("%s is a directory: name the file in it", path)
+	}
+	if err == nil {
+		var file *os.File
+		if file, err = os.Open(path); err == nil {
+			defer file.Close()
+			return fmt.Errorf("the file %s is empty, or larger than 1 MiB: put the secret there", path)
+		}
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("the file %s does not exist: create it, or correct the path", path)
+	case errors.Is(err, fs.ErrPermission) && info != nil:
+		return fmt.Errorf("the file %s cannot be read by the user %s, its mode is %s: let this user read it", path, userName(), info.Mode())
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("the file %s cannot be reached by the user %s: let this user enter the directories above it", path, userName())
+	}
+	return fmt.Errorf("reading the file of the secret: %w", err)
+}
+
+func userName() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return strconv.Itoa(os.Getuid())
+}
+
 // resolveSecrets returns the keys. It never puts a key into an error, a log or an
 // exported field.
 func resolveSecrets(secrets []Secret, logger *zap.Logger) ([][]byte, error) {
 	if len(secrets) == 0 {
 		return nil, fmt.Errorf("secret: %w", errNoSecret)
 	}
-	repl := caddy.NewReplacer()
 	keys := make([][]byte, len(secrets))
 	for i, secret := range secrets {
 		log := logger.With(zap.Int("secret", i+1), zap.String("name", secret.Name))
 		if !strings.Contains(secret.Value, "{") {
 			log.Warn("the secret is written out in the configuration, where others may read it: set it as {env.NAME} or {file./path}")
 		}
-		value, err := repl.ReplaceOrErr(secret.Value, true, true)
-		if err != nil && strings.Contains(secret.Value, facts.SecretPrefix) {
-			return nil, fmt.Errorf("secret %d: the secret itself seems to stand in place of a name: write {env.NAME} or {file./path}", i+1)
-		}
+		value, err := secret.resolve()
 		if err != nil {
 			return nil, fmt.Errorf("secret %d: %w", i+1, err)
 		}
 		key := strings.TrimSpace(value)
-		if key == "" {
-			return nil, fmt.Errorf("secret %d: %s is blank", i+1, secret.Value)
-		}
 		if key != value {
 			log.Warn("spaces or line ends around the secret were removed")
 		}
