@@ -71,12 +71,12 @@ var documented = []struct {
 	{
 		"an unknown type can have any ids",
 		`{"type":"x","event_timestamp":1,"data":{"request_id":"r","voice_id":"v","agent_id":"a","conversation_id":"c"}}`,
-		Fields{"x", "1", "c", "a", "r", "v"},
+		Fields{EventType: "x", EventTimestamp: "1", ConversationID: "c", AgentID: "a", RequestID: "r", VoiceID: "v"},
 	},
 	{
 		"a body without a type can have any ids",
 		`{"event_timestamp":1,"data":{"request_id":"r","voice_id":"v","agent_id":"a","conversation_id":"c"}}`,
-		Fields{"", "1", "c", "a", "r", "v"},
+		Fields{EventTimestamp: "1", ConversationID: "c", AgentID: "a", RequestID: "r", VoiceID: "v"},
 	},
 	{
 		"names reversed",
