@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/envelope"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
 
 // sdkDir is where `npm ci` puts the official SDK.
@@ -65,7 +65,7 @@ func TestTheOfficialSDKAcceptsEveryEventAndRefusesForgeriesButTheFuture(t *testi
 		statuses[r.Event+r.Forged] = r.Status
 	}
 	want := map[string]int{}
-	for _, eventType := range envelope.Types() {
+	for _, eventType := range facts.EventTypeNames {
 		want[eventType] = 200
 	}
 	for _, f := range forgeries {
