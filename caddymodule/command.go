@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 )
 
 func init() {
@@ -22,7 +23,7 @@ func init() {
 		Short: cli.Short,
 		Long:  cli.Long,
 		CobraFunc: func(cmd *cobra.Command) {
-			cli.AddCommands(cmd, cli.Host{
+			cli.AddCommands(cmd, cmdutil.Env{
 				Now:     time.Now,
 				Inspect: inspect,
 				Admin:   askAdmin,
@@ -60,7 +61,7 @@ func runInCaddy(cmd *cobra.Command) {
 			context.AfterFunc(ctx, stop)
 			cmd.SetContext(ctx)
 			err := run(cmd, args)
-			code := cli.ExitCode(err)
+			code := cmdutil.ExitCode(err)
 			if code < 2 {
 				return err // which cobra prints, and Caddy exits by 1
 			}

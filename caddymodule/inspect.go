@@ -14,15 +14,15 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/certmagic"
 
-	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 )
 
 // inspect reads a configuration file for `caddy elevenlabs doctor`, and loads it as
 // `caddy validate` does. It starts nothing and leaves no file: one with another owner
 // than the server's could stop the server. So it does not open the configuration's
 // logs, and its storage is a temporary folder.
-func inspect(file, adapter string) cli.Config {
-	config := cli.Config{File: file}
+func inspect(file, adapter string) cmdutil.Config {
+	config := cmdutil.Config{File: file}
 	// Caddy would log much, and every problem is in the errors too.
 	caddy.BufferedLog()
 	_ = caddy.Validate(&caddy.Config{Logging: discardLogs()}) // the buffer too
@@ -68,7 +68,7 @@ func discardLogs() *caddy.Logging {
 }
 
 // findHandlers finds every elevenlabs_webhook handler in a configuration, at any depth.
-func findHandlers(text []byte) ([]cli.ConfigHandler, error) {
+func findHandlers(text []byte) ([]cmdutil.ConfigHandler, error) {
 	var config struct {
 		Apps struct {
 			HTTP struct {
@@ -86,7 +86,7 @@ func findHandlers(text []byte) ([]cli.ConfigHandler, error) {
 	if config.Apps.HTTP.HTTPPort == 0 {
 		config.Apps.HTTP.HTTPPort = caddyhttp.DefaultHTTPPort
 	}
-	var found []cli.ConfigHandler
+	var found []cmdutil.ConfigHandler
 	for _, name := range slices.Sorted(maps.Keys(config.Apps.HTTP.Servers)) {
 		var s inspectedServer
 		if err := json.Unmarshal(config.Apps.HTTP.Servers[name], &s); err != nil {
@@ -124,7 +124,7 @@ type inspectedServer struct {
 
 // plain reports whether a handler's requests come over plain HTTP, by the rules of
 // https://caddyserver.com/docs/automatic-https#activation.
-func (s inspectedServer) plain(h cli.ConfigHandler, httpPort uint) bool {
+func (s inspectedServer) plain(h cmdutil.ConfigHandler, httpPort uint) bool {
 	if len(s.TLS) > 0 {
 		return false
 	}
@@ -139,7 +139,7 @@ func (s inspectedServer) plain(h cli.ConfigHandler, httpPort uint) bool {
 // walker walks through routes.
 type walker struct {
 	named map[string]any
-	found []cli.ConfigHandler
+	found []cmdutil.ConfigHandler
 }
 
 // place is a position in the routes.
@@ -218,14 +218,14 @@ func (w *walker) add(config map[string]any, at place) {
 		_ = json.Unmarshal(text, &h) // loading the configuration reports what cannot be decoded
 	}
 	h.setDefaults()
-	found := cli.ConfigHandler{
+	found := cmdutil.ConfigHandler{
 		Hosts: at.hosts, Paths: at.paths,
 		Past: time.Duration(h.Tolerance.Past), Future: time.Duration(h.Tolerance.Future),
 		AllowHTTP: h.AllowHTTP, ReportOnly: h.ReportOnly, Events: h.Events,
 	}
 	for _, secret := range h.Secrets {
 		value, err := secret.resolve()
-		found.Secrets = append(found.Secrets, cli.ConfigSecret{
+		found.Secrets = append(found.Secrets, cmdutil.ConfigSecret{
 			Text: secret.Value, Literal: !strings.Contains(secret.Value, "{"), Name: secret.Name, Value: value, Problem: err,
 		})
 	}
@@ -239,8 +239,8 @@ func (w *walker) add(config map[string]any, at place) {
 }
 
 // proxied finds the upstreams of all proxies in a part of the routes.
-func proxied(part any) []cli.ConfigUpstream {
-	var found []cli.ConfigUpstream
+func proxied(part any) []cmdutil.ConfigUpstream {
+	var found []cmdutil.ConfigUpstream
 	switch part := part.(type) {
 	case []any:
 		for _, element := range part {
@@ -258,14 +258,14 @@ func proxied(part any) []cli.ConfigUpstream {
 }
 
 // upstreams reads the upstreams of a proxy.
-func upstreams(proxy any) []cli.ConfigUpstream {
+func upstreams(proxy any) []cmdutil.ConfigUpstream {
 	config, _ := proxy.(map[string]any)
-	var found []cli.ConfigUpstream
+	var found []cmdutil.ConfigUpstream
 	list, _ := config["upstreams"].([]any)
 	for _, element := range list {
 		upstream, _ := element.(map[string]any)
 		dial, _ := upstream["dial"].(string)
-		u := cli.ConfigUpstream{Text: dial}
+		u := cmdutil.ConfigUpstream{Text: dial}
 		if !strings.Contains(dial, "{") {
 			if address, err := caddy.ParseNetworkAddress(dial); err == nil {
 				u.Network, u.Address = address.Network, address.JoinHostPort(0)
@@ -274,7 +274,7 @@ func upstreams(proxy any) []cli.ConfigUpstream {
 		found = append(found, u)
 	}
 	if config["dynamic_upstreams"] != nil {
-		found = append(found, cli.ConfigUpstream{Text: "dynamic upstreams"})
+		found = append(found, cmdutil.ConfigUpstream{Text: "dynamic upstreams"})
 	}
 	return found
 }

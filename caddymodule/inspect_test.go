@@ -10,12 +10,12 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 )
 
 // inspectText inspects a Caddyfile. In it, "$" stands for the directive with a secret
 // and an upstream.
-func inspectText(t *testing.T, text string) cli.Config {
+func inspectText(t *testing.T, text string) cmdutil.Config {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "Caddyfile")
 	text = strings.ReplaceAll(text, "$", "{\nsecret {env.TEST_SECRET}\nreverse_proxy localhost:3000\n}")
@@ -53,8 +53,8 @@ func TestInspectFindsTheHandlerWhereverItStands(t *testing.T) {
 			assert.Equal(t, test.paths, h.Paths)
 			assert.Equal(t, test.listen, h.Listen)
 			assert.Equal(t, test.plain, h.Plain)
-			assert.Equal(t, []cli.ConfigSecret{{Text: "{env.TEST_SECRET}", Value: testSecret}}, h.Secrets)
-			assert.Equal(t, []cli.ConfigUpstream{{Text: "localhost:3000", Network: "tcp", Address: "localhost:3000"}}, h.Upstreams)
+			assert.Equal(t, []cmdutil.ConfigSecret{{Text: "{env.TEST_SECRET}", Value: testSecret}}, h.Secrets)
+			assert.Equal(t, []cmdutil.ConfigUpstream{{Text: "localhost:3000", Network: "tcp", Address: "localhost:3000"}}, h.Upstreams)
 		})
 	}
 }
@@ -78,19 +78,19 @@ func TestInspectFindsUpstreams(t *testing.T) {
 	secret := "elevenlabs_webhook {\nsecret {env.TEST_SECRET}\n%\n}\n"
 	inside := func(proxy string) string { return before + strings.ReplaceAll(secret, "%", proxy) + after }
 	behind := func(rest string) string { return before + strings.ReplaceAll(secret, "%", "") + rest + after }
-	tcp := func(address string) cli.ConfigUpstream {
-		return cli.ConfigUpstream{Text: address, Network: "tcp", Address: address}
+	tcp := func(address string) cmdutil.ConfigUpstream {
+		return cmdutil.ConfigUpstream{Text: address, Network: "tcp", Address: address}
 	}
 	tests := []struct {
 		name, text string
-		want       []cli.ConfigUpstream
+		want       []cmdutil.ConfigUpstream
 	}{
-		{"inside", inside("reverse_proxy app:3000 [::1]:3001"), []cli.ConfigUpstream{tcp("app:3000"), tcp("[::1]:3001")}},
-		{"unix socket", inside("reverse_proxy unix//run/app.sock"), []cli.ConfigUpstream{{Text: "unix//run/app.sock", Network: "unix", Address: "/run/app.sock"}}},
-		{"placeholder", inside("reverse_proxy {http.request.header.X}:3000"), []cli.ConfigUpstream{{Text: "{http.request.header.X}:3000"}}},
-		{"dynamic", inside("reverse_proxy {\ndynamic a app 3000\n}"), []cli.ConfigUpstream{{Text: "dynamic upstreams"}}},
-		{"behind it", behind("@audio elevenlabs_event post_call_audio\nreverse_proxy @audio audio:3001\nreverse_proxy app:3000"), []cli.ConfigUpstream{tcp("audio:3001"), tcp("app:3000")}},
-		{"deeper behind it", behind("route {\nhandle {\nreverse_proxy app:3000\n}\n}"), []cli.ConfigUpstream{tcp("app:3000")}},
+		{"inside", inside("reverse_proxy app:3000 [::1]:3001"), []cmdutil.ConfigUpstream{tcp("app:3000"), tcp("[::1]:3001")}},
+		{"unix socket", inside("reverse_proxy unix//run/app.sock"), []cmdutil.ConfigUpstream{{Text: "unix//run/app.sock", Network: "unix", Address: "/run/app.sock"}}},
+		{"placeholder", inside("reverse_proxy {http.request.header.X}:3000"), []cmdutil.ConfigUpstream{{Text: "{http.request.header.X}:3000"}}},
+		{"dynamic", inside("reverse_proxy {\ndynamic a app 3000\n}"), []cmdutil.ConfigUpstream{{Text: "dynamic upstreams"}}},
+		{"behind it", behind("@audio elevenlabs_event post_call_audio\nreverse_proxy @audio audio:3001\nreverse_proxy app:3000"), []cmdutil.ConfigUpstream{tcp("audio:3001"), tcp("app:3000")}},
+		{"deeper behind it", behind("route {\nhandle {\nreverse_proxy app:3000\n}\n}"), []cmdutil.ConfigUpstream{tcp("app:3000")}},
 		{"none", behind("respond 200"), nil},
 	}
 	for _, test := range tests {
@@ -109,7 +109,7 @@ func TestInspectReadsTheHandlersOptions(t *testing.T) {
 	assert.NotContains(t, config.Problem.Error(), "wsec_literal")
 	require.Len(t, config.Handlers, 1, "also where Caddy does not load the configuration")
 	h := config.Handlers[0]
-	assert.Equal(t, cli.ConfigSecret{Text: "wsec_literal", Literal: true, Name: "old", Value: "wsec_literal"}, h.Secrets[0])
+	assert.Equal(t, cmdutil.ConfigSecret{Text: "wsec_literal", Literal: true, Name: "old", Value: "wsec_literal"}, h.Secrets[0])
 	assert.Equal(t, "{env.NOT_SET}", h.Secrets[1].Text)
 	require.Error(t, h.Secrets[1].Problem)
 	assert.Equal(t, time.Hour, h.Past)

@@ -104,7 +104,7 @@ func TestCommandsExitCodesAndMessages(t *testing.T) {
 		code  int
 		says  string
 	}{
-		{"no command", nil, "", 1, "which command? say one of"},
+		{"no command", nil, "", 1, "no command is given: give one of"},
 		{"an unknown command", []string{"nope"}, "", 1, `there is no command "nope"`},
 		{"an unknown command with --help", []string{"nope", "--help"}, "", 1, `there is no command "nope"`},
 		{"help with a command", []string{"help", "send"}, "", 0, "--forge"},
@@ -117,7 +117,7 @@ func TestCommandsExitCodesAndMessages(t *testing.T) {
 		{"send to something that is not a URL", []string{"send", s.address}, "", 1, "is not a URL"},
 		{"send of an unknown event", []string{"send", s.url(), "--event", "nope"}, "", 1, `there is no event "nope"`},
 		{"send of an unknown forgery", []string{"send", s.url(), "--forge", "nope"}, "", 1, `there is no forgery "nope"`},
-		{"send of an empty forgery", []string{"send", s.url(), "--ca", ca, "--forge", ""}, "", 1, "--forge is given, but empty"},
+		{"send of an empty forgery", []string{"send", s.url(), "--ca", ca, "--forge", ""}, "", 1, "--forge is empty"},
 		{"send of two kinds", []string{"send", s.url(), "--all", "--event", "post_call_audio"}, "", 1, "[all event]"},
 		{"send with an unknown flag", []string{"send", s.url(), "--nope"}, "", 1, "unknown flag: --nope"},
 		{"send with a secret as an argument", []string{"send", s.url(), "--secret", "x"}, "", 1, "unknown flag: --secret"},
@@ -138,7 +138,7 @@ func TestCommandsExitCodesAndMessages(t *testing.T) {
 		{"help for sign", []string{"sign", "--help"}, "", 0, "--data-binary"},
 		{"sign without a body", []string{"sign"}, "", 1, "give one argument, not 0"},
 		{"sign of no such file", []string{"sign", "none"}, "", 1, "reading the body"},
-		{"sign at no time", []string{"sign", body, "--at", "noon"}, "", 1, "--at is to be"},
+		{"sign at no time", []string{"sign", body, "--at", "noon"}, "", 1, "--at must be"},
 		{"sign", []string{"sign", body, "--at", "1739537297"}, "", 0, "ElevenLabs-Signature: t=1739537297,v0="},
 		{"sign of standard input", []string{"sign", "-"}, transcript, 0, "ElevenLabs-Signature: t="},
 		{"sign with all from standard input", []string{"sign", "-", "--secret-file", "-"}, "", 1, "only one thing can come from standard input"},
@@ -167,7 +167,7 @@ func TestCommandsExitCodesAndMessages(t *testing.T) {
 		{"tail", []string{"tail", "--once", "--address", s.admin}, "", 0, "post_call_transcription"},
 		{"tail of an unknown result", []string{"tail", "--once", "--address", s.admin, "--result", "nope"}, "", 1, "nope"},
 		{"tail of no lines", []string{"tail", "--lines", "0"}, "", 1, "--lines is to be"},
-		{"webhooks by itself", []string{"webhooks"}, "", 1, "which command? say one of"},
+		{"webhooks by itself", []string{"webhooks"}, "", 1, "no command is given: give one of"},
 		{"webhooks with an unknown command", []string{"webhooks", "nope", "--json"}, "", 1, `there is no command "nope"`},
 		{"help for webhooks", []string{"webhooks", "--help"}, "", 0, "rotate"},
 		{"help for webhooks create", []string{"webhooks", "create", "--help"}, "", 0, "--secret-out"},

@@ -6,17 +6,19 @@ import (
 	"net/http"
 
 	"github.com/spf13/cobra"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 )
 
 // endpoint is the admin endpoint of a running Caddy, as Caddy's own commands
 // find it.
 type endpoint struct {
-	host                     Host
+	env                      cmdutil.Env
 	address, config, adapter string
 }
 
-func endpointFlags(cmd *cobra.Command, host Host) *endpoint {
-	e := &endpoint{host: host}
+func endpointFlags(cmd *cobra.Command, env cmdutil.Env) *endpoint {
+	e := &endpoint{env: env}
 	flags := cmd.Flags()
 	flags.StringVar(&e.address, "address", "", "the address of Caddy's admin endpoint (default: as in --config, or localhost:2019)")
 	flags.StringVar(&e.config, "config", "", "the configuration file, to take the address from")
@@ -26,7 +28,7 @@ func endpointFlags(cmd *cobra.Command, host Host) *endpoint {
 
 // get asks the endpoint. What it answers can be read until the context ends.
 func (e *endpoint) get(ctx context.Context, uri string, header http.Header) (io.ReadCloser, error) {
-	response, err := e.host.Admin(e.address, e.config, e.adapter, uri, header)
+	response, err := e.env.Admin(e.address, e.config, e.adapter, uri, header)
 	if err != nil {
 		return nil, err
 	}

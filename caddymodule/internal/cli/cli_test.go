@@ -1,29 +1,35 @@
 package cli
 
 import (
-	"errors"
-	"fmt"
+	"context"
+	"io"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/assert"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 )
 
 func TestAGroupByItselfOrWithAnUnknownCommandIsAnError(t *testing.T) {
-	for want, args := range map[string][]string{
-		"which command? say one of ":                      {},
-		`there is no command "nope": say one of `:         {"nope"},
-		`there is no command "snd": say one of `:          {"snd", "https://example.com/", "--all"},
-		"`elevenlabs --help` tells more":                  {"nope", "--json"},
-		`there is no command "bogus": say`:                {"bogus", "--help"},
-		`there is no command "bgs": say`:                  {"webhooks", "--json", "bgs", "-h"},
-		`there is no command "no": say one of`:            {"webhooks", "help", "no"},
-		`there is no command "x": say one of`:             {"webhooks", "help", "list", "x"},
-		"which command? say one of attach":                {"webhooks", "--json", "--"},
-		`there is no command "https://example.com/": say`: {"https://example.com/"},
+	for _, test := range []struct {
+		args []string
+		says string
+	}{
+		{nil, "no command is given: give one of "},
+		{[]string{"nope"}, `there is no command "nope": give one of `},
+		{[]string{"snd", "https://example.com/", "--all"}, `there is no command "snd": give one of `},
+		{[]string{"nope", "--json"}, "; see `elevenlabs --help`"},
+		{[]string{"bogus", "--help"}, `there is no command "bogus": give`},
+		{[]string{"webhooks", "--json", "bgs", "-h"}, `there is no command "bgs": give`},
+		{[]string{"webhooks", "help", "no"}, `there is no command "no": give one of`},
+		{[]string{"webhooks", "help", "list", "x"}, `there is no command "x": give one of`},
+		{[]string{"webhooks", "--json", "--"}, "no command is given: give one of attach"},
+		{[]string{"https://example.com/"}, `there is no command "https://example.com/": give`},
 	} {
-		outcome := run(stopped, "", args...)
-		assert.ErrorContains(t, outcome.err, want)
+		outcome := run(stopped, "", test.args...)
+		assert.ErrorContains(t, outcome.err, test.says)
 		assert.Equal(t, 1, outcome.code)
 		assert.Empty(t, outcome.stdout)
 	}
@@ -66,8 +72,23 @@ func TestEveryCommandHasHelpWithExamplesAndJSON(t *testing.T) {
 	}
 }
 
-func TestExitCodes(t *testing.T) {
-	assert.Equal(t, 0, ExitCode(nil))
-	assert.Equal(t, 1, ExitCode(errors.New("used wrongly")))
-	assert.Equal(t, 2, ExitCode(fmt.Errorf("%w: 1 of 2", errCheckFailed)))
+func TestWhatIsReadGivesWayToAnInterrupt(t *testing.T) {
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", testSecret)
+	for _, args := range [][]string{
+		{"sign", "-"},
+		{"verify"},
+		{"verify", "--body", "-", "--header", "x"},
+		{"send", "https://example.com/", "--file", "-"},
+		{"send", "https://example.com/", "--secret-file", "-"},
+		{"webhooks", "list", "--api-key-file", "-"},
+	} {
+		ctx, interrupt := context.WithCancel(t.Context())
+		stdin, _ := io.Pipe()
+		root := &cobra.Command{Use: "elevenlabs", SilenceErrors: true, SilenceUsage: true}
+		AddCommands(root, stopped)
+		root.SetIn(stdin)
+		root.SetArgs(args)
+		time.AfterFunc(10*time.Millisecond, interrupt)
+		assert.ErrorIs(t, root.ExecuteContext(ctx), cmdutil.ErrInterrupted, args)
+	}
 }

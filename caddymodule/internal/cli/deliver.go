@@ -18,6 +18,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/sample"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
 )
@@ -173,7 +174,7 @@ func (c *client) deliver(ctx context.Context, event sample.Event, f forgery, pro
 	}
 	defer response.Body.Close()
 	r.Status = response.StatusCode
-	r.Reason = brief(response.Header.Get(headerRejection), 40)
+	r.Reason = cmdutil.Brief(response.Header.Get(headerRejection), 40)
 	if response.TLS != nil {
 		r.TLS = tls.VersionName(response.TLS.Version)
 	}
@@ -222,7 +223,7 @@ func (c counted) Read(p []byte) (int, error) {
 func (f forgery) problem(response *http.Response) string {
 	status, reason := response.StatusCode, response.Header.Get(headerRejection)
 	if status/100 == 3 {
-		return fmt.Sprintf("redirects to %q: ElevenLabs is not known to follow", cut(response.Header.Get("Location"), longest))
+		return fmt.Sprintf("redirects to %q: ElevenLabs is not known to follow", cmdutil.Cut(response.Header.Get("Location"), cmdutil.Longest))
 	}
 	if f.name == "" {
 		if status != f.status {
@@ -244,7 +245,7 @@ func (f forgery) problem(response *http.Response) string {
 // explainError makes a short sentence of why there is no answer.
 func explainError(ctx context.Context, err error) string {
 	if ctx.Err() != nil {
-		return errInterrupted.Error()
+		return cmdutil.ErrInterrupted.Error()
 	}
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		if wrapped.Timeout() {
@@ -253,20 +254,7 @@ func explainError(ctx context.Context, err error) string {
 		err = wrapped.Err // without the URL, which is known
 	}
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return brief(err.Error(), longest) + "; see --ca and --insecure"
+		return cmdutil.Brief(err.Error(), cmdutil.Longest) + "; see --ca and --insecure"
 	}
-	return brief(err.Error(), longest)
-}
-
-// longest is how much is shown of what a server wrote.
-const longest = 300
-
-// brief makes what a server wrote fit to be printed.
-func brief(text string, most int) string { return printable(cut(text, most)) }
-
-func cut(text string, most int) string {
-	if runes := []rune(text); len(runes) > most {
-		return string(runes[:most]) + "…"
-	}
-	return text
+	return cmdutil.Brief(err.Error(), cmdutil.Longest)
 }

@@ -16,6 +16,8 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 )
 
 // check is a row of the checklist.
@@ -79,19 +81,19 @@ func only(s status, format string, args ...any) []finding {
 
 // doctor is the command, with its flags and what its checks have found out.
 type doctor struct {
-	host                        Host
-	secret                      *credential
+	env                         cmdutil.Env
+	secret                      *cmdutil.Credential
 	workspace                   *workspace
 	configFile, adapter, target string
 	noSend                      bool
 	connection                  connection
 
-	config  *Config        // nil without a file
-	handler *ConfigHandler // the one that the URL leads to; nil if it is not known
-	url     *url.URL       // nil if it is not known
-	key     []byte         // nil without a secret
-	blank   bool           // where the secret was to come from, there is none
-	client  *client        // nil without a URL
+	config  *cmdutil.Config        // nil without a file
+	handler *cmdutil.ConfigHandler // the one that the URL leads to; nil if it is not known
+	url     *url.URL               // nil if it is not known
+	key     []byte                 // nil without a secret
+	blank   bool                   // where the secret was to come from, there is none
+	client  *client                // nil without a URL
 	probe   probe
 
 	// The workspace has no client if there is no API key, and of its webhooks
@@ -100,7 +102,7 @@ type doctor struct {
 	usesUnknown error            // why they are not all there
 }
 
-func doctorCommand(host Host) *cobra.Command {
+func doctorCommand(env cmdutil.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor [--config <file>] [--url <url>]",
 		Short: "Checks the whole way of an event, and names a remedy for every failure",
@@ -131,7 +133,7 @@ The exit code is 2 if any check fails. Warnings do not count.`,
   caddy elevenlabs doctor --resolve hooks.example.com:127.0.0.1 --json`,
 		Args: cobra.NoArgs,
 	}
-	d := &doctor{host: host, secret: secretFlags(cmd), workspace: workspaceFlags(cmd, host)}
+	d := &doctor{env: env, secret: cmdutil.SecretFlags(cmd), workspace: workspaceFlags(cmd, env)}
 	d.workspace.agentFlags(cmd, "also look whether this agent has a webhook of its own, by `id`")
 	d.connection.network = "tcp4" // as ElevenLabs connects
 	flags := cmd.Flags()
@@ -148,7 +150,7 @@ The exit code is 2 if any check fails. Warnings do not count.`,
 }
 
 func (d *doctor) run(cmd *cobra.Command) error {
-	if err := refuseEmpty(cmd, "config", "adapter", "url", "ca", "resolve"); err != nil {
+	if err := cmdutil.RejectEmpty(cmd, "config", "adapter", "url", "ca", "resolve"); err != nil {
 		return err
 	}
 	if d.connection.timeout <= 0 {
@@ -159,11 +161,11 @@ func (d *doctor) run(cmd *cobra.Command) error {
 	}
 	counts := map[status]int{}
 	for _, c := range checks {
-		bar := newProgress(cmd, -1, c.name, progressbar.OptionSetPredictTime(false))
+		bar := cmdutil.NewProgress(cmd, -1, c.name, progressbar.OptionSetPredictTime(false))
 		findings := c.run(d, cmd.Context())
 		_ = bar.Finish() // what cannot be drawn, is not
 		if cmd.Context().Err() != nil {
-			return errInterrupted
+			return cmdutil.ErrInterrupted
 		}
 		for _, f := range findings {
 			f.Check = c.name
@@ -177,21 +179,21 @@ func (d *doctor) run(cmd *cobra.Command) error {
 		}
 	}
 	summary := fmt.Sprintf("%d ok, %d failed, %d to be looked at, %d skipped", counts[statusOK], counts[statusFail], counts[statusWarn], counts[statusSkip])
-	if !wantsJSON(cmd) {
+	if !cmdutil.WantsJSON(cmd) {
 		if _, err := fmt.Fprintf(cmd.OutOrStdout(), "\n%s\n", summary); err != nil {
 			return err
 		}
 	}
 	if counts[statusFail] > 0 {
-		return fmt.Errorf("%w: %s", errCheckFailed, summary)
+		return fmt.Errorf("%w: %s", cmdutil.ErrCheckFailed, summary)
 	}
 	return nil
 }
 
 func (f finding) print(cmd *cobra.Command) error {
-	if wantsJSON(cmd) {
+	if cmdutil.WantsJSON(cmd) {
 		f.Status = status(strings.ToLower(string(f.Status)))
-		return printJSON(cmd, f)
+		return cmdutil.PrintJSON(cmd, f)
 	}
 	text := fmt.Sprintf("%-4s  %-11s  %s\n", f.Status, f.Check, f.Detail)
 	if f.Remedy != "" {
@@ -203,8 +205,8 @@ func (f finding) print(cmd *cobra.Command) error {
 
 // prepare finds out what there is to be checked.
 func (d *doctor) prepare(cmd *cobra.Command) error {
-	if d.secret.fromStdin() && d.workspace.apiKey.fromStdin() {
-		return errStdinTwice
+	if d.secret.FromStdin() && d.workspace.apiKey.FromStdin() {
+		return cmdutil.ErrStdinTwice
 	}
 	const usual = "Caddyfile"
 	if d.configFile == "" {
@@ -218,7 +220,7 @@ func (d *doctor) prepare(cmd *cobra.Command) error {
 		return errors.New("there is no Caddyfile here: name one by --config, or give the webhook's URL by --url")
 	}
 	if d.configFile != "" {
-		config := d.host.Inspect(d.configFile, d.adapter)
+		config := d.env.Inspect(d.configFile, d.adapter)
 		d.config = &config
 	}
 	if err := d.findURL(); err != nil {
@@ -235,7 +237,7 @@ func (d *doctor) findURL() error {
 	if d.target == "" {
 		candidates := map[string]int{}
 		for i, h := range d.config.Handlers {
-			if u, ok := h.url(); ok {
+			if u, ok := urlOf(h); ok {
 				candidates[u] = i
 			}
 		}
@@ -250,20 +252,20 @@ func (d *doctor) findURL() error {
 		}
 	}
 	var err error
-	if d.client, err = newClient(d.target, nil, d.host.Now, d.connection); err != nil {
+	if d.client, err = newClient(d.target, nil, d.env.Now, d.connection); err != nil {
 		return err
 	}
 	d.url = d.client.url
-	d.client.http.Transport.(*http.Transport).TLSClientConfig.Time = d.host.Now
+	d.client.http.Transport.(*http.Transport).TLSClientConfig.Time = d.env.Now
 	if d.config == nil || d.handler != nil {
 		return nil
 	}
 	for i := range d.config.Handlers {
 		h := &d.config.Handlers[i]
-		if !h.serves(d.url) {
+		if !serves(*h, d.url) {
 			continue
 		}
-		if h.listens(d.url) {
+		if listens(*h, d.url) {
 			d.handler = h
 			break
 		}
@@ -288,15 +290,15 @@ func (d *doctor) findKey(cmd *cobra.Command) error {
 			}
 		}
 	}
-	if _, set := os.LookupEnv(d.secret.env); !named && !set {
+	if _, set := os.LookupEnv(d.secret.Env); !named && !set {
 		return nil
 	}
-	value, err := d.secret.raw(cmd)
+	value, err := d.secret.Raw(cmd)
 	if err != nil {
 		return err
 	}
 	if value = strings.TrimSpace(value); value == "" {
-		d.blank = named || !slices.ContainsFunc(d.handlers(), func(h ConfigHandler) bool { return len(h.Secrets) > 0 })
+		d.blank = named || !slices.ContainsFunc(d.handlers(), func(h cmdutil.ConfigHandler) bool { return len(h.Secrets) > 0 })
 		return nil
 	}
 	d.setKey(value)
@@ -311,10 +313,10 @@ func (d *doctor) setKey(value string) {
 }
 
 // handlers are the handler that the URL leads to, or all where it is not known.
-func (d *doctor) handlers() []ConfigHandler {
+func (d *doctor) handlers() []cmdutil.ConfigHandler {
 	switch {
 	case d.handler != nil:
-		return []ConfigHandler{*d.handler}
+		return []cmdutil.ConfigHandler{*d.handler}
 	case d.config != nil:
 		return d.config.Handlers
 	}
@@ -322,7 +324,7 @@ func (d *doctor) handlers() []ConfigHandler {
 }
 
 // url returns the handler's public URL, if the configuration has but one.
-func (h ConfigHandler) url() (string, bool) {
+func urlOf(h cmdutil.ConfigHandler) (string, bool) {
 	if len(h.Hosts) != 1 || len(h.Paths) != 1 || len(h.Listen) == 0 || strings.ContainsAny(h.Hosts[0]+h.Paths[0], "*{") {
 		return "", false
 	}
@@ -347,7 +349,7 @@ func (h ConfigHandler) url() (string, bool) {
 }
 
 // listens reports whether the handler's server has a URL's port.
-func (h ConfigHandler) listens(u *url.URL) bool {
+func listens(h cmdutil.ConfigHandler, u *url.URL) bool {
 	return slices.ContainsFunc(h.Listen, func(port uint) bool { return strconv.FormatUint(uint64(port), 10) == portOf(u) })
 }
 
@@ -358,7 +360,7 @@ func portOf(u *url.URL) string {
 
 // serves reports whether a URL leads to the handler, as far as its matchers are
 // plain enough to tell.
-func (h ConfigHandler) serves(u *url.URL) bool {
+func serves(h cmdutil.ConfigHandler, u *url.URL) bool {
 	matches := func(patterns []string, value string) bool {
 		for _, p := range patterns {
 			before, after, wild := strings.Cut(p, "*")

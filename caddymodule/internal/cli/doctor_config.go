@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 )
 
 // secretPattern is for what must not be shown in an error that quotes a file:
@@ -14,7 +16,7 @@ import (
 var secretPattern = regexp.MustCompile(`\b(?:wh?sec_|sk_)\S+|[0-9A-Fa-f]{32,}`)
 
 // withoutSecrets hides them in an error, also those that look like other words.
-func (c *Config) withoutSecrets(text string) string {
+func withoutSecrets(c *cmdutil.Config, text string) string {
 	for _, h := range c.Handlers {
 		for _, s := range h.Secrets {
 			if value := strings.TrimSpace(s.Value); value != "" {
@@ -33,7 +35,7 @@ func (d *doctor) checkConfig(context.Context) []finding {
 		return only(statusSkip, "there is no Caddyfile here; --config names one")
 	case d.config.Problem != nil:
 		text := strings.ReplaceAll(d.config.Problem.Error(), "\n", " ")
-		return only(statusFail, "%s does not load: %s", d.config.File, printable(d.config.withoutSecrets(text)))
+		return only(statusFail, "%s does not load: %s", d.config.File, cmdutil.Printable(withoutSecrets(d.config, text)))
 	}
 	return only(statusOK, "%s loads", d.config.File)
 }
@@ -52,7 +54,7 @@ func (d *doctor) checkHandler(context.Context) []finding {
 	}
 	var findings []finding
 	for _, h := range d.handlers() {
-		where := h.where()
+		where := routeOf(h)
 		findings = append(findings, found(statusOK, "elevenlabs_webhook for %s", where))
 		if h.ReportOnly {
 			findings = append(findings, found(statusWarn, "report_only lets forged requests through to the application, marked, also those of this command").
@@ -67,7 +69,7 @@ func (d *doctor) checkHandler(context.Context) []finding {
 }
 
 // where says which requests get to the handler.
-func (h ConfigHandler) where() string {
+func routeOf(h cmdutil.ConfigHandler) string {
 	hosts, paths := strings.Join(h.Hosts, ", "), strings.Join(h.Paths, ", ")
 	if hosts == "" {
 		hosts = "any host"
@@ -83,27 +85,27 @@ func (d *doctor) checkSecrets(context.Context) []finding {
 	known := false // or may be one that cannot be read here
 	for _, h := range d.handlers() {
 		for i, s := range h.Secrets {
-			findings = append(findings, s.check(i+1)...)
+			findings = append(findings, checkSecret(s, i+1)...)
 			known = known || s.Problem != nil || d.key != nil && strings.TrimSpace(s.Value) == string(d.key)
 		}
 	}
 	switch {
 	case d.blank:
-		findings = append(findings, found(statusFail, "the secret in %s is blank", d.secret.source()))
+		findings = append(findings, found(statusFail, "the secret in %s is blank", d.secret.Source()))
 	case d.key == nil && len(findings) == 0:
-		return []finding{found(statusSkip, "there is none: the environment variable %s is not set", d.secret.env).
+		return []finding{found(statusSkip, "there is none: the environment variable %s is not set", d.secret.Env).
 			mendBy("Name another by --secret-env, or a file by --secret-file.")}
 	case len(findings) == 0:
-		return examine("the secret in "+d.secret.source(), string(d.key))
+		return examine("the secret in "+d.secret.Source(), string(d.key))
 	case d.key != nil && !known:
-		findings = append(findings, found(statusFail, "the secret in %s is none of the configuration's", d.secret.source()).
+		findings = append(findings, found(statusFail, "the secret in %s is none of the configuration's", d.secret.Source()).
 			mendBy("Give both the secret that ElevenLabs showed when the webhook was created, or leave out --secret-file and --secret-env."))
 	}
 	return findings
 }
 
 // check looks at a secret of the configuration.
-func (s ConfigSecret) check(number int) []finding {
+func checkSecret(s cmdutil.ConfigSecret, number int) []finding {
 	label := fmt.Sprintf("secret %d", number)
 	if s.Name != "" {
 		label += fmt.Sprintf(" %q", s.Name)
@@ -133,7 +135,7 @@ func examine(label, secret string) []finding {
 	switch {
 	case trimmed == "":
 		return only(statusFail, "%s is blank", label)
-	case trimQuotes(trimmed) != trimmed:
+	case cmdutil.TrimQuotes(trimmed) != trimmed:
 		return only(statusFail, "%s has quotes round it", label)
 	case strings.ContainsAny(trimmed, "{}$%"):
 		return []finding{found(statusFail, "%s looks like a placeholder that was not replaced", label).
@@ -165,7 +167,7 @@ func (d *doctor) checkUpstreams(ctx context.Context) []finding {
 	var findings []finding
 	for _, h := range d.handlers() {
 		for _, u := range h.Upstreams {
-			findings = append(findings, u.check(ctx))
+			findings = append(findings, checkUpstream(ctx, u))
 		}
 	}
 	if len(findings) == 0 {
@@ -175,7 +177,7 @@ func (d *doctor) checkUpstreams(ctx context.Context) []finding {
 	return findings
 }
 
-func (u ConfigUpstream) check(ctx context.Context) finding {
+func checkUpstream(ctx context.Context, u cmdutil.ConfigUpstream) finding {
 	if u.Address == "" {
 		return found(statusSkip, "%s is known only when a request comes", u.Text)
 	}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 )
 
 func TestDoctorLooksAtAddresses(t *testing.T) {
@@ -58,7 +60,7 @@ func TestDoctorExaminesSecrets(t *testing.T) {
 func TestDoctorComparesNoSecretWithOneThatItCannotRead(t *testing.T) {
 	p := newPatient(t)
 	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", doctorSecret)
-	p.first().Secrets[0] = ConfigSecret{Text: "{file./secret}", Problem: errors.New("permission denied")}
+	p.first().Secrets[0] = cmdutil.ConfigSecret{Text: "{file./secret}", Problem: errors.New("permission denied")}
 	got := p.run()
 	assert.Contains(t, got.line("secret"), "permission denied")
 	assert.NotContains(t, got.line("secret"), "none of the configuration's")
@@ -67,25 +69,25 @@ func TestDoctorComparesNoSecretWithOneThatItCannotRead(t *testing.T) {
 func TestDoctorFindsTheURLInTheConfiguration(t *testing.T) {
 	tests := []struct {
 		name    string
-		handler ConfigHandler
+		handler cmdutil.ConfigHandler
 		want    string
 	}{
-		{"usual", ConfigHandler{Hosts: []string{"a.test"}, Paths: []string{"/hook"}, Listen: []uint{443}}, "https://a.test/hook"},
-		{"another port", ConfigHandler{Hosts: []string{"a.test"}, Paths: []string{"/hook"}, Listen: []uint{8443}}, "https://a.test:8443/hook"},
-		{"several ports", ConfigHandler{Hosts: []string{"a.test"}, Paths: []string{"/hook"}, Listen: []uint{80, 8443, 443}}, "https://a.test/hook"},
-		{"plain HTTP", ConfigHandler{Hosts: []string{"a.test"}, Paths: []string{"/hook"}, Listen: []uint{8080}, Plain: true}, "http://a.test:8080/hook"},
-		{"an IPv6 address", ConfigHandler{Hosts: []string{"::1"}, Paths: []string{"/hook"}, Listen: []uint{443}}, "https://[::1]/hook"},
-		{"no host", ConfigHandler{Paths: []string{"/hook"}, Listen: []uint{443}}, ""},
-		{"two hosts", ConfigHandler{Hosts: []string{"a.test", "b.test"}, Paths: []string{"/hook"}, Listen: []uint{443}}, ""},
-		{"a wildcard host", ConfigHandler{Hosts: []string{"*.test"}, Paths: []string{"/hook"}, Listen: []uint{443}}, ""},
-		{"no path", ConfigHandler{Hosts: []string{"a.test"}, Listen: []uint{443}}, ""},
-		{"a wildcard path", ConfigHandler{Hosts: []string{"a.test"}, Paths: []string{"/hook/*"}, Listen: []uint{443}}, ""},
-		{"a placeholder", ConfigHandler{Hosts: []string{"{env.HOST}"}, Paths: []string{"/hook"}, Listen: []uint{443}}, ""},
-		{"a unix socket", ConfigHandler{Hosts: []string{"a.test"}, Paths: []string{"/hook"}}, ""},
+		{"usual", cmdutil.ConfigHandler{Hosts: []string{"a.test"}, Paths: []string{"/hook"}, Listen: []uint{443}}, "https://a.test/hook"},
+		{"another port", cmdutil.ConfigHandler{Hosts: []string{"a.test"}, Paths: []string{"/hook"}, Listen: []uint{8443}}, "https://a.test:8443/hook"},
+		{"several ports", cmdutil.ConfigHandler{Hosts: []string{"a.test"}, Paths: []string{"/hook"}, Listen: []uint{80, 8443, 443}}, "https://a.test/hook"},
+		{"plain HTTP", cmdutil.ConfigHandler{Hosts: []string{"a.test"}, Paths: []string{"/hook"}, Listen: []uint{8080}, Plain: true}, "http://a.test:8080/hook"},
+		{"an IPv6 address", cmdutil.ConfigHandler{Hosts: []string{"::1"}, Paths: []string{"/hook"}, Listen: []uint{443}}, "https://[::1]/hook"},
+		{"no host", cmdutil.ConfigHandler{Paths: []string{"/hook"}, Listen: []uint{443}}, ""},
+		{"two hosts", cmdutil.ConfigHandler{Hosts: []string{"a.test", "b.test"}, Paths: []string{"/hook"}, Listen: []uint{443}}, ""},
+		{"a wildcard host", cmdutil.ConfigHandler{Hosts: []string{"*.test"}, Paths: []string{"/hook"}, Listen: []uint{443}}, ""},
+		{"no path", cmdutil.ConfigHandler{Hosts: []string{"a.test"}, Listen: []uint{443}}, ""},
+		{"a wildcard path", cmdutil.ConfigHandler{Hosts: []string{"a.test"}, Paths: []string{"/hook/*"}, Listen: []uint{443}}, ""},
+		{"a placeholder", cmdutil.ConfigHandler{Hosts: []string{"{env.HOST}"}, Paths: []string{"/hook"}, Listen: []uint{443}}, ""},
+		{"a unix socket", cmdutil.ConfigHandler{Hosts: []string{"a.test"}, Paths: []string{"/hook"}}, ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			got, ok := test.handler.url()
+			got, ok := urlOf(test.handler)
 			assert.Equal(t, test.want, got)
 			assert.Equal(t, test.want != "", ok)
 		})
@@ -93,14 +95,14 @@ func TestDoctorFindsTheURLInTheConfiguration(t *testing.T) {
 }
 
 func TestDoctorTakesTheHandlerOfTheURLsPortIfThereIsOne(t *testing.T) {
-	handler := func(ports ...uint) ConfigHandler {
-		return ConfigHandler{Hosts: []string{"a.test"}, Paths: []string{"/hook"}, Listen: ports}
+	handler := func(ports ...uint) cmdutil.ConfigHandler {
+		return cmdutil.ConfigHandler{Hosts: []string{"a.test"}, Paths: []string{"/hook"}, Listen: ports}
 	}
-	config := Config{Handlers: []ConfigHandler{handler(9443), handler(80, 8443), handler(443)}}
+	config := cmdutil.Config{Handlers: []cmdutil.ConfigHandler{handler(9443), handler(80, 8443), handler(443)}}
 	for target, want := range map[string]int{
 		"https://a.test/hook": 2, "https://a.test:8443/hook": 1, "http://a.test/hook": 1, "https://a.test:1/hook": 0,
 	} {
-		d := &doctor{host: Host{Now: time.Now}, config: &config, target: target}
+		d := &doctor{env: cmdutil.Env{Now: time.Now}, config: &config, target: target}
 		require.NoError(t, d.findURL())
 		assert.Same(t, &config.Handlers[want], d.handler, target)
 	}
@@ -113,9 +115,9 @@ func TestDoctorAsksForTheURLWhereThereAreSeveral(t *testing.T) {
 	p.config.Handlers = append(p.config.Handlers, second)
 	file := filepath.Join(t.TempDir(), "Caddyfile")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
-	host := Host{Now: time.Now, Inspect: func(_, _ string) Config { return p.config }}
+	env := cmdutil.Env{Now: time.Now, Inspect: func(_, _ string) cmdutil.Config { return p.config }}
 
-	got := run(host, "", "doctor", "--config", file)
+	got := run(env, "", "doctor", "--config", file)
 	assert.Equal(t, 0, got.code, "this is no failure: %s", got.stdout)
 	assert.Contains(t, got.line("url"), "skip")
 	assert.Contains(t, got.line("url"), "Remedy: Give the webhook's URL by --url")
@@ -130,8 +132,8 @@ func TestDoctorWithoutAConfigurationHasTheURLAndTheVariable(t *testing.T) {
 	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", testSecret)
 	target, trust := server(t, protected(testSecret, p.now, answering(200)))
 	t.Chdir(t.TempDir())
-	host := Host{Now: func() time.Time { return p.now }}
-	got := run(host, "", append([]string{"doctor", "--url", target}, trust...)...)
+	env := cmdutil.Env{Now: func() time.Time { return p.now }}
+	got := run(env, "", append([]string{"doctor", "--url", target}, trust...)...)
 	assert.Equal(t, 0, got.code, got.stdout)
 	for check, want := range map[string]string{
 		"config": "skip", "handler": "skip", "upstream": "skip", "secret": "warn", "dns": "warn", "endpoint": "ok", "forged": "ok", "signed": "ok",
@@ -145,11 +147,11 @@ func TestDoctorTakesTheCaddyfileThatIsHere(t *testing.T) {
 	t.Chdir(t.TempDir())
 	require.NoError(t, os.WriteFile("Caddyfile", nil, 0o600))
 	inspected := ""
-	host := Host{Now: time.Now, Inspect: func(file, _ string) Config {
+	env := cmdutil.Env{Now: time.Now, Inspect: func(file, _ string) cmdutil.Config {
 		inspected = file
-		return Config{File: file}
+		return cmdutil.Config{File: file}
 	}}
-	run(host, "", "doctor")
+	run(env, "", "doctor")
 	assert.Equal(t, "Caddyfile", inspected)
 }
 
@@ -165,8 +167,8 @@ func TestDoctorSaysHowItIsUsed(t *testing.T) {
 		{"nothing to look at", nil, "there is no Caddyfile here"},
 		{"no such file", []string{"--config", "none"}, "reading --config"},
 		{"no URL", []string{"--url", "hooks.example.com"}, "is not a URL"},
-		{"an empty URL", []string{"--config", "x.json", "--url", ""}, "--url is given, but empty"},
-		{"an empty file name", []string{"--config", ""}, "--config is given, but empty"},
+		{"an empty URL", []string{"--config", "x.json", "--url", ""}, "--url is empty"},
+		{"an empty file name", []string{"--config", ""}, "--config is empty"},
 		{"no such CA", []string{"--url", doctorURL, "--ca", "none"}, "reading --ca"},
 		{"another host to resolve", []string{"--url", doctorURL, "--resolve", "x:127.0.0.1"}, "--resolve is to be hooks.example.com:"},
 		{"a host to resolve without a URL", []string{"--config", "x.json", "--resolve", "x:127.0.0.1"}, "--resolve needs a URL"},
@@ -177,7 +179,7 @@ func TestDoctorSaysHowItIsUsed(t *testing.T) {
 		{"an argument", []string{doctorURL}, "unknown command"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got := run(Host{Now: time.Now, Inspect: func(string, string) Config { return Config{} }}, "", append([]string{"doctor"}, test.args...)...)
+			got := run(cmdutil.Env{Now: time.Now, Inspect: func(string, string) cmdutil.Config { return cmdutil.Config{} }}, "", append([]string{"doctor"}, test.args...)...)
 			require.Error(t, got.err)
 			assert.ErrorContains(t, got.err, test.says)
 			assert.Equal(t, 1, got.code)

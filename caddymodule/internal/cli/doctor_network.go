@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/sample"
 )
@@ -109,14 +110,14 @@ func (d *doctor) send(ctx context.Context) (p probe) {
 		p.err = err
 		return p
 	}
-	began := d.host.Now()
+	began := d.env.Now()
 	response, err := d.client.http.Do(request)
 	if err != nil {
 		p.err = err
 		return p
 	}
 	defer response.Body.Close()
-	p.middle = began.Add(d.host.Now().Sub(began) / 2)
+	p.middle = began.Add(d.env.Now().Sub(began) / 2)
 	p.status, p.header, p.tls = response.StatusCode, response.Header, response.TLS
 	return p
 }
@@ -161,9 +162,9 @@ func (d *doctor) checkCertificate(context.Context) []finding {
 		return only(statusSkip, "there is none, without https")
 	}
 	certificate := d.probe.tls.PeerCertificates[0]
-	left := certificate.NotAfter.Sub(d.host.Now())
+	left := certificate.NotAfter.Sub(d.env.Now())
 	detail := fmt.Sprintf("for %s, by %s, until %s (%s)", d.url.Hostname(), issuer(certificate),
-		certificate.NotAfter.UTC().Format(time.RFC3339), span(left))
+		certificate.NotAfter.UTC().Format(time.RFC3339), cmdutil.Span(left))
 	switch {
 	case d.connection.insecure:
 		return []finding{found(statusWarn, "not verified, by --insecure").mendBy("Leave out --insecure; --ca names a certificate authority of your own.")}
@@ -216,7 +217,7 @@ const (
 
 // rejection is why the handler refused the request without a signature; empty if
 // it did not.
-func (d *doctor) rejection() string { return brief(d.probe.header.Get(headerRejection), 40) }
+func (d *doctor) rejection() string { return cmdutil.Brief(d.probe.header.Get(headerRejection), 40) }
 
 func (d *doctor) checkEndpoint(context.Context) []finding {
 	if skipped := d.unreached(); skipped != nil {
@@ -226,7 +227,7 @@ func (d *doctor) checkEndpoint(context.Context) []finding {
 	status := fmt.Sprintf("%d %s", code, http.StatusText(code))
 	switch {
 	case code/100 == 3:
-		return []finding{found(statusFail, "redirects to %s (%s)", brief(d.probe.header.Get("Location"), longest), status).mendBy("%s", mendRedirect)}
+		return []finding{found(statusFail, "redirects to %s (%s)", cmdutil.Brief(d.probe.header.Get("Location"), cmdutil.Longest), status).mendBy("%s", mendRedirect)}
 	case reason == "signature_missing":
 		return only(statusOK, "a request without a signature is refused: %s, %s", status, reason)
 	case reason != "":
@@ -358,7 +359,7 @@ func (d *doctor) sampleType() (string, bool) {
 
 func (d *doctor) deliver(ctx context.Context, f forgery) (result, error) {
 	typ, _ := d.sampleType()
-	event, err := sample.New(typ, sample.Options{Now: d.host.Now(), Turns: 2})
+	event, err := sample.New(typ, sample.Options{Now: d.env.Now(), Turns: 2})
 	if err != nil {
 		return result{}, err
 	}

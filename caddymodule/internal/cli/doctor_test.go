@@ -25,6 +25,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 )
 
 const (
@@ -36,7 +38,7 @@ const (
 // patient is what doctor looks at: all of it well, until a test spoils it.
 type patient struct {
 	t        *testing.T
-	config   Config
+	config   cmdutil.Config
 	handler  http.Handler
 	names    []string // of the certificate
 	from, to time.Time
@@ -59,10 +61,10 @@ func newPatient(t *testing.T) *patient {
 	now := time.Now().Truncate(time.Second)
 	return &patient{
 		t: t,
-		config: Config{Handlers: []ConfigHandler{{
+		config: cmdutil.Config{Handlers: []cmdutil.ConfigHandler{{
 			Listen: []uint{443}, Hosts: []string{doctorHost}, Paths: []string{"/webhooks/elevenlabs"},
-			Secrets:   []ConfigSecret{{Text: "{env.SECRET}", Value: doctorSecret}},
-			Upstreams: []ConfigUpstream{{Text: "localhost:3000", Network: "tcp", Address: upstream.Addr().String()}},
+			Secrets:   []cmdutil.ConfigSecret{{Text: "{env.SECRET}", Value: doctorSecret}},
+			Upstreams: []cmdutil.ConfigUpstream{{Text: "localhost:3000", Network: "tcp", Address: upstream.Addr().String()}},
 			Past:      30 * time.Minute, Future: 5 * time.Minute,
 		}}},
 		handler: protected(doctorSecret, now, answering(200)),
@@ -73,7 +75,7 @@ func newPatient(t *testing.T) *patient {
 	}
 }
 
-func (p *patient) first() *ConfigHandler { return &p.config.Handlers[0] }
+func (p *patient) first() *cmdutil.ConfigHandler { return &p.config.Handlers[0] }
 
 // protected is elevenlabs_webhook in small, at a time.
 func protected(secret string, now time.Time, next http.Handler) http.Handler {
@@ -119,17 +121,17 @@ func (p *patient) run(args ...string) outcome {
 	}
 	file := filepath.Join(folder, "Caddyfile")
 	require.NoError(p.t, os.WriteFile(file, nil, 0o600))
-	host := Host{
-		api: p.api,
+	env := cmdutil.Env{
+		API: p.api,
 		Now: func() time.Time { return p.now },
-		Inspect: func(_, _ string) Config {
+		Inspect: func(_, _ string) cmdutil.Config {
 			p.config.File = "Caddyfile"
 			return p.config
 		},
 	}
 	address := server.Listener.Addr().String()
 	args = append([]string{"doctor", "--config", file, "--resolve", doctorHost + ":" + address}, append(p.args, args...)...)
-	got := run(host, "", args...)
+	got := run(env, "", args...)
 	got.stdout = strings.ReplaceAll(got.stdout, address, "127.0.0.1:443")
 	return got
 }
@@ -189,7 +191,7 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 			p.config.Problem = errors.New("no " + doctorSecret + "\nhere")
 		}},
 		{"an error that quotes other secrets", "config", statusFail, "no … or … or … or …", func(p *patient) {
-			p.first().Secrets = append(p.first().Secrets, ConfigSecret{Text: "hunter2hunter2", Literal: true, Value: "hunter2hunter2"})
+			p.first().Secrets = append(p.first().Secrets, cmdutil.ConfigSecret{Text: "hunter2hunter2", Literal: true, Value: "hunter2hunter2"})
 			p.config.Problem = errors.New("no hunter2hunter2 or whsec_x or sk_0123 or " + strings.Repeat("0aF", 11))
 		}},
 		{"an error that steers the terminal", "config", statusFail, `\x1b[2J`, func(p *patient) { p.config.Problem = errors.New("\x1b[2J") }},
@@ -209,16 +211,16 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 		{"allow_http", "handler", statusWarn, "allow_http", func(p *patient) { p.first().AllowHTTP = true }},
 
 		{"a literal secret", "secret", statusWarn, "secret 1 \"main\" is written out in the configuration", func(p *patient) {
-			p.first().Secrets[0] = ConfigSecret{Text: doctorSecret, Literal: true, Name: "main", Value: doctorSecret}
+			p.first().Secrets[0] = cmdutil.ConfigSecret{Text: doctorSecret, Literal: true, Name: "main", Value: doctorSecret}
 		}},
 		{"a secret that is not there", "secret", statusFail, "secret 1 ({env.SECRET}) cannot be had: not set", func(p *patient) {
-			p.first().Secrets[0] = ConfigSecret{Text: "{env.SECRET}", Problem: errors.New("not set")}
+			p.first().Secrets[0] = cmdutil.ConfigSecret{Text: "{env.SECRET}", Problem: errors.New("not set")}
 		}},
 		{"a secret for a variable's name", "secret", statusFail, "1 ({env.…) cannot be had: no {env.…", func(p *patient) {
-			p.first().Secrets[0] = ConfigSecret{Text: "{env." + doctorSecret + "}", Problem: errors.New("no {env." + doctorSecret + "}")}
+			p.first().Secrets[0] = cmdutil.ConfigSecret{Text: "{env." + doctorSecret + "}", Problem: errors.New("no {env." + doctorSecret + "}")}
 		}},
 		{"a second secret that is wrong", "secret", statusFail, "secret 2 (", func(p *patient) {
-			p.first().Secrets = append(p.first().Secrets, ConfigSecret{Text: "{env.OLD}", Value: "'" + doctorSecret + "'"})
+			p.first().Secrets = append(p.first().Secrets, cmdutil.ConfigSecret{Text: "{env.OLD}", Value: "'" + doctorSecret + "'"})
 		}},
 		{"an empty variable, and no configuration", "secret", statusFail, "the secret in the environment variable ELEVENLABS_WEBHOOK_SECRET is blank", func(p *patient) {
 			p.config.Handlers, p.args = nil, []string{"--url", doctorURL}
@@ -237,10 +239,10 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 			p.first().Upstreams[0].Address = closedPort(p.t)
 		}},
 		{"a socket that is not there", "upstream", statusFail, "unix//run/app.sock does not listen: ", func(p *patient) {
-			p.first().Upstreams[0] = ConfigUpstream{Text: "unix//run/app.sock", Network: "unix", Address: filepath.Join(p.t.TempDir(), "none")}
+			p.first().Upstreams[0] = cmdutil.ConfigUpstream{Text: "unix//run/app.sock", Network: "unix", Address: filepath.Join(p.t.TempDir(), "none")}
 		}},
 		{"an upstream that is not known", "upstream", statusSkip, "{x}:1 is known only when a request comes", func(p *patient) {
-			p.first().Upstreams[0] = ConfigUpstream{Text: "{x}:1"}
+			p.first().Upstreams[0] = cmdutil.ConfigUpstream{Text: "{x}:1"}
 		}},
 		{"no upstream", "upstream", statusWarn, "no reverse_proxy", func(p *patient) { p.first().Upstreams = nil }},
 
@@ -333,7 +335,7 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 			p.first().Events = []string{"of_next_year"}
 		}},
 		{"no secret", "signed", statusSkip, "no secret", func(p *patient) {
-			p.first().Secrets[0] = ConfigSecret{Text: "{env.SECRET}", Problem: errors.New("not set")}
+			p.first().Secrets[0] = cmdutil.ConfigSecret{Text: "{env.SECRET}", Problem: errors.New("not set")}
 		}},
 		{"--no-send", "signed", statusSkip, "--no-send", func(p *patient) { p.args = []string{"--no-send"} }},
 	}
@@ -409,7 +411,7 @@ func TestDoctorSaysWhyItGetsNoAnswer(t *testing.T) {
 func TestDoctorConnectsByIPv4AsElevenLabsDoes(t *testing.T) {
 	newPatient(t)
 	t.Chdir(t.TempDir())
-	got := run(Host{Now: time.Now}, "", "doctor", "--url", "https://[::1]:9/")
+	got := run(cmdutil.Env{Now: time.Now}, "", "doctor", "--url", "https://[::1]:9/")
 	assert.Contains(t, got.line("connection"), "no suitable address", got.stdout)
 	assert.Equal(t, 2, got.code)
 }
@@ -418,8 +420,8 @@ func TestDoctorPrints(t *testing.T) {
 	for name, spoil := range map[string]func(*patient){
 		"well": func(*patient) {},
 		"ill": func(p *patient) {
-			p.first().Upstreams[0] = ConfigUpstream{Text: "unix//run/app.sock", Network: "unix", Address: "/nonexistent/app.sock"}
-			p.first().Secrets = append(p.first().Secrets, ConfigSecret{Text: "{env.OLD_SECRET}", Name: "old", Value: `"` + doctorSecret + `"`})
+			p.first().Upstreams[0] = cmdutil.ConfigUpstream{Text: "unix//run/app.sock", Network: "unix", Address: "/nonexistent/app.sock"}
+			p.first().Secrets = append(p.first().Secrets, cmdutil.ConfigSecret{Text: "{env.OLD_SECRET}", Name: "old", Value: `"` + doctorSecret + `"`})
 			p.handler = clocked(p.now.Add(2*time.Minute), protected("wsec_another", p.now, answering(200)))
 		},
 	} {

@@ -13,13 +13,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/elevenlabs"
 )
 
 // findWorkspace makes ready to ask ElevenLabs, if there is an API key.
 func (d *doctor) findWorkspace(cmd *cobra.Command) error {
 	named := cmd.Flags().Changed("api-key-file") || cmd.Flags().Changed("api-key-env")
-	if !named && strings.TrimSpace(os.Getenv(d.workspace.apiKey.env)) == "" {
+	if !named && strings.TrimSpace(os.Getenv(d.workspace.apiKey.Env)) == "" {
 		return nil
 	}
 	return d.workspace.connect(cmd)
@@ -29,10 +30,10 @@ func (d *doctor) checkWebhook(ctx context.Context) []finding {
 	switch {
 	case d.workspace.client == nil:
 		why := "not set"
-		if _, set := os.LookupEnv(d.workspace.apiKey.env); set {
+		if _, set := os.LookupEnv(d.workspace.apiKey.Env); set {
 			why = "blank"
 		}
-		return only(statusSkip, "there is no API key: the environment variable %s is %s; see --api-key-file", d.workspace.apiKey.env, why)
+		return only(statusSkip, "there is no API key: the environment variable %s is %s; see --api-key-file", d.workspace.apiKey.Env, why)
 	case d.url == nil:
 		return only(statusSkip, "there is no URL")
 	}
@@ -144,7 +145,7 @@ func (d *doctor) checkAttached(context.Context) []finding {
 		uses := d.usesOf(w)
 		switch {
 		case len(uses) > 0:
-			return found(statusOK, "%s gets: %s", label(w), printable(strings.Join(uses, "; ")))
+			return found(statusOK, "%s gets: %s", label(w), cmdutil.Printable(strings.Join(uses, "; ")))
 		case d.usesUnknown != nil:
 			f := found(statusWarn, "it is not known what points at %s: %s", label(w), d.usesUnknown)
 			if refused, ok := errors.AsType[*elevenlabs.Error](d.usesUnknown); ok && refused.Status == http.StatusNotFound {
@@ -175,12 +176,12 @@ func (d *doctor) checkRetries(context.Context) []finding {
 
 func (d *doctor) checkFailures(context.Context) []finding {
 	return d.eachWebhook(func(w elevenlabs.Webhook) finding {
-		_, failure := healthOf(w, d.host.Now())
+		_, failure := healthOf(w, d.env.Now())
 		if failure == nil {
 			return found(statusOK, "none is known of %s", label(w))
 		}
 		f := found(statusWarn, "the last of %s: %s", label(w), failure)
-		if failure.At != nil && d.host.Now().Sub(*failure.At) > failingFor {
+		if failure.At != nil && d.env.Now().Sub(*failure.At) > failingFor {
 			f.Status = statusOK // ElevenLabs tells of it for ever
 			return f
 		}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/envelope"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
 )
@@ -43,7 +44,7 @@ func explainCapture(ctx context.Context, d capture, secret []byte, window window
 		for detail, a := range c.attempts(base, clues) {
 			tried()
 			if ctx.Err() != nil {
-				return explanation{}, errInterrupted
+				return explanation{}, cmdutil.ErrInterrupted
 			}
 			if !a.matches() {
 				continue
@@ -113,8 +114,8 @@ func parseLoosely(d capture) clues {
 	for _, line := range h.whole {
 		for element := range strings.FieldsFuncSeq(line, func(r rune) bool { return r == ',' || r == ';' }) {
 			name, value, _ := strings.Cut(element, "=")
-			value = trimQuotes(value)
-			switch strings.ToLower(trimQuotes(name)) {
+			value = cmdutil.TrimQuotes(value)
+			switch strings.ToLower(cmdutil.TrimQuotes(name)) {
 			case "t":
 				if h.time == "" {
 					h.time = value
@@ -133,7 +134,7 @@ func parseLoosely(d capture) clues {
 func (h clues) bare() []string {
 	values := make([]string, 0, len(h.whole))
 	for _, line := range h.whole {
-		values = append(values, strings.TrimPrefix(trimQuotes(line), "sha256="))
+		values = append(values, strings.TrimPrefix(cmdutil.TrimQuotes(line), "sha256="))
 	}
 	return values
 }
@@ -177,7 +178,7 @@ func explainTime(d capture, v verdict, window window, now time.Time) explanation
 	if v.Reason == reasonFuture {
 		e := explanation{
 			Change:   "clock_behind",
-			Sentence: fmt.Sprintf("The signature is genuine, and made %s ahead of the time here, which is %s more than the tolerance.", span(-age), span(-age-window.future)),
+			Sentence: fmt.Sprintf("The signature is genuine, and made %s ahead of the time here, which is %s more than the tolerance.", cmdutil.Span(-age), cmdutil.Span(-age-window.future)),
 			Remedy:   "This machine's clock is probably behind: compare it (timedatectl on Linux). To verify as of then: " + at + ".",
 		}
 		if witness != "" {
@@ -187,13 +188,13 @@ func explainTime(d capture, v verdict, window window, now time.Time) explanation
 	}
 	e := explanation{
 		Change:   "late",
-		Sentence: fmt.Sprintf("The signature is genuine, and was made %s ago, which is %s more than the tolerance.", span(age), span(age-window.past)),
+		Sentence: fmt.Sprintf("The signature is genuine, and was made %s ago, which is %s more than the tolerance.", cmdutil.Span(age), cmdutil.Span(age-window.past)),
 		Remedy:   "To verify a capture as of then: " + at + ".",
 	}
 	switch {
 	case !d.date.IsZero() && !near(d.date) && d.date.After(signedAt):
 		e.Change = "sent_late"
-		e.Sentence += fmt.Sprintf(" By its Date header it was sent %s after it was signed.", span(d.date.Sub(signedAt)))
+		e.Sentence += fmt.Sprintf(" By its Date header it was sent %s after it was signed.", cmdutil.Span(d.date.Sub(signedAt)))
 		e.Remedy = "It is a repeat that was not signed anew, or a replay. If ElevenLabs's repeats come so late, raise the tolerance. " + e.Remedy
 	case witness != "":
 		e.Sentence += fmt.Sprintf(" %s agrees with the time of signing. So it was captured then, or this machine's clock (%s) is ahead.", capitalise(witness), now.UTC().Format(time.RFC3339))
@@ -211,24 +212,6 @@ func eventTime(body []byte) time.Time {
 		return time.Time{}
 	}
 	return time.Unix(int64(seconds), 0)
-}
-
-// span is a duration for reading: to the second, and in days where it is long.
-// One that is near the end of its type may be more, or have turned over.
-func span(d time.Duration) string {
-	d = d.Round(time.Second)
-	const day, century = 24 * time.Hour, 876_600 * time.Hour
-	switch {
-	case d.Abs() < 2*day:
-		return d.String()
-	case d.Abs() > century:
-		return "over 100 years"
-	}
-	text := fmt.Sprintf("%d days", d/day)
-	if rest := (d % day).Abs().Round(time.Minute); rest > 0 {
-		text += " " + rest.String()
-	}
-	return text
 }
 
 func capitalise(s string) string { return strings.ToUpper(s[:1]) + s[1:] }

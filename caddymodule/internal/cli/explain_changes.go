@@ -14,6 +14,8 @@ import (
 	"golang.org/x/text/encoding"
 	"golang.org/x/text/encoding/charmap"
 	"golang.org/x/text/encoding/unicode"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 )
 
 // change is one thing that may have gone wrong, and the attempts that undo it,
@@ -93,7 +95,7 @@ var changes = []change{
 	},
 	{
 		"secret_quotes", "The secret that was given has quotes round it, which do not belong to it", mendSecret,
-		secrets(func(s string) []string { return []string{trimQuotes(s)} }),
+		secrets(func(s string) []string { return []string{cmdutil.TrimQuotes(s)} }),
 	},
 	{
 		"secret_prefix_missing", "The secret that was given does not begin with wsec_, which belongs to it", mendSecret,
@@ -141,7 +143,7 @@ var changes = []change{
 	{
 		"sender_secret_quotes", "It was signed with the secret and quotes round it", mendSender,
 		secrets(func(s string) []string {
-			s = trimQuotes(s)
+			s = cmdutil.TrimQuotes(s)
 			return []string{`"` + s + `"`, "'" + s + "'"}
 		}),
 	},
@@ -259,8 +261,6 @@ func onlyASCII(s string) string {
 		return r
 	}, s)
 }
-
-func trimQuotes(s string) string { return strings.Trim(strings.TrimSpace(s), "\"'`“”‘’") }
 
 func inMilliseconds(a attempt, h clues) iter.Seq2[string, attempt] {
 	if !isMilliseconds(h.time) {

@@ -11,6 +11,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -37,14 +39,14 @@ type outcome struct {
 }
 
 // run runs `caddy elevenlabs` with arguments, in process.
-func run(host Host, stdin string, args ...string) outcome {
+func run(env cmdutil.Env, stdin string, args ...string) outcome {
 	root := &cobra.Command{Use: "elevenlabs", SilenceErrors: true, SilenceUsage: true}
-	AddCommands(root, host)
+	AddCommands(root, env)
 	var stdout, stderr bytes.Buffer
 	root.SetIn(strings.NewReader(stdin))
 	root.SetOut(&stdout)
 	root.SetErr(&stderr)
 	root.SetArgs(args)
 	err := root.Execute()
-	return outcome{stdout.String(), stderr.String(), err, ExitCode(err)}
+	return outcome{stdout.String(), stderr.String(), err, cmdutil.ExitCode(err)}
 }

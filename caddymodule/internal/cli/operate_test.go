@@ -15,18 +15,19 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/envelope"
 )
 
 var noon = time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 
-// adminHost is a host whose admin endpoint is a handler.
-func adminHost(t *testing.T, admin http.HandlerFunc) Host {
+// adminEnv is a host whose admin endpoint is a handler.
+func adminEnv(t *testing.T, admin http.HandlerFunc) cmdutil.Env {
 	t.Helper()
 	server := httptest.NewServer(admin)
 	t.Cleanup(server.CloseClientConnections)
-	return Host{
+	return cmdutil.Env{
 		Now: func() time.Time { return noon },
 		Admin: func(_, _, _, uri string, header http.Header) (*http.Response, error) {
 			request, err := http.NewRequest(http.MethodGet, server.URL+uri, nil)
@@ -77,11 +78,11 @@ func TestStatusTellsHowEachWebhookFares(t *testing.T) {
 		"failing": {[]any{healthy(), failing}, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
-			host := adminHost(t, showing(t, test.webhooks))
-			outcome := run(host, "", "status")
+			env := adminEnv(t, showing(t, test.webhooks))
+			outcome := run(env, "", "status")
 			assert.Equal(t, test.code, outcome.code)
 			golden(t, "status/"+name+".txt", outcome.stdout)
-			outcome = run(host, "", "status", "--json")
+			outcome = run(env, "", "status", "--json")
 			assert.Equal(t, test.code, outcome.code)
 			golden(t, "status/"+name+".jsonl", outcome.stdout)
 		})
@@ -89,14 +90,14 @@ func TestStatusTellsHowEachWebhookFares(t *testing.T) {
 }
 
 func TestStatusWithoutAnAnswerIsAnErrorOfTheSetUp(t *testing.T) {
-	for name, host := range map[string]Host{
+	for name, env := range map[string]cmdutil.Env{
 		"connection refused": {Admin: func(string, string, string, string, http.Header) (*http.Response, error) {
 			return nil, errors.New("connection refused")
 		}},
-		"no elevenlabs_webhook handler":       adminHost(t, showing(t, []any{})),
-		"reading the admin endpoint's answer": adminHost(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") }),
+		"no elevenlabs_webhook handler":       adminEnv(t, showing(t, []any{})),
+		"reading the admin endpoint's answer": adminEnv(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") }),
 	} {
-		outcome := run(host, "", "status")
+		outcome := run(env, "", "status")
 		assert.ErrorContains(t, outcome.err, name)
 		assert.Equal(t, 1, outcome.code)
 	}
@@ -115,15 +116,15 @@ func someDeliveries() []deliveries.Delivery {
 
 func TestTailOncePrintsTheLastDeliveriesOldestFirst(t *testing.T) {
 	var asked string
-	host := adminHost(t, func(w http.ResponseWriter, r *http.Request) {
+	env := adminEnv(t, func(w http.ResponseWriter, r *http.Request) {
 		asked = r.URL.RawQuery
 		showing(t, someDeliveries())(w, r)
 	})
-	outcome := run(host, "", "tail", "--once", "--lines", "4", "--result", "failed", "--type", "x")
+	outcome := run(env, "", "tail", "--once", "--lines", "4", "--result", "failed", "--type", "x")
 	require.NoError(t, outcome.err)
 	assert.Equal(t, "limit=4&result=failed&type=x", asked)
 	golden(t, "tail/once.txt", outcome.stdout)
-	outcome = run(host, "", "tail", "--once", "--json")
+	outcome = run(env, "", "tail", "--once", "--json")
 	require.NoError(t, outcome.err)
 	golden(t, "tail/once.jsonl", outcome.stdout)
 }
@@ -142,7 +143,7 @@ func (l *lockstep) Write(p []byte) (int, error) {
 func TestTailFollowsAndGoesOnAfterAReload(t *testing.T) {
 	asked := make(chan *http.Request, 10)
 	streams := make(chan chan string, 10)
-	host := adminHost(t, func(w http.ResponseWriter, r *http.Request) {
+	env := adminEnv(t, func(w http.ResponseWriter, r *http.Request) {
 		asked <- r
 		for event := range <-streams {
 			fmt.Fprint(w, event)
@@ -151,13 +152,13 @@ func TestTailFollowsAndGoesOnAfterAReload(t *testing.T) {
 	})
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()
-	cmd := tailCommand(host)
+	cmd := tailCommand(env)
 	cmd.Flags().Bool("json", true, "")
 	out := &lockstep{written: make(chan string)}
 	cmd.SetOut(out)
 	cmd.SetArgs([]string{})
 	ended := make(chan error)
-	tailing := &tail{endpoint: &endpoint{host: host}, lines: 10, pause: time.Millisecond}
+	tailing := &tail{endpoint: &endpoint{env: env}, lines: 10, pause: time.Millisecond}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return tailing.run(cmd) }
 	go func() { ended <- cmd.ExecuteContext(ctx) }()
 
@@ -185,13 +186,13 @@ func TestTailFollowsAndGoesOnAfterAReload(t *testing.T) {
 
 func TestTailAsksForAllThatCameInAReloadThoughThereWasNothingBefore(t *testing.T) {
 	asked := make(chan string)
-	host := Host{Now: stopped.Now, Admin: func(_, _, _, uri string, _ http.Header) (*http.Response, error) {
+	env := cmdutil.Env{Now: stopped.Now, Admin: func(_, _, _, uri string, _ http.Header) (*http.Response, error) {
 		asked <- uri
 		return &http.Response{Body: http.NoBody}, nil
 	}}
 	ctx, interrupt := context.WithCancel(t.Context())
-	cmd := tailCommand(host)
-	tailing := &tail{endpoint: &endpoint{host: host}, lines: 10, pause: time.Millisecond, result: "failed"}
+	cmd := tailCommand(env)
+	tailing := &tail{endpoint: &endpoint{env: env}, lines: 10, pause: time.Millisecond, result: "failed"}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return tailing.run(cmd) }
 	cmd.SetArgs([]string{})
 	ended := make(chan error)
@@ -211,23 +212,23 @@ func TestTailAsksForAllThatCameInAReloadThoughThereWasNothingBefore(t *testing.T
 
 func TestTailEndsWhenCaddyDoesNotComeBack(t *testing.T) {
 	tries := 0
-	host := Host{Now: stopped.Now, Admin: func(string, string, string, string, http.Header) (*http.Response, error) {
+	env := cmdutil.Env{Now: stopped.Now, Admin: func(string, string, string, string, http.Header) (*http.Response, error) {
 		if tries++; tries > 1 {
 			return nil, errors.New("connection refused")
 		}
 		return &http.Response{Body: http.NoBody}, nil
 	}}
-	cmd := tailCommand(host)
-	tailing := &tail{endpoint: &endpoint{host: host}, lines: 10, pause: time.Millisecond}
+	cmd := tailCommand(env)
+	tailing := &tail{endpoint: &endpoint{env: env}, lines: 10, pause: time.Millisecond}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return tailing.run(cmd) }
 	cmd.SetArgs([]string{})
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	assert.ErrorContains(t, cmd.Execute(), "connection refused")
 	assert.Equal(t, 1+reconnects+1, tries)
 
-	outcome := run(Host{Admin: func(string, string, string, string, http.Header) (*http.Response, error) {
+	outcome := run(cmdutil.Env{Admin: func(string, string, string, string, http.Header) (*http.Response, error) {
 		return nil, errors.New("connection refused")
 	}}, "", "tail")
 	assert.Equal(t, 1, outcome.code, "at first it does not wait")
-	assert.Equal(t, 1, run(host, "", "tail", "--lines", "0").code)
+	assert.Equal(t, 1, run(env, "", "tail", "--lines", "0").code)
 }

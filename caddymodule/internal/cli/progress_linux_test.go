@@ -15,6 +15,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 )
 
 // terminal makes one: what is written to the second comes out of the first.
@@ -38,11 +40,11 @@ func terminal(t *testing.T) (outside, inside *os.File) {
 
 // drawn runs a command whose standard error is a terminal until a word is drawn
 // there, returns how long that took, and tells the server to answer.
-func drawn(t *testing.T, host Host, answer chan<- struct{}, word string, args ...string) (after time.Duration) {
+func drawn(t *testing.T, env cmdutil.Env, answer chan<- struct{}, word string, args ...string) (after time.Duration) {
 	t.Helper()
 	outside, inside := terminal(t)
 	root := &cobra.Command{Use: "elevenlabs", SilenceErrors: true, SilenceUsage: true}
-	AddCommands(root, host)
+	AddCommands(root, env)
 	root.SetOut(io.Discard)
 	root.SetErr(inside)
 	root.SetArgs(args)
@@ -86,7 +88,7 @@ func TestSendShowsThatItWaitsForASlowAnswer(t *testing.T) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		<-answer
 	}))
-	after := drawn(t, Host{Now: time.Now}, answer, "sending", append([]string{"send", target}, trust...)...)
+	after := drawn(t, cmdutil.Env{Now: time.Now}, answer, "sending", append([]string{"send", target}, trust...)...)
 	assert.GreaterOrEqual(t, after, time.Second)
 }
 
@@ -96,6 +98,6 @@ func TestDoctorShowsWhichCheckIsSlow(t *testing.T) {
 	answer := make(chan struct{})
 	target, trust := server(t, protected(testSecret, p.now, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-answer })))
 	t.Chdir(t.TempDir())
-	after := drawn(t, Host{Now: time.Now}, answer, "signed", append([]string{"doctor", "--url", target}, trust...)...)
+	after := drawn(t, cmdutil.Env{Now: time.Now}, answer, "signed", append([]string{"doctor", "--url", target}, trust...)...)
 	assert.GreaterOrEqual(t, after, time.Second)
 }

@@ -12,6 +12,8 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 )
 
 // report prints what becomes of deliveries, each as soon as it is known. It is
@@ -37,9 +39,9 @@ func newReport(cmd *cobra.Command, deliveries int, bytes int64, width int) *repo
 		drawing: time.NewTicker(time.Second / 4), ended: make(chan struct{}),
 	}
 	// an answer counts as a byte, so that the bar is not full before the last one
-	r.bar = newProgress(cmd, bytes+int64(deliveries), sending, progressbar.OptionShowBytes(true))
+	r.bar = cmdutil.NewProgress(cmd, bytes+int64(deliveries), sending, progressbar.OptionShowBytes(true))
 	go r.draw()
-	if !wantsJSON(cmd) {
+	if !cmdutil.WantsJSON(cmd) {
 		r.line("RESULT", "EVENT", "FORGED", "BYTES", "STATUS", "REASON", "MS", "TLS", "")
 	}
 	return r
@@ -102,8 +104,8 @@ func (r *report) add(result result) {
 		verdict = "FAILED"
 	}
 	_ = r.bar.Clear()
-	if wantsJSON(r.cmd) {
-		r.note(printJSON(r.cmd, result))
+	if cmdutil.WantsJSON(r.cmd) {
+		r.note(cmdutil.PrintJSON(r.cmd, result))
 		return
 	}
 	status := "-"
@@ -126,14 +128,14 @@ func (r *report) end(ctx context.Context) error {
 	summary := fmt.Sprintf("%d deliveries, all as expected", r.done)
 	switch {
 	case interrupted:
-		summary = fmt.Sprintf("%s: %d of %d deliveries made", errInterrupted, r.done, r.planned)
+		summary = fmt.Sprintf("%s: %d of %d deliveries made", cmdutil.ErrInterrupted, r.done, r.planned)
 		if r.problems > 0 {
 			summary += fmt.Sprintf(", %d not as expected", r.problems)
 		}
 	case r.problems > 0:
 		summary = fmt.Sprintf("%d of %d deliveries not as expected", r.problems, r.done)
 	}
-	if r.planned > 1 && !wantsJSON(r.cmd) {
+	if r.planned > 1 && !cmdutil.WantsJSON(r.cmd) {
 		_, err := fmt.Fprintf(r.cmd.OutOrStdout(), "\n%s\n", summary)
 		r.note(err)
 	}
@@ -143,7 +145,7 @@ func (r *report) end(ctx context.Context) error {
 	case interrupted:
 		return errors.New(summary)
 	case r.problems > 0:
-		return fmt.Errorf("%w: %s", errCheckFailed, summary)
+		return fmt.Errorf("%w: %s", cmdutil.ErrCheckFailed, summary)
 	}
 	return nil
 }

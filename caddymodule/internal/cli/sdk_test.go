@@ -14,6 +14,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
 
@@ -56,7 +57,7 @@ func TestTheOfficialSDKAcceptsEveryEventAndRefusesForgeriesButTheFuture(t *testi
 	require.NoError(t, err)
 
 	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", testSecret)
-	outcome := run(Host{Now: time.Now}, "", "send", "http://127.0.0.1:"+strings.TrimSpace(port), "--all", "--json", "--concurrency", "4")
+	outcome := run(cmdutil.Env{Now: time.Now}, "", "send", "http://127.0.0.1:"+strings.TrimSpace(port), "--all", "--json", "--concurrency", "4")
 	assert.Equal(t, 2, outcome.code)
 	statuses := map[string]int{}
 	for line := range strings.Lines(outcome.stdout) {

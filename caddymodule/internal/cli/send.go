@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/envelope"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/sample"
@@ -17,8 +18,8 @@ import (
 
 // sender is the command `send`, with its flags.
 type sender struct {
-	host   Host
-	secret *credential
+	env    cmdutil.Env
+	secret *cmdutil.Credential
 
 	event, file, forge string
 	all                bool
@@ -28,7 +29,7 @@ type sender struct {
 	connection         connection
 }
 
-func sendCommand(host Host) *cobra.Command {
+func sendCommand(env cmdutil.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "send <url>",
 		Short: "Signs sample events and posts them to a URL: the test button",
@@ -39,9 +40,9 @@ func sendCommand(host Host) *cobra.Command {
   caddy elevenlabs send https://hooks.example.com/webhooks/elevenlabs --forge stale
   caddy elevenlabs send https://hooks.example.com/webhooks/elevenlabs --file captured.json --json
   caddy elevenlabs send https://hooks.example.com/webhooks/elevenlabs --resolve hooks.example.com:192.0.2.1`,
-		Args: oneArgument,
+		Args: cmdutil.OneArgument,
 	}
-	s := &sender{host: host, secret: secretFlags(cmd)}
+	s := &sender{env: env, secret: cmdutil.SecretFlags(cmd)}
 	flags := cmd.Flags()
 	flags.StringVar(&s.event, "event", "post_call_transcription", "the `type` of the event")
 	flags.StringVar(&s.file, "file", "", "send the body in this `file` instead of a sample; - for standard input")
@@ -90,7 +91,7 @@ Types of events, for --event:
 
 Forgeries, for --forge:
 `)
-	table := newTable(help)
+	table := cmdutil.NewTable(help)
 	for _, f := range forgeries {
 		fmt.Fprintf(table, "  %s\t%s\texpects %d %s\n", f.name, f.what, f.status, f.reason)
 	}
@@ -99,8 +100,8 @@ Forgeries, for --forge:
 }
 
 func (s *sender) run(cmd *cobra.Command, args []string) error {
-	if s.file == "-" && s.secret.fromStdin() {
-		return errStdinTwice
+	if s.file == "-" && s.secret.FromStdin() {
+		return cmdutil.ErrStdinTwice
 	}
 	if err := s.checkFlags(cmd); err != nil {
 		return err
@@ -109,11 +110,11 @@ func (s *sender) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	key, err := s.secret.read(cmd)
+	key, err := s.secret.Read(cmd)
 	if err != nil {
 		return err
 	}
-	client, err := newClient(args[0], []byte(key), s.host.Now, s.connection)
+	client, err := newClient(args[0], []byte(key), s.env.Now, s.connection)
 	if err != nil {
 		return err
 	}
@@ -121,7 +122,7 @@ func (s *sender) run(cmd *cobra.Command, args []string) error {
 }
 
 func (s *sender) checkFlags(cmd *cobra.Command) error {
-	if err := refuseEmpty(cmd, "event", "file", "forge", "ca", "resolve"); err != nil {
+	if err := cmdutil.RejectEmpty(cmd, "event", "file", "forge", "ca", "resolve"); err != nil {
 		return err
 	}
 	for _, flag := range []struct {
@@ -161,7 +162,7 @@ func (s *sender) plan(cmd *cobra.Command) ([]delivery, error) {
 	var plan []delivery
 	switch {
 	case s.file != "":
-		body, err := readFile(cmd, s.file)
+		body, err := cmdutil.ReadFile(cmd, s.file)
 		if err != nil {
 			return nil, fmt.Errorf("reading the body: %w", err)
 		}
@@ -185,7 +186,7 @@ func (s *sender) plan(cmd *cobra.Command) ([]delivery, error) {
 // sample returns a maker of events of a type.
 func (s *sender) sample(eventType string) func() (sample.Event, error) {
 	return func() (sample.Event, error) {
-		return sample.New(eventType, sample.Options{Now: s.host.Now(), Turns: s.turns, Minutes: s.minutes})
+		return sample.New(eventType, sample.Options{Now: s.env.Now(), Turns: s.turns, Minutes: s.minutes})
 	}
 }
 

@@ -25,6 +25,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
 )
 
@@ -32,8 +33,8 @@ const testSecret = "wsec_test"
 
 var testNow = time.Unix(1795421654, 0)
 
-// stopped is a Host whose clock stands, so that deliveries take no time.
-var stopped = Host{Now: func() time.Time { return testNow }}
+// stopped is a cmdutil.Env whose clock stands, so that deliveries take no time.
+var stopped = cmdutil.Env{Now: func() time.Time { return testNow }}
 
 // receiver answers as the handler does, and keeps what it got.
 type receiver struct {
@@ -361,7 +362,7 @@ func TestSendEndsInGoodOrderWhenInterrupted(t *testing.T) {
 	root.SetOut(&stdout)
 	root.SetArgs(append([]string{"send", target, "--count", "1000"}, trust...))
 	err := root.ExecuteContext(ctx)
-	assert.Equal(t, 1, ExitCode(err))
+	assert.Equal(t, 1, cmdutil.ExitCode(err))
 	assert.EqualError(t, err, "interrupted: 2 of 1000 deliveries made")
 	assert.Contains(t, stdout.String(), "\ninterrupted: 2 of 1000 deliveries made\n")
 	assert.NotContains(t, stdout.String(), "FAILED", "what was cut off by us tells nothing")
@@ -381,11 +382,11 @@ func TestSendSaysHowItIsUsed(t *testing.T) {
 		"[all event] were all set":                        {"send", url, "--all", "--event", "post_call_audio"},
 		"[all file] were all set":                         {"send", url, "--all", "--file", "x"},
 		"[all forge] were all set":                        {"send", url, "--all", "--forge", "body"},
-		"--event is given, but empty":                     {"send", url, "--event", ""},
-		"--file is given, but empty":                      {"send", url, "--file", ""},
-		"--forge is given, but empty":                     {"send", url, "--forge", ""},
-		"--ca is given, but empty":                        {"send", url, "--ca", ""},
-		"--resolve is given, but empty":                   {"send", url, "--resolve", ""},
+		"--event is empty":                                {"send", url, "--event", ""},
+		"--file is empty":                                 {"send", url, "--file", ""},
+		"--forge is empty":                                {"send", url, "--forge", ""},
+		"--ca is empty":                                   {"send", url, "--ca", ""},
+		"--resolve is empty":                              {"send", url, "--resolve", ""},
 		"reading the body: open no-such-file":             {"send", url, "--file", "no-such-file"},
 		"reading --ca: open no-such-file":                 {"send", url, "--ca", "no-such-file"},
 		"there is no certificate in send.go":              {"send", url, "--ca", "send.go"},

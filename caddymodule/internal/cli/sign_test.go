@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
 )
 
@@ -50,18 +51,18 @@ func TestWhatIsSignedVerifies(t *testing.T) {
 func TestSignSaysHowItIsUsed(t *testing.T) {
 	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", testSecret)
 	for want, args := range map[string][]string{
-		"give one argument, not 0":                                                      {"sign"},
-		"reading the body: open no-such-file":                                           {"sign", "no-such-file"},
-		"only one thing can come from standard inp":                                     {"sign", "-", "--secret-file", "-"},
-		`--at is to be a time such as 2026-11-20T10:00:00Z, or Unix seconds, not "1.5"`: {"sign", "-", "--at", "1.5"},
+		"give one argument, not 0":                                                     {"sign"},
+		"reading the body: open no-such-file":                                          {"sign", "no-such-file"},
+		"only one thing can come from standard inp":                                    {"sign", "-", "--secret-file", "-"},
+		`--at must be a time such as 2026-11-20T10:00:00Z, or Unix seconds, not "1.5"`: {"sign", "-", "--at", "1.5"},
 		`not "-1"`:                   {"sign", "-", "--at", "-1"},
 		`not "1234567890123"`:        {"sign", "-", "--at", "1234567890123"},
 		`not "2026-11-23"`:           {"sign", "-", "--at", "2026-11-23"},
 		`not "1969-12-31T23:59:59Z"`: {"sign", "-", "--at", "1969-12-31T23:59:59Z"},
-		"--at is given, but empty":   {"sign", "-", "--at", ""},
+		"--at is empty":              {"sign", "-", "--at", ""},
 		"ELEVENLABS_X is not set":    {"sign", "-", "--secret-env", "ELEVENLABS_X"},
 	} {
-		outcome := run(Host{Now: time.Now}, "", args...)
+		outcome := run(cmdutil.Env{Now: time.Now}, "", args...)
 		assert.ErrorContains(t, outcome.err, want)
 		assert.Equal(t, 1, outcome.code, want)
 		assert.Empty(t, outcome.stdout, want)

@@ -12,11 +12,12 @@ import (
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
 
-func statusCommand(host Host) *cobra.Command {
+func statusCommand(env cmdutil.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Shows how each webhook fares",
@@ -32,7 +33,7 @@ The exit code is 2 if a webhook has failed three times in a row or more.`,
   caddy elevenlabs status --address localhost:2020 --json`,
 		Args: cobra.NoArgs,
 	}
-	e := endpointFlags(cmd, host)
+	e := endpointFlags(cmd, env)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return showStatus(cmd, e) }
 	return cmd
 }
@@ -69,20 +70,20 @@ func showStatus(cmd *cobra.Command, e *endpoint) error {
 			failing = append(failing, s.Handler)
 		}
 		switch {
-		case wantsJSON(cmd):
-			err = printJSON(cmd, text)
+		case cmdutil.WantsJSON(cmd):
+			err = cmdutil.PrintJSON(cmd, text)
 		case i > 0:
 			_, err = fmt.Fprintln(cmd.OutOrStdout())
 			fallthrough
 		default:
-			err = errors.Join(err, s.print(cmd, e.host.Now()))
+			err = errors.Join(err, s.print(cmd, e.env.Now()))
 		}
 		if err != nil {
 			return err
 		}
 	}
 	if len(failing) > 0 {
-		return fmt.Errorf("%w: deliveries fail: %s", errCheckFailed, strings.Join(failing, "; "))
+		return fmt.Errorf("%w: deliveries fail: %s", cmdutil.ErrCheckFailed, strings.Join(failing, "; "))
 	}
 	return nil
 }
@@ -109,7 +110,7 @@ func (s webhookStatus) print(cmd *cobra.Command, now time.Time) error {
 		}
 		failure += ", " + cmp.Or(f.EventType, "of unknown type")
 	}
-	table := newTable(cmd.OutOrStdout())
+	table := cmdutil.NewTable(cmd.OutOrStdout())
 	fmt.Fprintf(table, "%s\n", s.Handler)
 	fmt.Fprintf(table, "  failures in a row\t%s\n", inRow)
 	fmt.Fprintf(table, "  last success\t%s\n", ago(s.LastSuccess))

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
 )
 
@@ -36,7 +37,7 @@ type tail struct {
 // reconnects is how often in a row Caddy is tried again.
 const reconnects = 15
 
-func tailCommand(host Host) *cobra.Command {
+func tailCommand(env cmdutil.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tail",
 		Short: "Prints each delivery as it comes",
@@ -52,7 +53,7 @@ requests that it did not, also over reloads.`,
   caddy elevenlabs tail --once --lines 256 --json`,
 		Args: cobra.NoArgs,
 	}
-	t := &tail{endpoint: endpointFlags(cmd, host), pause: time.Second}
+	t := &tail{endpoint: endpointFlags(cmd, env), pause: time.Second}
 	flags := cmd.Flags()
 	flags.StringVar(&t.result, "result", "", "only these: accepted, rejected, ignored or failed")
 	flags.StringVar(&t.typ, "type", "", "only events of this type")
@@ -108,7 +109,7 @@ func (t *tail) uri() string {
 }
 
 // zone is that of this machine's clock.
-func (t *tail) zone() *time.Location { return t.endpoint.host.Now().Location() }
+func (t *tail) zone() *time.Location { return t.endpoint.env.Now().Location() }
 
 func (t *tail) last() []string {
 	if t.lastID == "" {
@@ -163,8 +164,8 @@ var resultColors = map[deliveries.Result]*color.Color{
 // printDelivery prints a line. Its columns are wide enough for what is usual,
 // since the lines before cannot be widened.
 func printDelivery(cmd *cobra.Command, zone *time.Location, text json.RawMessage) error {
-	if wantsJSON(cmd) {
-		return printJSON(cmd, text)
+	if cmdutil.WantsJSON(cmd) {
+		return cmdutil.PrintJSON(cmd, text)
 	}
 	var d deliveries.Delivery
 	if err := json.Unmarshal(text, &d); err != nil {

@@ -4,13 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
 )
 
@@ -70,9 +70,9 @@ func judgeAge(signedAt time.Time, window window, now time.Time) verdict {
 	age := now.Sub(signedAt)
 	unix, seconds := signedAt.Unix(), int64(age.Round(time.Second)/time.Second) // as span rounds
 	v := verdict{Reason: pass, SignedAt: &unix, Age: &seconds}
-	when := signedAt.UTC().Format(time.RFC3339) + ", " + span(age) + " ago"
+	when := signedAt.UTC().Format(time.RFC3339) + ", " + cmdutil.Span(age) + " ago"
 	if age < 0 {
-		when = signedAt.UTC().Format(time.RFC3339) + ", " + span(-age) + " ahead"
+		when = signedAt.UTC().Format(time.RFC3339) + ", " + cmdutil.Span(-age) + " ahead"
 	}
 	switch {
 	case age > window.past:
@@ -85,7 +85,7 @@ func judgeAge(signedAt time.Time, window window, now time.Time) verdict {
 	return v
 }
 
-func verifyCommand(host Host) *cobra.Command {
+func verifyCommand(env cmdutil.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify [--body <file>|- --header <value>] [--explain]",
 		Short: "Verifies a captured webhook, and explains what is wrong with it",
@@ -106,25 +106,25 @@ that were computed are never printed.`,
   caddy elevenlabs verify --at 2026-11-20T10:00:00Z --secret-file secret.txt <captured.http`,
 		Args: cobra.NoArgs,
 	}
-	secret := secretFlags(cmd)
+	secret := cmdutil.SecretFlags(cmd)
 	flags := cmd.Flags()
 	bodyFile := flags.String("body", "", "read the body from this `file`, or from standard input (-)")
 	headerValue := flags.String("header", "", "the `value` of the ElevenLabs-Signature header")
 	headerFile := flags.String("header-file", "", "read that value from this `file`, or from standard input (-)")
 	tolerance := flags.String("tolerance", "30m 5m", "how `far` the time of signing may lie in the past and, after a blank, in the future")
-	timeFlag(cmd, "verify")
+	cmdutil.AtFlag(cmd, "verify")
 	explained := flags.Bool("explain", false, "look for the one change that would make the signature match")
 	cmd.MarkFlagsMutuallyExclusive("header", "header-file")
 
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := refuseEmpty(cmd, "body", "header-file"); err != nil {
+		if err := cmdutil.RejectEmpty(cmd, "body", "header-file"); err != nil {
 			return err
 		}
 		window, err := parseWindow(*tolerance)
 		if err != nil {
 			return err
 		}
-		now, err := timeOf(cmd, host)
+		now, err := cmdutil.At(cmd, env)
 		if err != nil {
 			return err
 		}
@@ -133,8 +133,8 @@ that were computed are never printed.`,
 			return errors.New("give the body and its header: --body with --header or --header-file; or a whole HTTP request on standard input, without these")
 		}
 		body, header := !parts || *bodyFile == "-", *headerFile == "-"
-		if body && header || secret.fromStdin() && (body || header) {
-			return errStdinTwice
+		if body && header || secret.FromStdin() && (body || header) {
+			return cmdutil.ErrStdinTwice
 		}
 		var d capture
 		if parts {
@@ -145,23 +145,23 @@ that were computed are never printed.`,
 		if err != nil {
 			return err
 		}
-		raw, err := secret.raw(cmd)
+		raw, err := secret.Raw(cmd)
 		if err != nil {
 			return err
 		}
 		key := strings.TrimSpace(raw)
 		if key == "" {
-			return fmt.Errorf("%s is blank: put the whole secret there", secret.source())
+			return fmt.Errorf("%s is blank: put the whole secret there", secret.Source())
 		}
 		if key != raw {
-			d.notes = append(d.notes, "the secret in "+secret.source()+" has blanks or line ends round it; they were left out, as elevenlabs_webhook does, but other software may not")
+			d.notes = append(d.notes, "the secret in "+secret.Source()+" has blanks or line ends round it; they were left out, as elevenlabs_webhook does, but other software may not")
 		}
 
 		result := verifyResult{verdict: judge(d, []byte(key), window, now), Bytes: len(d.body), Notes: d.notes}
 		if result.Reason == pass {
-			result.Sentence = "signed with the secret in " + secret.source() + ", " + strings.TrimPrefix(result.Sentence, "signed ")
+			result.Sentence = "signed with the secret in " + secret.Source() + ", " + strings.TrimPrefix(result.Sentence, "signed ")
 		} else if *explained {
-			progress := newProgress(cmd, -1, "trying changes")
+			progress := cmdutil.NewProgress(cmd, -1, "trying changes")
 			found, err := explainCapture(cmd.Context(), d, []byte(key), window, now, func() { _ = progress.Add(1) })
 			_ = progress.Finish() // what cannot be drawn, is not
 			if err != nil {
@@ -173,7 +173,7 @@ that were computed are never printed.`,
 			return err
 		}
 		if result.Reason != pass {
-			return fmt.Errorf("%w: %s", errCheckFailed, result.Reason)
+			return fmt.Errorf("%w: %s", cmdutil.ErrCheckFailed, result.Reason)
 		}
 		return nil
 	}
@@ -189,8 +189,8 @@ type verifyResult struct {
 }
 
 func (r verifyResult) print(cmd *cobra.Command) error {
-	if wantsJSON(cmd) {
-		return printJSON(cmd, r)
+	if cmdutil.WantsJSON(cmd) {
+		return cmdutil.PrintJSON(cmd, r)
 	}
 	lines := []string{r.Reason + ": " + r.Sentence}
 	for _, note := range r.Notes {
@@ -209,11 +209,11 @@ func (r verifyResult) print(cmd *cobra.Command) error {
 func readParts(cmd *cobra.Command, bodyFile, headerValue, headerFile string) (capture, error) {
 	d := capture{declared: -1}
 	var err error
-	if d.body, err = readFile(cmd, bodyFile); err != nil {
+	if d.body, err = cmdutil.ReadFile(cmd, bodyFile); err != nil {
 		return d, fmt.Errorf("reading --body: %w", err)
 	}
 	if headerFile != "" {
-		text, err := readFile(cmd, headerFile)
+		text, err := cmdutil.ReadFile(cmd, headerFile)
 		if err != nil {
 			return d, fmt.Errorf("reading --header-file: %w", err)
 		}
@@ -227,7 +227,7 @@ func readRequest(cmd *cobra.Command) (capture, error) {
 	if file, ok := cmd.InOrStdin().(*os.File); ok && term.IsTerminal(int(file.Fd())) {
 		return capture{}, errors.New("what is to be verified? Give --body and --header, or a captured HTTP request on standard input")
 	}
-	raw, err := readFile(cmd, "-")
+	raw, err := cmdutil.ReadFile(cmd, "-")
 	if err != nil {
 		return capture{}, fmt.Errorf("reading the request: %w", err)
 	}
@@ -249,28 +249,4 @@ func parseWindow(s string) (window, error) {
 		*[]*time.Duration{&w.past, &w.future}[i] = duration
 	}
 	return w, nil
-}
-
-// timeFlag adds the flag that says when a command is to do what it does.
-func timeFlag(cmd *cobra.Command, verb string) {
-	cmd.Flags().String("at", "", verb+" as of this `time`: RFC 3339, or Unix seconds (default: now)")
-}
-
-// timeOf is the time of that flag, which is none that a signature cannot have.
-func timeOf(cmd *cobra.Command, host Host) (time.Time, error) {
-	at, err := cmd.Flags().GetString("at")
-	if err != nil || !cmd.Flags().Changed("at") {
-		return host.Now(), err
-	}
-	if err := refuseEmpty(cmd, "at"); err != nil {
-		return time.Time{}, err
-	}
-	t, err := time.Parse(time.RFC3339, at)
-	if seconds, notNumber := strconv.ParseInt(at, 10, 64); notNumber == nil && len(at) <= 12 {
-		t, err = time.Unix(seconds, 0), nil
-	}
-	if err != nil || t.Unix() < 0 {
-		return t, fmt.Errorf("--at is to be a time such as 2026-11-20T10:00:00Z, or Unix seconds, not %q", at)
-	}
-	return t, nil
 }

@@ -12,10 +12,12 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 )
 
-// verifyHost is a Host whose clock stands twelve seconds after the signing.
-var verifyHost = Host{Now: func() time.Time { return explainedAt.Add(12 * time.Second) }}
+// verifyEnv is a cmdutil.Env whose clock stands twelve seconds after the signing.
+var verifyEnv = cmdutil.Env{Now: func() time.Time { return explainedAt.Add(12 * time.Second) }}
 
 func request(head, body string) string {
 	return "POST /webhooks/elevenlabs HTTP/1.1\r\nHost: hooks.example.com\r\n" + head + "\r\n" + body
@@ -65,7 +67,7 @@ func TestVerifyOfACapturedRequest(t *testing.T) {
 	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", explainedSecret)
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			got := run(verifyHost, test.request, "verify")
+			got := run(verifyEnv, test.request, "verify")
 			assert.True(t, strings.HasPrefix(got.stdout, test.reason+": "), got.stdout)
 			assert.Contains(t, got.stdout, test.says)
 			if test.reason == pass {
@@ -111,7 +113,7 @@ func TestVerifyOfABodyAndItsHeader(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			got := run(verifyHost, test.stdin, append([]string{"verify"}, test.args...)...)
+			got := run(verifyEnv, test.stdin, append([]string{"verify"}, test.args...)...)
 			require.True(t, strings.HasPrefix(got.stdout, test.reason+": "), "%s %v", got.stdout, got.err)
 			assert.Contains(t, got.stdout, test.says)
 		})
@@ -137,7 +139,7 @@ func TestVerifyHasTheToleranceAndTheClockThatItIsGiven(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			got := run(verifyHost, captured, append([]string{"verify"}, test.args...)...)
+			got := run(verifyEnv, captured, append([]string{"verify"}, test.args...)...)
 			assert.True(t, strings.HasPrefix(got.stdout, test.reason+": "), "%s %v", got.stdout, got.err)
 		})
 	}
@@ -168,9 +170,9 @@ func TestVerifySaysHowItIsUsed(t *testing.T) {
 		{"a head without an end", "POST / HTTP/1.1\r\nA: b\r\n", nil, "ends within its headers"},
 		{"a line that is no header", "POST / HTTP/1.1\r\nx\r\n\r\n", nil, "headers cannot be read"},
 		{"no time", good, []string{"--at", "yesterday"}, `or Unix seconds, not "yesterday"`},
-		{"an empty time", good, []string{"--at", ""}, "--at is given, but empty"},
-		{"an empty body file", good, []string{"--body", "", "--header", "x"}, "--body is given, but empty"},
-		{"an empty header file", good, []string{"--body", "-", "--header-file", ""}, "--header-file is given, but empty"},
+		{"an empty time", good, []string{"--at", ""}, "--at is empty"},
+		{"an empty body file", good, []string{"--body", "", "--header", "x"}, "--body is empty"},
+		{"an empty header file", good, []string{"--body", "-", "--header-file", ""}, "--header-file is empty"},
 		{"no tolerance", good, []string{"--tolerance", ""}, "one or two durations"},
 		{"tolerance of nothing", good, []string{"--tolerance", "0s"}, "one or two durations"},
 		{"three tolerances", good, []string{"--tolerance", "1s 1s 1s"}, "one or two durations"},
@@ -179,7 +181,7 @@ func TestVerifySaysHowItIsUsed(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			got := run(verifyHost, test.stdin, append([]string{"verify"}, test.args...)...)
+			got := run(verifyEnv, test.stdin, append([]string{"verify"}, test.args...)...)
 			require.Error(t, got.err)
 			assert.Contains(t, got.err.Error(), test.says)
 			assert.Equal(t, 1, got.code)
@@ -201,13 +203,13 @@ func TestVerifyPrints(t *testing.T) {
 	}
 	for name, captured := range captures {
 		t.Run(name, func(t *testing.T) {
-			host := verifyHost
+			env := verifyEnv
 			if name == "late" {
-				host.Now = func() time.Time { return time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC) }
+				env.Now = func() time.Time { return time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC) }
 			}
-			golden(t, "verify/"+name+".txt", run(host, captured, "verify", "--explain").stdout)
+			golden(t, "verify/"+name+".txt", run(env, captured, "verify", "--explain").stdout)
 
-			got := run(host, captured, "verify", "--explain", "--json").stdout
+			got := run(env, captured, "verify", "--explain", "--json").stdout
 			assert.True(t, json.Valid([]byte(got)))
 			assert.Equal(t, 1, strings.Count(got, "\n"), "one line")
 			golden(t, "verify/"+name+".json", got)
@@ -234,6 +236,6 @@ func TestVerifyExplainGivesWayToAnInterrupt(t *testing.T) {
 			interrupt()
 		}
 	})
-	assert.ErrorIs(t, err, errInterrupted)
+	assert.ErrorIs(t, err, cmdutil.ErrInterrupted)
 	assert.Equal(t, 10, tried)
 }

@@ -2,21 +2,20 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
-	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/elevenlabs"
 )
 
 const webhookArgument = `
 The webhook is named by its id, or by its name or URL if no other has the same.`
 
-func webhooksCommand(host Host) *cobra.Command {
+func webhooksCommand(env cmdutil.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "webhooks <command>",
 		Short: "Lists, creates, changes, attaches and rotates the webhooks at ElevenLabs",
@@ -29,25 +28,25 @@ its owner is to be an administrator.`,
   caddy elevenlabs webhooks create --name gateway --url https://hooks.example.com/webhooks/elevenlabs --secret-out secret.txt --retries --attach
   caddy elevenlabs webhooks rotate gateway --secret-out new-secret.txt`,
 	}
-	group(cmd)
-	cmd.AddCommand(
-		webhooksListCommand(host),
-		webhooksCreateCommand(host),
-		webhooksUpdateCommand(host),
-		webhooksEnableCommand(host),
-		webhooksDisableCommand(host),
-		webhooksDeleteCommand(host),
-		webhooksAttachCommand(host),
-		webhooksDetachCommand(host),
-		webhooksRotateCommand(host),
+
+	cmdutil.Group(cmd,
+		webhooksListCommand(env),
+		webhooksCreateCommand(env),
+		webhooksUpdateCommand(env),
+		webhooksEnableCommand(env),
+		webhooksDisableCommand(env),
+		webhooksDeleteCommand(env),
+		webhooksAttachCommand(env),
+		webhooksDetachCommand(env),
+		webhooksRotateCommand(env),
 	)
 	return cmd
 }
 
 // workspace is a command's way to the workspace at ElevenLabs.
 type workspace struct {
-	host   Host
-	apiKey *credential
+	env    cmdutil.Env
+	apiKey *cmdutil.Credential
 	region string
 	agents []string
 	cmd    *cobra.Command
@@ -57,33 +56,33 @@ type workspace struct {
 }
 
 // workspaceFlags adds the flags that every command about webhooks has.
-func workspaceFlags(cmd *cobra.Command, host Host) *workspace {
-	w := &workspace{host: host, apiKey: apiKeyFlags(cmd), cmd: cmd}
+func workspaceFlags(cmd *cobra.Command, env cmdutil.Env) *workspace {
+	w := &workspace{env: env, apiKey: cmdutil.APIKeyFlags(cmd), cmd: cmd}
 	cmd.Flags().StringVar(&w.region, "region", "", "the workspace's data residency: "+strings.Join(elevenlabs.Regions(), ", ")+" (default: by the key's end)")
 	return w
 }
 
 // agentFlags adds the flag that names agents.
 func (w *workspace) agentFlags(cmd *cobra.Command, usage string) {
-	cmd.Flags().Var(words{values: &w.agents}, "agent", usage)
+	cmd.Flags().Var(cmdutil.Words{Values: &w.agents}, "agent", usage)
 }
 
 // connect makes the client. No request is sent yet.
 func (w *workspace) connect(cmd *cobra.Command) error {
-	if err := refuseEmpty(cmd, "region"); err != nil {
+	if err := cmdutil.RejectEmpty(cmd, "region"); err != nil {
 		return err
 	}
-	key, err := w.apiKey.read(cmd)
+	key, err := w.apiKey.Read(cmd)
 	if err != nil {
 		return err
 	}
-	w.client, err = elevenlabs.New(key, w.region, w.host.api)
+	w.client, err = elevenlabs.New(key, w.region, w.env.API)
 	return err
 }
 
 // list asks for all webhooks.
 func (w *workspace) list(cmd *cobra.Command) error {
-	return waiting(cmd, "listing webhooks", func(ctx context.Context) (err error) {
+	return cmdutil.Wait(cmd, "listing webhooks", func(ctx context.Context) (err error) {
 		w.webhooks, err = w.client.Webhooks(ctx)
 		return err
 	})
@@ -133,18 +132,4 @@ func (w *workspace) label(id string) string {
 
 func label(webhook elevenlabs.Webhook) string {
 	return fmt.Sprintf("%q (%s)", webhook.Name, webhook.ID)
-}
-
-var errInterrupted = errors.New("interrupted")
-
-// waiting runs something that waits for ElevenLabs, and shows on a terminal that
-// it does when it takes longer than a second.
-func waiting(cmd *cobra.Command, what string, run func(context.Context) error) error {
-	bar := newProgress(cmd, -1, what, progressbar.OptionSetPredictTime(false))
-	err := run(cmd.Context())
-	_ = bar.Finish() // what cannot be drawn, is not
-	if err != nil && cmd.Context().Err() != nil {
-		return errInterrupted
-	}
-	return err
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/elevenlabs"
 )
 
@@ -44,7 +45,7 @@ func (s slot) flags() []string {
 }
 
 func (w *workspace) read(cmd *cobra.Command, s slot) (settings elevenlabs.PostCall, err error) {
-	err = waiting(cmd, "reading settings", func(ctx context.Context) error {
+	err = cmdutil.Wait(cmd, "reading settings", func(ctx context.Context) error {
 		if s.agent == "" {
 			settings, err = w.client.PostCall(ctx)
 		} else {
@@ -84,7 +85,7 @@ var transcriptFormats = []string{"json", "opentelemetry"}
 
 // check finds out what is wrong with the flags, before anything is asked.
 func (a *attacher) check(cmd *cobra.Command, slots []slot) error {
-	if err := refuseEmpty(cmd, "transcript-format"); err != nil {
+	if err := cmdutil.RejectEmpty(cmd, "transcript-format"); err != nil {
 		return err
 	}
 	if a.format != "" && !slices.Contains(transcriptFormats, a.format) {
@@ -144,7 +145,7 @@ func refuse(cmd *cobra.Command, id, step string, reasons []string) error {
 		}
 	}
 	if len(reasons) > 0 {
-		return fmt.Errorf("%w: nothing was changed", errCheckFailed)
+		return fmt.Errorf("%w: nothing was changed", cmdutil.ErrCheckFailed)
 	}
 	return nil
 }
@@ -213,7 +214,7 @@ func (w *workspace) eventsStep(webhook elevenlabs.Webhook, events []string, agai
 	}}
 }
 
-func webhooksAttachCommand(host Host) *cobra.Command {
+func webhooksAttachCommand(env cmdutil.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "attach <webhook>",
 		Short: "Points events at a webhook",
@@ -232,15 +233,15 @@ webhooks can have the same.
   caddy elevenlabs webhooks attach gateway --events transcript,audio,call_initiation_failure
   caddy elevenlabs webhooks attach gateway --agent agent_0123 --transcript-format opentelemetry --replace
   caddy elevenlabs webhooks attach gateway --events speech_to_text`,
-		Args: oneArgument,
+		Args: cmdutil.OneArgument,
 	}
-	w := workspaceFlags(cmd, host)
+	w := workspaceFlags(cmd, env)
 	w.agentFlags(cmd, "attach it to the agent of this `id`, instead of the workspace")
 	a := w.attachFlags(cmd)
 	a.taken = "--replace takes its place"
 	cmd.Flags().BoolVar(&a.replace, "replace", false, "take the place of another webhook, where one is attached")
 	var events []string
-	cmd.Flags().Var(words{values: &events}, "events", "the `events`, with commas between them")
+	cmd.Flags().Var(cmdutil.Words{Values: &events}, "events", "the `events`, with commas between them")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		postCall, ofWorkspace, err := splitEvents(events)
 		if err != nil {
@@ -275,7 +276,7 @@ webhooks can have the same.
 	return cmd
 }
 
-func webhooksDetachCommand(host Host) *cobra.Command {
+func webhooksDetachCommand(env cmdutil.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "detach <webhook>",
 		Short: "Points events at a webhook no longer",
@@ -290,12 +291,12 @@ With --events, these events of the workspace are no longer sent to it: ` + strin
 		Example: `  caddy elevenlabs webhooks detach gateway
   caddy elevenlabs webhooks detach gateway --agent agent_0123
   caddy elevenlabs webhooks detach gateway --events speech_to_text`,
-		Args: oneArgument,
+		Args: cmdutil.OneArgument,
 	}
-	w := workspaceFlags(cmd, host)
+	w := workspaceFlags(cmd, env)
 	w.agentFlags(cmd, "detach it from the agent of this `id`, instead of the workspace")
 	var events []string
-	cmd.Flags().Var(words{values: &events}, "events", "the `events` of the workspace, with commas between them")
+	cmd.Flags().Var(cmdutil.Words{Values: &events}, "events", "the `events` of the workspace, with commas between them")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		postCall, ofWorkspace, err := splitEvents(events)
 		if err != nil {

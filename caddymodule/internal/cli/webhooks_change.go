@@ -10,10 +10,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/elevenlabs"
 )
 
-func webhooksUpdateCommand(host Host) *cobra.Command {
+func webhooksUpdateCommand(env cmdutil.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "update <webhook>",
 		Short: "Changes a webhook's name, retries, headers or events",
@@ -32,9 +33,9 @@ Events of the workspace: ` + strings.Join(workspaceEvents, ", ") + `.
   caddy elevenlabs webhooks update gateway --retries=false --name gateway-old
   caddy elevenlabs webhooks update gateway --header X-Env=prod --header-file secret-headers.txt
   caddy elevenlabs webhooks update gateway --events speech_to_text,flows`,
-		Args: oneArgument,
+		Args: cmdutil.OneArgument,
 	}
-	w := workspaceFlags(cmd, host)
+	w := workspaceFlags(cmd, env)
 	flags := cmd.Flags()
 	name := flags.String("name", "", "the new `name`")
 	retries := flags.Bool("retries", false, "have transcripts sent again after failures, or not")
@@ -43,7 +44,7 @@ Events of the workspace: ` + strings.Join(workspaceEvents, ", ") + `.
 	cmd.MarkFlagsMutuallyExclusive("header", "no-headers")
 	cmd.MarkFlagsMutuallyExclusive("header-file", "no-headers")
 	var events []string
-	flags.Var(words{&events, true}, "events", "send it these `events` of the workspace and no others, with commas between them")
+	flags.Var(cmdutil.Words{Values: &events, None: true}, "events", "send it these `events` of the workspace and no others, with commas between them")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		var what []string
 		var change elevenlabs.WebhookUpdate
@@ -54,7 +55,7 @@ Events of the workspace: ` + strings.Join(workspaceEvents, ", ") + `.
 		case len(postCall) > 0:
 			return errors.New("--events is to have only events of the workspace here: set those after calls by `attach --events`")
 		}
-		if err := refuseEmpty(cmd, "name"); err != nil {
+		if err := cmdutil.RejectEmpty(cmd, "name"); err != nil {
 			return err
 		}
 		if flags.Changed("name") {
@@ -88,7 +89,7 @@ Events of the workspace: ` + strings.Join(workspaceEvents, ", ") + `.
 	return cmd
 }
 
-func webhooksEnableCommand(host Host) *cobra.Command {
+func webhooksEnableCommand(env cmdutil.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "enable <webhook>",
 		Short: "Enables a webhook that is disabled",
@@ -101,9 +102,9 @@ disabling, the exit code is 2.
 ` + webhookArgument,
 		Example: `  caddy elevenlabs webhooks enable gateway
   caddy elevenlabs webhooks enable https://hooks.example.com/webhooks/elevenlabs`,
-		Args: oneArgument,
+		Args: cmdutil.OneArgument,
 	}
-	w := workspaceFlags(cmd, host)
+	w := workspaceFlags(cmd, env)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		enabled, err := w.change(cmd, args[0], "enable", "enable it", elevenlabs.WebhookUpdate{IsDisabled: false})
 		if err != nil {
@@ -119,17 +120,17 @@ disabling, the exit code is 2.
 		if !webhook.IsDisabled && !webhook.IsAutoDisabled {
 			return nil
 		}
-		status, _ := healthOf(webhook, w.host.Now())
+		status, _ := healthOf(webhook, w.env.Now())
 		line := stepLine{Step: "enable", Status: "left", WebhookID: enabled, Detail: "ElevenLabs still has it " + status + ": enable it in the dashboard, at Settings, Webhooks"}
 		if err := line.print(cmd); err != nil {
 			return err
 		}
-		return fmt.Errorf("%w: webhook %s was enabled, but is still %s", errCheckFailed, enabled, status)
+		return fmt.Errorf("%w: webhook %s was enabled, but is still %s", cmdutil.ErrCheckFailed, enabled, status)
 	}
 	return cmd
 }
 
-func webhooksDisableCommand(host Host) *cobra.Command {
+func webhooksDisableCommand(env cmdutil.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "disable <webhook>",
 		Short: "Disables a webhook: it is not called any more",
@@ -137,9 +138,9 @@ func webhooksDisableCommand(host Host) *cobra.Command {
 meanwhile are lost. What points at it goes on to do so.
 ` + webhookArgument,
 		Example: `  caddy elevenlabs webhooks disable gateway`,
-		Args:    oneArgument,
+		Args:    cmdutil.OneArgument,
 	}
-	w := workspaceFlags(cmd, host)
+	w := workspaceFlags(cmd, env)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		_, err := w.change(cmd, args[0], "disable", "disable it", elevenlabs.WebhookUpdate{IsDisabled: true})
 		return err
@@ -166,7 +167,7 @@ func (w *workspace) change(cmd *cobra.Command, argument, name, what string, chan
 	}})
 }
 
-func webhooksDeleteCommand(host Host) *cobra.Command {
+func webhooksDeleteCommand(env cmdutil.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "delete <webhook>",
 		Short: "Deletes a webhook that nothing uses",
@@ -181,9 +182,9 @@ It asks before it deletes. Without a terminal to ask at, --yes is needed.
 ` + webhookArgument,
 		Example: `  caddy elevenlabs webhooks delete gateway-old
   caddy elevenlabs webhooks delete gateway-old --agent agent_0123 --yes`,
-		Args: oneArgument,
+		Args: cmdutil.OneArgument,
 	}
-	w := workspaceFlags(cmd, host)
+	w := workspaceFlags(cmd, env)
 	w.agentFlags(cmd, "also look whether the agent of this `id` uses it")
 	yes := yesFlag(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -221,7 +222,7 @@ func (w *workspace) delete(cmd *cobra.Command, webhook elevenlabs.Webhook, yes b
 			return err
 		}
 	}
-	err = waiting(cmd, "deleting", func(ctx context.Context) error { return w.client.DeleteWebhook(ctx, webhook.ID) })
+	err = cmdutil.Wait(cmd, "deleting", func(ctx context.Context) error { return w.client.DeleteWebhook(ctx, webhook.ID) })
 	if answer, ok := errors.AsType[*elevenlabs.Error](err); ok && answer.Code == "webhook_in_use" {
 		return refuse(cmd, webhook.ID, "delete", []string{"in use, as ElevenLabs says, but it tells only administrators by what: name the agents that may use it by --agent"})
 	}

@@ -13,7 +13,7 @@ import (
 func TestEnableReadsTheAPIKeyOnce(t *testing.T) {
 	e := newElevenLabs(t)
 	e.Add(map[string]any{"webhook_id": "wh_1", "is_disabled": true})
-	got := run(e.host(), elevenlabstest.Key, "webhooks", "enable", "gateway", "--api-key-file", "-")
+	got := run(e.env(), elevenlabstest.Key, "webhooks", "enable", "gateway", "--api-key-file", "-")
 	require.NoError(t, got.err)
 	assert.Equal(t, false, e.Webhook("wh_1")["is_disabled"])
 }

@@ -11,6 +11,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 )
 
 // confirm asks at the terminal. Anything but a yes is a no.
@@ -45,7 +47,7 @@ func readLine(ctx context.Context, from io.Reader) (string, error) {
 	}()
 	select {
 	case <-ctx.Done():
-		return "", errInterrupted
+		return "", cmdutil.ErrInterrupted
 	case r := <-results:
 		if r.err != nil && !errors.Is(r.err, io.EOF) {
 			return "", fmt.Errorf("reading the answer: %w", r.err)

@@ -12,6 +12,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 )
 
 func TestTheAnswerToAQuestionIsALine(t *testing.T) {
@@ -30,7 +32,7 @@ func TestAnInterruptEndsAQuestion(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	time.AfterFunc(10*time.Millisecond, interrupt)
 	_, err := readLine(ctx, terminal)
-	assert.ErrorIs(t, err, errInterrupted)
+	assert.ErrorIs(t, err, cmdutil.ErrInterrupted)
 }
 
 func TestDeleteNeedsYesWithoutATerminal(t *testing.T) {
@@ -39,7 +41,7 @@ func TestDeleteNeedsYesWithoutATerminal(t *testing.T) {
 	var stdout bytes.Buffer
 	stderr, err := e.runWith(t.Context(), strings.NewReader("y\n"), &stdout, "delete", "wh_1")
 	require.ErrorContains(t, err, "there is no terminal to ask at: give --yes")
-	assert.Equal(t, 1, ExitCode(err))
+	assert.Equal(t, 1, cmdutil.ExitCode(err))
 	assert.Empty(t, stdout.String()+stderr)
 	assert.Empty(t, e.changes)
 }

@@ -11,10 +11,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/elevenlabs"
 )
 
-func webhooksCreateCommand(host Host) *cobra.Command {
+func webhooksCreateCommand(env cmdutil.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create --name <name> --url <url> (--secret-out <file> | --print-secret)",
 		Short: "Creates a webhook, and keeps its secret",
@@ -38,7 +39,7 @@ and what is left, with the commands for it.
   caddy elevenlabs webhooks create --name sales --url https://hooks.example.com/webhooks/elevenlabs --secret-out secret.txt --agent agent_0123 --header X-Tenant=sales`,
 		Args: cobra.NoArgs,
 	}
-	w := workspaceFlags(cmd, host)
+	w := workspaceFlags(cmd, env)
 	c := &creation{w: w, sink: newSecretFlags(cmd)}
 	flags := cmd.Flags()
 	flags.StringVar(&c.name, "name", "", "the webhook's `name`")
@@ -51,7 +52,7 @@ and what is left, with the commands for it.
 	a := w.attachFlags(cmd)
 	a.taken = "create it unattached, give Caddy its secret, and then take the place by `attach --replace`"
 	var events []string
-	flags.Var(words{values: &events}, "events", "the `events` to be sent to it, with commas between them")
+	flags.Var(cmdutil.Words{Values: &events}, "events", "the `events` to be sent to it, with commas between them")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		var err error
 		if a.events, c.events, err = splitEvents(events); err != nil {
@@ -94,7 +95,7 @@ type creation struct {
 }
 
 func (c *creation) check(cmd *cobra.Command) error {
-	if err := refuseEmpty(cmd, "secret-out"); err != nil {
+	if err := cmdutil.RejectEmpty(cmd, "secret-out"); err != nil {
 		return err
 	}
 	target, err := url.Parse(c.url)
@@ -111,7 +112,7 @@ func (c *creation) check(cmd *cobra.Command) error {
 // An interrupt waits for both: a secret that is not stored is lost.
 func (c *creation) create(cmd *cobra.Command) (id string, err error) {
 	if cmd.Context().Err() != nil {
-		return "", errInterrupted
+		return "", cmdutil.ErrInterrupted
 	}
 	if err := c.sink.open(); err != nil {
 		return "", err
@@ -119,7 +120,7 @@ func (c *creation) create(cmd *cobra.Command) (id string, err error) {
 	signal.Ignore(syscall.SIGPIPE) // else it would end this before undo
 	var secret string
 	// what waiting returns after an interrupt hides whether there may be a webhook
-	_ = waiting(cmd, "creating", func(ctx context.Context) error {
+	_ = cmdutil.Wait(cmd, "creating", func(ctx context.Context) error {
 		id, secret, err = c.w.client.CreateWebhook(context.WithoutCancel(ctx), elevenlabs.WebhookSettings{
 			Name: c.name, URL: c.url, RequestHeaders: c.headers,
 		})

@@ -1,6 +1,8 @@
 package cli
 
-import "net/http"
+import (
+	"net/http"
+)
 
 // failureMeanings is what the status code of a failed delivery tells, as the
 // handler answers, and what else may stand behind it.

@@ -11,6 +11,8 @@ import (
 	"unicode"
 
 	"github.com/spf13/cobra"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 )
 
 // headerFlags say which headers go with each delivery.
@@ -42,7 +44,7 @@ func (h *headerFlags) read(cmd *cobra.Command) (map[string]string, error) {
 	if !h.given(cmd) {
 		return nil, nil
 	}
-	if err := refuseEmpty(cmd, "header-file"); err != nil {
+	if err := cmdutil.RejectEmpty(cmd, "header-file"); err != nil {
 		return nil, err
 	}
 	headers := map[string]string{}
@@ -55,10 +57,10 @@ func (h *headerFlags) read(cmd *cobra.Command) (map[string]string, error) {
 		return found && headerName.MatchString(name) && !strings.ContainsFunc(value, unicode.IsControl)
 	}
 	if cmd.Flags().Changed("header-file") {
-		if h.file == "-" && h.w.apiKey.fromStdin() {
-			return nil, errStdinTwice
+		if h.file == "-" && h.w.apiKey.FromStdin() {
+			return nil, cmdutil.ErrStdinTwice
 		}
-		text, err := readFile(cmd, h.file)
+		text, err := cmdutil.ReadFile(cmd, h.file)
 		if err != nil {
 			return nil, fmt.Errorf("reading --header-file: %w", err)
 		}

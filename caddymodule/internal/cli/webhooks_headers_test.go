@@ -6,13 +6,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/elevenlabs/elevenlabstest"
 )
 
 func TestHeadersFromStandardInputAreNotPrinted(t *testing.T) {
 	e := newElevenLabs(t)
 	addOne(e)
-	got := run(e.host(), "X-Token: hidden", "webhooks", "update", "wh_1", "--header-file", "-")
+	got := run(e.env(), "X-Token: hidden", "webhooks", "update", "wh_1", "--header-file", "-")
 	require.NoError(t, got.err)
 	assert.Equal(t, map[string]any{"X-Token": "hidden"}, e.Webhook("wh_1")["request_headers"])
 	assert.NotContains(t, got.stdout, "hidden")
@@ -27,7 +28,7 @@ func TestALineThatIsNoHeaderIsNamedByItsNumberOnly(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("ELEVENLABS_API_KEY", elevenlabstest.Key)
-			got := run(Host{}, "X-Env: prod\n\n"+line+"\n", "webhooks", "update", "wh_1", "--header-file", "-")
+			got := run(cmdutil.Env{}, "X-Env: prod\n\n"+line+"\n", "webhooks", "update", "wh_1", "--header-file", "-")
 			require.ErrorContains(t, got.err, "line 3 of --header-file is to be `Name: value`")
 			assert.Equal(t, 1, got.code)
 			assert.NotContains(t, got.err.Error(), "hidden")

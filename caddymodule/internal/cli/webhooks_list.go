@@ -11,10 +11,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/elevenlabs"
 )
 
-func webhooksListCommand(host Host) *cobra.Command {
+func webhooksListCommand(env cmdutil.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "Lists the workspace's webhooks, how they fare, and what uses them",
@@ -38,7 +39,7 @@ is created. Of the headers that go with deliveries, the list has only the names.
   caddy elevenlabs webhooks list --json | jq -r 'select(.status != "ok") | .url'`,
 		Args: cobra.NoArgs,
 	}
-	w := workspaceFlags(cmd, host)
+	w := workspaceFlags(cmd, env)
 	w.agentFlags(cmd, "also look whether this agent has a webhook of its own, by `id`")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return w.show(cmd) }
 	return cmd
@@ -64,7 +65,7 @@ func (e extras) words() []string {
 		value := new(bytes.Buffer)
 		_ = json.Compact(value, e[key]) // it has been read as JSON before
 		if value.String() != "null" {
-			words = append(words, printable(key+"="+value.String()))
+			words = append(words, cmdutil.Printable(key+"="+value.String()))
 		}
 	}
 	return words
@@ -185,7 +186,7 @@ func (w *workspace) show(cmd *cobra.Command) error {
 		return err
 	}
 	uses, unknown := w.uses(cmd)
-	if len(w.webhooks) == 0 && !wantsJSON(cmd) {
+	if len(w.webhooks) == 0 && !cmdutil.WantsJSON(cmd) {
 		if _, err := fmt.Fprintln(cmd.OutOrStdout(), "There is no webhook in this workspace."); err != nil {
 			return err
 		}
@@ -196,10 +197,10 @@ func (w *workspace) show(cmd *cobra.Command) error {
 			Events: webhook.Events, Usages: webhook.Usage, CreatedAt: time.Unix(webhook.CreatedAt, 0).UTC(),
 			UsedBy: uses[webhook.ID], Other: withHeaderNames(webhook.Extra),
 		}
-		report.Status, report.LastFailure = healthOf(webhook, w.host.Now())
+		report.Status, report.LastFailure = healthOf(webhook, w.env.Now())
 		report.Unused = len(webhook.Usage) == 0 && len(report.UsedBy) == 0 && unknown == nil
-		if wantsJSON(cmd) {
-			if err := printJSON(cmd, report); err != nil {
+		if cmdutil.WantsJSON(cmd) {
+			if err := cmdutil.PrintJSON(cmd, report); err != nil {
 				return err
 			}
 			continue
@@ -232,8 +233,8 @@ func (r webhookReport) print(cmd *cobra.Command) error {
 	if r.LastFailure != nil {
 		failure = r.LastFailure.String()
 	}
-	table := newTable(cmd.OutOrStdout())
-	row := func(name, value string) { fmt.Fprintf(table, "%s\t%s\n", name, printable(value)) }
+	table := cmdutil.NewTable(cmd.OutOrStdout())
+	row := func(name, value string) { fmt.Fprintf(table, "%s\t%s\n", name, cmdutil.Printable(value)) }
 	row("status", status)
 	row("last failure", failure)
 	row("name", r.Name)

@@ -11,10 +11,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/elevenlabs"
 )
 
-func webhooksRotateCommand(host Host) *cobra.Command {
+func webhooksRotateCommand(env cmdutil.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rotate <webhook>",
 		Short: "Changes a webhook's secret, in three steps and without a gap",
@@ -47,9 +48,9 @@ user must be able to read the file.
 		Example: `  caddy elevenlabs webhooks rotate gateway --secret-out /etc/caddy/elevenlabs-secret-2
   caddy elevenlabs webhooks rotate wh_old --switch-to wh_new --agent agent_0123
   caddy elevenlabs webhooks rotate wh_old --finish --agent agent_0123`,
-		Args: oneArgument,
+		Args: cmdutil.OneArgument,
 	}
-	w := workspaceFlags(cmd, host)
+	w := workspaceFlags(cmd, env)
 	r := &rotation{w: w, creation: creation{w: w, sink: newSecretFlags(cmd)}}
 	flags := cmd.Flags()
 	w.agentFlags(cmd, "the old webhook may be attached to the agent of this `id`")
@@ -64,7 +65,7 @@ user must be able to read the file.
 	}
 	cmd.MarkFlagsMutuallyExclusive("secret-out", "print-secret")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if err := refuseEmpty(cmd, "switch-to", "name", "secret-out"); err != nil {
+		if err := cmdutil.RejectEmpty(cmd, "switch-to", "name", "secret-out"); err != nil {
 			return err
 		}
 		switch {
@@ -184,8 +185,8 @@ func (r *rotation) printNext(cmd *cobra.Command, old elevenlabs.Webhook, id stri
 	if file != "" { // Caddy sees a variable only after a restart
 		next.Commands = append([]string{"caddy reload --force"}, checks...)
 	}
-	if wantsJSON(cmd) {
-		return printJSON(cmd, next)
+	if cmdutil.WantsJSON(cmd) {
+		return cmdutil.PrintJSON(cmd, next)
 	}
 	text := new(strings.Builder)
 	fmt.Fprintf(text, "\n%s goes on as before, and the new webhook gets no events yet.", label(old))
@@ -299,7 +300,7 @@ func (r *rotation) lookForRest(cmd *cobra.Command, old string, again []string) e
 		if err := line.print(cmd); err != nil {
 			return err
 		}
-		return fmt.Errorf("%w: %s", errCheckFailed, unknown[0])
+		return fmt.Errorf("%w: %s", cmdutil.ErrCheckFailed, unknown[0])
 	}
 	for _, usage := range webhook.Usage {
 		line := stepLine{Step: "switch", Status: "left", WebhookID: old, Detail: label(webhook) + " is still in use by " + usage + ": change it in the dashboard"}
@@ -312,7 +313,7 @@ func (r *rotation) lookForRest(cmd *cobra.Command, old string, again []string) e
 		}
 	}
 	if len(webhook.Usage) > 0 {
-		return fmt.Errorf("%w: webhook %s is still in use by %s", errCheckFailed, old, strings.Join(webhook.Usage, ", "))
+		return fmt.Errorf("%w: webhook %s is still in use by %s", cmdutil.ErrCheckFailed, old, strings.Join(webhook.Usage, ", "))
 	}
 	line := stepLine{Step: "switch", Status: "done", WebhookID: old, Detail: "nothing uses " + label(webhook) + " any more"}
 	if webhook.Usage == nil {
@@ -338,7 +339,7 @@ func (r *rotation) end(cmd *cobra.Command, argument string, yes bool) error {
 	if err := r.w.delete(cmd, old, yes); err != nil {
 		return err
 	}
-	if wantsJSON(cmd) {
+	if cmdutil.WantsJSON(cmd) {
 		return nil
 	}
 	_, err = fmt.Fprintln(cmd.OutOrStdout(), "\nNow take its secret's line out of the Caddyfile, and reload Caddy.")

@@ -112,7 +112,7 @@ func TestTheCommandsThatArePrintedAreForAShell(t *testing.T) {
 	rotating(e)
 	e.SetAgent("an agent", attached("wh_old", "audio"))
 	e.faults["PATCH /v1/convai/settings"] = 400
-	got := run(e.host(), elevenlabstest.Key, "webhooks", "rotate", "wh_old", "--switch-to", "wh_new_1", "--agent", "an agent", "--api-key-file", "-")
+	got := run(e.env(), elevenlabstest.Key, "webhooks", "rotate", "wh_old", "--switch-to", "wh_new_1", "--agent", "an agent", "--api-key-file", "-")
 	require.Error(t, got.err)
 	left := strings.Count(got.stdout, "left  ")
 	assert.Equal(t, 4, left)

@@ -15,6 +15,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 )
 
 func TestTheSecretsFileIsReadableToItsOwnerOnly(t *testing.T) {
@@ -133,7 +135,7 @@ func TestAWebhookWhoseSecretCannotBeStoredIsDeletedAgain(t *testing.T) {
 	e := newElevenLabs(t)
 	_, err := e.runWith(t.Context(), strings.NewReader(""), full{}, "create", "--name", "gateway", "--url", testURL, "--print-secret", "--attach")
 	require.ErrorContains(t, err, "storing the secret: no space left on device; the new webhook wh_new_1 was deleted again")
-	assert.Equal(t, 1, ExitCode(err))
+	assert.Equal(t, 1, cmdutil.ExitCode(err))
 	assert.Nil(t, e.Webhook("wh_new_1"))
 	assert.Len(t, e.changes, 2)
 
@@ -173,7 +175,7 @@ func TestAnInterruptLosesNoSecretAndSaysWhatIsLeft(t *testing.T) {
 			var stdout bytes.Buffer
 			_, err := e.runWith(ctx, strings.NewReader(""), &stdout, "create", "--name", "gateway", "--url", testURL, "--secret-out", file, "--retries", "--attach", "--json")
 			require.ErrorContains(t, err, "interrupted")
-			assert.Equal(t, 1, ExitCode(err))
+			assert.Equal(t, 1, cmdutil.ExitCode(err))
 			assert.Equal(t, [2]string{test.done, test.left}, stepsIn(t, stdout.Bytes()))
 			if !test.created {
 				assert.NoFileExists(t, file)

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode"
 
 	"github.com/spf13/cobra"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 )
 
 // step is one change at ElevenLabs, of those that a command makes in order.
@@ -31,8 +31,8 @@ type stepLine struct {
 }
 
 func (l stepLine) print(cmd *cobra.Command) error {
-	if wantsJSON(cmd) {
-		return printJSON(cmd, l)
+	if cmdutil.WantsJSON(cmd) {
+		return cmdutil.PrintJSON(cmd, l)
 	}
 	text := fmt.Sprintf("%s  %s\n", l.Status, l.Detail)
 	if l.Secret != "" {
@@ -67,7 +67,7 @@ func runSteps(cmd *cobra.Command, id string, steps []step) error {
 			}
 		}
 		if ctx.Err() != nil {
-			err = errInterrupted
+			err = cmdutil.ErrInterrupted
 		}
 		return err
 	}
@@ -103,13 +103,4 @@ func shellQuoted(word string) string {
 		return word
 	}
 	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
-}
-
-// printable quotes what ElevenLabs or its users named, if it could steer a
-// terminal or break a line.
-func printable(s string) string {
-	if strings.ContainsFunc(s, func(c rune) bool { return !unicode.IsPrint(c) }) {
-		return strconv.Quote(s)
-	}
-	return s
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/elevenlabs/elevenlabstest"
 )
 
@@ -70,17 +71,17 @@ func (e *elevenLabs) RoundTrip(r *http.Request) (*http.Response, error) {
 	return http.DefaultTransport.RoundTrip(r)
 }
 
-func (e *elevenLabs) host() Host { return Host{Now: stopped.Now, api: e} }
+func (e *elevenLabs) env() cmdutil.Env { return cmdutil.Env{Now: stopped.Now, API: e} }
 
 // run runs `caddy elevenlabs webhooks`.
 func (e *elevenLabs) run(args ...string) outcome {
-	return run(e.host(), "", append([]string{"webhooks"}, args...)...)
+	return run(e.env(), "", append([]string{"webhooks"}, args...)...)
 }
 
 // runWith runs it with a context and standard input and output of a test's own.
 func (e *elevenLabs) runWith(ctx context.Context, stdin io.Reader, stdout io.Writer, args ...string) (stderr string, err error) {
 	root := &cobra.Command{Use: "elevenlabs", SilenceErrors: true, SilenceUsage: true}
-	AddCommands(root, e.host())
+	AddCommands(root, e.env())
 	var printed bytes.Buffer
 	root.SetIn(stdin)
 	root.SetOut(stdout)

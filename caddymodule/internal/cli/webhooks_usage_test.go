@@ -10,19 +10,20 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/elevenlabs/elevenlabstest"
 )
 
 // TestWrongUseIsRefusedBeforeAnythingIsAsked has the API refuse to be reached.
 func TestWrongUseIsRefusedBeforeAnythingIsAsked(t *testing.T) {
 	t.Setenv("ELEVENLABS_API_KEY", elevenlabstest.Key)
-	unreachable := Host{Now: stopped.Now, api: roundTripper(func(r *http.Request) (*http.Response, error) {
+	unreachable := cmdutil.Env{Now: stopped.Now, API: roundTripper(func(r *http.Request) (*http.Response, error) {
 		t.Errorf("%s %s was asked", r.Method, r.URL)
 		return nil, errors.New("not to be reached")
 	})}
 	create := "create --name gateway --url " + testURL + " --secret-out SECRET"
 	for args, want := range map[string]string{
-		"":                                       "which command? say one of attach, create, delete, detach, disable, enable, list, rotate, update",
+		"":                                       "no command is given: give one of attach, create, delete, detach, disable, enable, list, rotate, update",
 		"remove":                                 `there is no command "remove"`,
 		"create --name gateway --url " + testURL: "where is the signing secret to go? ElevenLabs shows it once: give --secret-out <file>, or --print-secret",
 		create + " --print-secret":               "[print-secret secret-out] were all set",
@@ -53,7 +54,7 @@ func TestWrongUseIsRefusedBeforeAnythingIsAsked(t *testing.T) {
 		"list gateway":                                                "unknown command",
 		"update":                                                      "give one argument, not 0",
 		"update gateway":                                              "what is to be changed?",
-		"update gateway --name=":                                      "--name is given, but empty",
+		"update gateway --name=":                                      "--name is empty",
 		"update gateway --events transcript":                          "set those after calls by `attach --events`",
 		"update gateway --url https://a/":                             "unknown flag: --url",
 		"update gateway --header X":                                   "--header is to be name=value",
@@ -65,26 +66,26 @@ func TestWrongUseIsRefusedBeforeAnythingIsAsked(t *testing.T) {
 		"attach gateway --events flows --replace":                     "goes with attaching",
 		"attach gateway --transcript-format x":                        "--transcript-format is to be",
 		"detach gateway --events audio":                               "only events of the workspace here",
-		"list --agent=":                                               `invalid argument "" for "--agent" flag: a part of it is empty: is a variable of the shell not set?`,
-		"list --agent a,":                                             "a part of it is empty",
-		create + " --agent=":                                          "a part of it is empty",
-		create + " --events=":                                         "a part of it is empty",
-		"update gateway --events ,":                                   "a part of it is empty",
-		"update gateway --events flows,,agent_qa":                     "a part of it is empty",
-		"delete gateway --agent= --yes":                               "a part of it is empty",
-		"attach gateway --agent=":                                     "a part of it is empty",
-		"attach gateway --agent agent_1 --agent=":                     "a part of it is empty",
-		"attach gateway --events=":                                    "a part of it is empty",
-		"detach gateway --agent=":                                     "a part of it is empty",
-		"detach gateway --events=":                                    "a part of it is empty",
-		"rotate gateway --finish --agent=":                            "a part of it is empty",
-		"rotate gateway --print-secret --name=":                       "--name is given, but empty",
-		"rotate gateway --secret-out=":                                "--secret-out is given, but empty",
-		create + " --header-file=":                                    "--header-file is given, but empty",
-		"update gateway --header-file=":                               "--header-file is given, but empty",
-		"attach gateway --transcript-format=":                         "--transcript-format is given, but empty",
-		"list --region=":                                              "--region is given, but empty",
-		"rotate gateway --switch-to=":                                 "--switch-to is given, but empty",
+		"list --agent=":                                               `invalid argument "" for "--agent" flag: one of its words is empty: is a variable of the shell not set?`,
+		"list --agent a,":                                             "one of its words is empty",
+		create + " --agent=":                                          "one of its words is empty",
+		create + " --events=":                                         "one of its words is empty",
+		"update gateway --events ,":                                   "one of its words is empty",
+		"update gateway --events flows,,agent_qa":                     "one of its words is empty",
+		"delete gateway --agent= --yes":                               "one of its words is empty",
+		"attach gateway --agent=":                                     "one of its words is empty",
+		"attach gateway --agent agent_1 --agent=":                     "one of its words is empty",
+		"attach gateway --events=":                                    "one of its words is empty",
+		"detach gateway --agent=":                                     "one of its words is empty",
+		"detach gateway --events=":                                    "one of its words is empty",
+		"rotate gateway --finish --agent=":                            "one of its words is empty",
+		"rotate gateway --print-secret --name=":                       "--name is empty",
+		"rotate gateway --secret-out=":                                "--secret-out is empty",
+		create + " --header-file=":                                    "--header-file is empty",
+		"update gateway --header-file=":                               "--header-file is empty",
+		"attach gateway --transcript-format=":                         "--transcript-format is empty",
+		"list --region=":                                              "--region is empty",
+		"rotate gateway --switch-to=":                                 "--switch-to is empty",
 		"rotate gateway":                                              "where is the signing secret to go?",
 		"rotate gateway --switch-to wh_2 --secret-out SECRET":         "[secret-out switch-to] were all set",
 		"rotate gateway --switch-to wh_2 --finish":                    "[finish switch-to] were all set",

@@ -1,0 +1,54 @@
+package cmdutil
+
+import "time"
+
+// Config is the part of a Caddy configuration that doctor checks.
+type Config struct {
+	// File is the configuration's file.
+	File string
+	// Problem is why Caddy rejects the configuration; nil if it loads.
+	Problem error
+	// Handlers are the elevenlabs_webhook handlers in it.
+	Handlers []ConfigHandler
+}
+
+// ConfigHandler is an elevenlabs_webhook handler, and how requests reach it.
+type ConfigHandler struct {
+	// Listen are the ports of the handler's server. Plain reports whether the
+	// server speaks plain HTTP.
+	Listen []uint
+	Plain  bool
+	// Hosts and Paths are those of the matchers in front of the handler.
+	Hosts, Paths []string
+
+	Secrets   []ConfigSecret
+	Upstreams []ConfigUpstream
+
+	Past, Future          time.Duration
+	AllowHTTP, ReportOnly bool
+
+	// Events are the types that the handler forwards. Empty means all.
+	Events []string
+}
+
+// ConfigSecret is a signing secret of a handler.
+type ConfigSecret struct {
+	// Text is the secret as written in the configuration, usually a placeholder.
+	// Literal reports whether it is the secret itself.
+	Text    string
+	Literal bool
+	Name    string
+	// Value is the secret itself, with any blanks around it. Problem is why the
+	// value cannot be read.
+	Value   string
+	Problem error
+}
+
+// ConfigUpstream is a backend of a handler.
+type ConfigUpstream struct {
+	// Text is the upstream as written in the configuration.
+	Text string
+	// Network and Address are the arguments for net.Dial. Both are empty if only
+	// a request determines them.
+	Network, Address string
+}

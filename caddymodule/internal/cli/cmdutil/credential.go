@@ -1,0 +1,113 @@
+package cmdutil
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// Credential is a signing secret or an API key. It comes from a file, from
+// standard input or from the environment, never from an argument. Every user of
+// the machine can see arguments, and shells keep them.
+type Credential struct {
+	// Env is the name of the environment variable.
+	Env string
+
+	flag string // "secret" for --secret-file and --secret-env
+	file string
+}
+
+// SecretFlags adds the flags that say where a webhook's signing secret is.
+func SecretFlags(cmd *cobra.Command) *Credential {
+	return credentialFlags(cmd, "secret", "the webhook's signing secret, wsec_…", "ELEVENLABS_WEBHOOK_SECRET")
+}
+
+// APIKeyFlags adds the flags that say where the API key is.
+func APIKeyFlags(cmd *cobra.Command) *Credential {
+	return credentialFlags(cmd, "api-key", "an API key of the workspace", "ELEVENLABS_API_KEY")
+}
+
+func credentialFlags(cmd *cobra.Command, flag, what, env string) *Credential {
+	c := &Credential{flag: flag}
+	cmd.Flags().StringVar(&c.file, flag+"-file", "", "read "+what+", from this `file`; - for standard input")
+	cmd.Flags().StringVar(&c.Env, flag+"-env", env, "read "+what+", from the environment variable of this `name`")
+	cmd.MarkFlagsMutuallyExclusive(flag+"-file", flag+"-env")
+	return c
+}
+
+// FromStdin reports whether the credential comes from standard input.
+func (c *Credential) FromStdin() bool { return c.file == "-" }
+
+// Named reports whether a flag says where the credential is.
+func (c *Credential) Named(cmd *cobra.Command) bool {
+	return cmd.Flags().Changed(c.flag+"-file") || cmd.Flags().Changed(c.flag+"-env")
+}
+
+// Source says where the credential comes from.
+func (c *Credential) Source() string {
+	switch {
+	case c.FromStdin():
+		return "standard input"
+	case c.file != "":
+		return "the file " + c.file
+	}
+	return "the environment variable " + c.Env
+}
+
+// Raw returns the credential with any blanks and line ends around it.
+func (c *Credential) Raw(cmd *cobra.Command) (string, error) {
+	if err := RejectEmpty(cmd, c.flag+"-file", c.flag+"-env"); err != nil {
+		return "", err
+	}
+	if c.file != "" {
+		value, err := ReadFile(cmd, c.file)
+		if err != nil {
+			return "", fmt.Errorf("reading --%s-file: %w", c.flag, err)
+		}
+		return string(value), nil
+	}
+	value, ok := os.LookupEnv(c.Env)
+	if !ok {
+		return "", fmt.Errorf("the environment variable %s is not set: set it, or name another by --%s-env, or a file by --%s-file", c.Env, c.flag, c.flag)
+	}
+	return value, nil
+}
+
+// Read returns the credential without the blanks and line ends around it, as the
+// handler reads its secrets. It is never empty.
+func (c *Credential) Read(cmd *cobra.Command) (string, error) {
+	value, err := c.Raw(cmd)
+	if err != nil {
+		return "", err
+	}
+	value = strings.TrimSpace(value)
+	if value == "" {
+		return "", fmt.Errorf("%s is blank: put the whole value there", c.Source())
+	}
+	return value, nil
+}
+
+// ReadFile reads a whole file, or standard input for "-". Reading may never end,
+// so an interrupt ends the wait.
+func ReadFile(cmd *cobra.Command, name string) ([]byte, error) {
+	var content []byte
+	var err error
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		if name == "-" {
+			content, err = io.ReadAll(cmd.InOrStdin())
+		} else {
+			content, err = os.ReadFile(name)
+		}
+	}()
+	select {
+	case <-read:
+		return content, err
+	case <-cmd.Context().Done():
+		return nil, ErrInterrupted
+	}
+}

@@ -1,0 +1,70 @@
+package cmdutil
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestCredentialsComeFromWhereTheFlagsSay(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "secret")
+	require.NoError(t, os.WriteFile(file, []byte("from file\r\n"), 0o600))
+	empty := filepath.Join(t.TempDir(), "empty")
+	require.NoError(t, os.WriteFile(empty, []byte("\n"), 0o600))
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", " from env\n")
+	t.Setenv("OTHER", "from another")
+	t.Setenv("BLANK", " \t")
+
+	for name, test := range map[string]struct {
+		flags     func(*cobra.Command) *Credential
+		args      []string
+		want, err string
+	}{
+		"default":              {SecretFlags, nil, "from env", ""},
+		"another variable":     {SecretFlags, []string{"--secret-env", "OTHER"}, "from another", ""},
+		"file":                 {SecretFlags, []string{"--secret-file", file}, "from file", ""},
+		"standard input":       {SecretFlags, []string{"--secret-file", "-"}, "from stdin", ""},
+		"API key":              {APIKeyFlags, []string{"--api-key-file", "-"}, "from stdin", ""},
+		"no variable":          {SecretFlags, []string{"--secret-env", "UNSET_HERE"}, "", "UNSET_HERE is not set: set it, or name another by --secret-env, or a file by --secret-file"},
+		"no API key":           {APIKeyFlags, []string{"--api-key-env", "UNSET_HERE"}, "", "or name another by --api-key-env, or a file by --api-key-file"},
+		"blank variable":       {SecretFlags, []string{"--secret-env", "BLANK"}, "", "the environment variable BLANK is blank"},
+		"no file":              {SecretFlags, []string{"--secret-file", file + "x"}, "", "reading --secret-file: open "},
+		"empty file":           {SecretFlags, []string{"--secret-file", empty}, "", "the file " + empty + " is blank"},
+		"an empty file name":   {SecretFlags, []string{"--secret-file", ""}, "", "--secret-file is empty"},
+		"an empty variable":    {APIKeyFlags, []string{"--api-key-env", ""}, "", "--api-key-env is empty"},
+		"file and variable":    {SecretFlags, []string{"--secret-file", file, "--secret-env", "OTHER"}, "", "[secret-env secret-file] were all set"},
+		"never as an argument": {SecretFlags, []string{"--secret", "wsec_x"}, "", "unknown flag: --secret"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cmd := &cobra.Command{SilenceErrors: true, SilenceUsage: true}
+			c := test.flags(cmd)
+			var got string
+			cmd.RunE = func(cmd *cobra.Command, _ []string) (err error) {
+				got, err = c.Read(cmd)
+				return err
+			}
+			cmd.SetIn(strings.NewReader("\n from stdin\n"))
+			cmd.SetArgs(test.args)
+			err := cmd.Execute()
+			assert.Equal(t, test.want, got)
+			if test.err == "" {
+				require.NoError(t, err)
+			} else {
+				require.ErrorContains(t, err, test.err)
+			}
+		})
+	}
+}
+
+func TestRawIsTheCredentialWithItsBlanks(t *testing.T) {
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", " wsec_x\n")
+	cmd := new(cobra.Command)
+	value, err := SecretFlags(cmd).Raw(cmd)
+	require.NoError(t, err)
+	assert.Equal(t, " wsec_x\n", value)
+}
