@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/send"
 )
 
 // Short and Long describe the command that holds the others.
@@ -36,8 +37,8 @@ func AddCommands(parent *cobra.Command, env cmdutil.Env) {
 	parent.Example = examples
 	cmdutil.JSONFlag(parent)
 	cmdutil.Group(parent,
-		sendCommand(env),
-		signCommand(env),
+		send.NewCmdSend(env),
+		send.NewCmdSign(env),
 		verifyCommand(env),
 		doctorCommand(env),
 		statusCommand(env),

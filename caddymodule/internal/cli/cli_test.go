@@ -1,14 +1,17 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/assert"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/clitest"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 )
 
@@ -28,10 +31,10 @@ func TestAGroupByItselfOrWithAnUnknownCommandIsAnError(t *testing.T) {
 		{[]string{"webhooks", "--json", "--"}, "no command is given: give one of attach"},
 		{[]string{"https://example.com/"}, `there is no command "https://example.com/": give`},
 	} {
-		outcome := run(stopped, "", test.args...)
-		assert.ErrorContains(t, outcome.err, test.says)
-		assert.Equal(t, 1, outcome.code)
-		assert.Empty(t, outcome.stdout)
+		outcome := run(clitest.Stopped, "", test.args...)
+		assert.ErrorContains(t, outcome.Err, test.says)
+		assert.Equal(t, 1, outcome.Code)
+		assert.Empty(t, outcome.Stdout)
 	}
 }
 
@@ -44,15 +47,15 @@ func TestAGroupHelpsWithItselfAndItsCommands(t *testing.T) {
 		"list --agent agent_0123":                                                   {"webhooks", "help", "list"},
 		"--forge stale":                                                             {"help", "send"},
 	} {
-		outcome := run(stopped, "", args...)
-		assert.NoError(t, outcome.err, args)
-		assert.Contains(t, outcome.stdout, says)
+		outcome := run(clitest.Stopped, "", args...)
+		assert.NoError(t, outcome.Err, args)
+		assert.Contains(t, outcome.Stdout, says)
 	}
 }
 
 func TestEveryCommandHasHelpWithExamplesAndJSON(t *testing.T) {
 	root := &cobra.Command{Use: "elevenlabs"}
-	AddCommands(root, stopped)
+	AddCommands(root, clitest.Stopped)
 	var check func(*cobra.Command)
 	check = func(cmd *cobra.Command) {
 		for _, sub := range cmd.Commands() {
@@ -73,7 +76,7 @@ func TestEveryCommandHasHelpWithExamplesAndJSON(t *testing.T) {
 }
 
 func TestWhatIsReadGivesWayToAnInterrupt(t *testing.T) {
-	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", testSecret)
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", clitest.Secret)
 	for _, args := range [][]string{
 		{"sign", "-"},
 		{"verify"},
@@ -85,10 +88,23 @@ func TestWhatIsReadGivesWayToAnInterrupt(t *testing.T) {
 		ctx, interrupt := context.WithCancel(t.Context())
 		stdin, _ := io.Pipe()
 		root := &cobra.Command{Use: "elevenlabs", SilenceErrors: true, SilenceUsage: true}
-		AddCommands(root, stopped)
+		AddCommands(root, clitest.Stopped)
 		root.SetIn(stdin)
 		root.SetArgs(args)
 		time.AfterFunc(10*time.Millisecond, interrupt)
 		assert.ErrorIs(t, root.ExecuteContext(ctx), cmdutil.ErrInterrupted, args)
 	}
+}
+
+// run runs all of `caddy elevenlabs` in process.
+func run(env cmdutil.Env, stdin string, args ...string) clitest.Outcome {
+	root := &cobra.Command{Use: "elevenlabs", SilenceErrors: true, SilenceUsage: true}
+	AddCommands(root, env)
+	var stdout, stderr bytes.Buffer
+	root.SetIn(strings.NewReader(stdin))
+	root.SetOut(&stdout)
+	root.SetErr(&stderr)
+	root.SetArgs(args)
+	err := root.Execute()
+	return clitest.Outcome{Stdout: stdout.String(), Stderr: stderr.String(), Err: err, Code: cmdutil.ExitCode(err)}
 }

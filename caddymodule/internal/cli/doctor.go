@@ -1,11 +1,9 @@
 package cli
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/netip"
 	"net/url"
 	"os"
@@ -18,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/delivery"
 )
 
 // check is a row of the checklist.
@@ -86,14 +85,14 @@ type doctor struct {
 	workspace                   *workspace
 	configFile, adapter, target string
 	noSend                      bool
-	connection                  connection
+	connection                  *delivery.Connection
 
 	config  *cmdutil.Config        // nil without a file
 	handler *cmdutil.ConfigHandler // the one that the URL leads to; nil if it is not known
 	url     *url.URL               // nil if it is not known
 	key     []byte                 // nil without a secret
 	blank   bool                   // where the secret was to come from, there is none
-	client  *client                // nil without a URL
+	client  *delivery.Client       // nil without a URL
 	probe   probe
 
 	// The workspace has no client if there is no API key, and of its webhooks
@@ -135,26 +134,23 @@ The exit code is 2 if any check fails. Warnings do not count.`,
 	}
 	d := &doctor{env: env, secret: cmdutil.SecretFlags(cmd), workspace: workspaceFlags(cmd, env)}
 	d.workspace.agentFlags(cmd, "also look whether this agent has a webhook of its own, by `id`")
-	d.connection.network = "tcp4" // as ElevenLabs connects
+	d.connection = delivery.ConnectionFlags(cmd, 20*time.Second)
+	d.connection.Network = "tcp4" // as ElevenLabs connects
 	flags := cmd.Flags()
 	flags.StringVar(&d.configFile, "config", "", "the configuration `file` (default: Caddyfile, if there is one here)")
 	flags.StringVar(&d.adapter, "adapter", "", "the `adapter` for the configuration file, if its name does not tell")
 	flags.StringVar(&d.target, "url", "", "the webhook's public `url` (default: as the configuration has it)")
 	flags.BoolVar(&d.noSend, "no-send", false, "do not send the signed sample event")
-	flags.StringVar(&d.connection.ca, "ca", "", "trust the certificates in this PEM `file`, and no others")
-	flags.BoolVar(&d.connection.insecure, "insecure", false, "do not verify the server's certificate")
-	flags.StringVar(&d.connection.resolve, "resolve", "", "for the URL's host, connect to this IP address, with a port or without, as `host:address`")
-	flags.DurationVar(&d.connection.timeout, "timeout", 20*time.Second, "how long one request may take")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return d.run(cmd) }
 	return cmd
 }
 
 func (d *doctor) run(cmd *cobra.Command) error {
-	if err := cmdutil.RejectEmpty(cmd, "config", "adapter", "url", "ca", "resolve"); err != nil {
+	if err := cmdutil.RejectEmpty(cmd, "config", "adapter", "url"); err != nil {
 		return err
 	}
-	if d.connection.timeout <= 0 {
-		return fmt.Errorf("--timeout is to be above 0, not %s", d.connection.timeout)
+	if err := d.connection.Check(cmd); err != nil {
+		return err
 	}
 	if err := d.prepare(cmd); err != nil {
 		return err
@@ -242,7 +238,7 @@ func (d *doctor) findURL() error {
 			}
 		}
 		if len(candidates) != 1 {
-			if d.connection.resolve != "" {
+			if d.connection.Resolved() {
 				return errors.New("--resolve needs a URL: give it by --url")
 			}
 			return nil
@@ -252,11 +248,10 @@ func (d *doctor) findURL() error {
 		}
 	}
 	var err error
-	if d.client, err = newClient(d.target, nil, d.env.Now, d.connection); err != nil {
+	if d.client, err = delivery.NewClient(d.target, d.env.Now, d.connection); err != nil {
 		return err
 	}
-	d.url = d.client.url
-	d.client.http.Transport.(*http.Transport).TLSClientConfig.Time = d.env.Now
+	d.url = d.client.URL
 	if d.config == nil || d.handler != nil {
 		return nil
 	}
@@ -308,7 +303,7 @@ func (d *doctor) findKey(cmd *cobra.Command) error {
 func (d *doctor) setKey(value string) {
 	d.key = []byte(value)
 	if d.client != nil {
-		d.client.key = d.key
+		d.client.Key = d.key
 	}
 }
 
@@ -350,12 +345,7 @@ func urlOf(h cmdutil.ConfigHandler) (string, bool) {
 
 // listens reports whether the handler's server has a URL's port.
 func listens(h cmdutil.ConfigHandler, u *url.URL) bool {
-	return slices.ContainsFunc(h.Listen, func(port uint) bool { return strconv.FormatUint(uint64(port), 10) == portOf(u) })
-}
-
-// portOf is the port that a URL leads to.
-func portOf(u *url.URL) string {
-	return cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
+	return slices.ContainsFunc(h.Listen, func(port uint) bool { return strconv.FormatUint(uint64(port), 10) == delivery.PortOf(u) })
 }
 
 // serves reports whether a URL leads to the handler, as far as its matchers are

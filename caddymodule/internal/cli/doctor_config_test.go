@@ -12,7 +12,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/clitest"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/delivery"
 )
 
 func TestDoctorLooksAtAddresses(t *testing.T) {
@@ -25,13 +27,13 @@ func TestDoctorLooksAtAddresses(t *testing.T) {
 	} {
 		parsed, err := url.Parse(target)
 		require.NoError(t, err)
-		got := (&doctor{url: parsed}).checkDNS(t.Context())
+		got := (&doctor{url: parsed, connection: new(delivery.Connection)}).checkDNS(t.Context())
 		require.Len(t, got, 1)
 		assert.Equal(t, want.Status, got[0].Status, target)
 		assert.Equal(t, want.Detail, got[0].Detail)
 	}
 	p := newPatient(t)
-	assert.Contains(t, p.run().line("dns"), "skip  dns          left out by --resolve")
+	assert.Contains(t, line(p.run(), "dns"), "skip  dns          left out by --resolve")
 }
 
 func TestDoctorExaminesSecrets(t *testing.T) {
@@ -62,8 +64,8 @@ func TestDoctorComparesNoSecretWithOneThatItCannotRead(t *testing.T) {
 	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", doctorSecret)
 	p.first().Secrets[0] = cmdutil.ConfigSecret{Text: "{file./secret}", Problem: errors.New("permission denied")}
 	got := p.run()
-	assert.Contains(t, got.line("secret"), "permission denied")
-	assert.NotContains(t, got.line("secret"), "none of the configuration's")
+	assert.Contains(t, line(got, "secret"), "permission denied")
+	assert.NotContains(t, line(got, "secret"), "none of the configuration's")
 }
 
 func TestDoctorFindsTheURLInTheConfiguration(t *testing.T) {
@@ -102,7 +104,7 @@ func TestDoctorTakesTheHandlerOfTheURLsPortIfThereIsOne(t *testing.T) {
 	for target, want := range map[string]int{
 		"https://a.test/hook": 2, "https://a.test:8443/hook": 1, "http://a.test/hook": 1, "https://a.test:1/hook": 0,
 	} {
-		d := &doctor{env: cmdutil.Env{Now: time.Now}, config: &config, target: target}
+		d := &doctor{env: cmdutil.Env{Now: time.Now}, config: &config, target: target, connection: new(delivery.Connection)}
 		require.NoError(t, d.findURL())
 		assert.Same(t, &config.Handlers[want], d.handler, target)
 	}
@@ -118,27 +120,27 @@ func TestDoctorAsksForTheURLWhereThereAreSeveral(t *testing.T) {
 	env := cmdutil.Env{Now: time.Now, Inspect: func(_, _ string) cmdutil.Config { return p.config }}
 
 	got := run(env, "", "doctor", "--config", file)
-	assert.Equal(t, 0, got.code, "this is no failure: %s", got.stdout)
-	assert.Contains(t, got.line("url"), "skip")
-	assert.Contains(t, got.line("url"), "Remedy: Give the webhook's URL by --url")
+	assert.Equal(t, 0, got.Code, "this is no failure: %s", got.Stdout)
+	assert.Contains(t, line(got, "url"), "skip")
+	assert.Contains(t, line(got, "url"), "Remedy: Give the webhook's URL by --url")
 	for _, check := range []string{"dns", "connection", "certificate", "endpoint", "clock", "forged", "signed"} {
-		assert.Contains(t, got.line(check), "skip", got.stdout)
+		assert.Contains(t, line(got, check), "skip", got.Stdout)
 	}
-	assert.Equal(t, 2, strings.Count(got.line("handler"), "\n"), "both are looked at")
+	assert.Equal(t, 2, strings.Count(line(got, "handler"), "\n"), "both are looked at")
 }
 
 func TestDoctorWithoutAConfigurationHasTheURLAndTheVariable(t *testing.T) {
 	p := newPatient(t)
-	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", testSecret)
-	target, trust := server(t, protected(testSecret, p.now, answering(200)))
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", clitest.Secret)
+	target, trust := clitest.Server(t, clitest.Protected(clitest.Secret, p.now, clitest.Answering(200)))
 	t.Chdir(t.TempDir())
 	env := cmdutil.Env{Now: func() time.Time { return p.now }}
 	got := run(env, "", append([]string{"doctor", "--url", target}, trust...)...)
-	assert.Equal(t, 0, got.code, got.stdout)
+	assert.Equal(t, 0, got.Code, got.Stdout)
 	for check, want := range map[string]string{
 		"config": "skip", "handler": "skip", "upstream": "skip", "secret": "warn", "dns": "warn", "endpoint": "ok", "forged": "ok", "signed": "ok",
 	} {
-		assert.True(t, strings.HasPrefix(got.line(check), want), got.stdout)
+		assert.True(t, strings.HasPrefix(line(got, check), want), got.Stdout)
 	}
 }
 
@@ -170,7 +172,7 @@ func TestDoctorSaysHowItIsUsed(t *testing.T) {
 		{"an empty URL", []string{"--config", "x.json", "--url", ""}, "--url is empty"},
 		{"an empty file name", []string{"--config", ""}, "--config is empty"},
 		{"no such CA", []string{"--url", doctorURL, "--ca", "none"}, "reading --ca"},
-		{"another host to resolve", []string{"--url", doctorURL, "--resolve", "x:127.0.0.1"}, "--resolve is to be hooks.example.com:"},
+		{"another host to resolve", []string{"--url", doctorURL, "--resolve", "x:127.0.0.1"}, "--resolve must be hooks.example.com:"},
 		{"a host to resolve without a URL", []string{"--config", "x.json", "--resolve", "x:127.0.0.1"}, "--resolve needs a URL"},
 		{"no such secret", []string{"--url", doctorURL, "--secret-file", "none"}, "reading --secret-file"},
 		{"no such variable", []string{"--url", doctorURL, "--secret-env", "NONE"}, "NONE is not set"},
@@ -180,10 +182,10 @@ func TestDoctorSaysHowItIsUsed(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got := run(cmdutil.Env{Now: time.Now, Inspect: func(string, string) cmdutil.Config { return cmdutil.Config{} }}, "", append([]string{"doctor"}, test.args...)...)
-			require.Error(t, got.err)
-			assert.ErrorContains(t, got.err, test.says)
-			assert.Equal(t, 1, got.code)
-			assert.Empty(t, got.stdout)
+			require.Error(t, got.Err)
+			assert.ErrorContains(t, got.Err, test.says)
+			assert.Equal(t, 1, got.Code)
+			assert.Empty(t, got.Stdout)
 		})
 	}
 }

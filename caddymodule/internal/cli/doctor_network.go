@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/delivery"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/sample"
 )
@@ -39,7 +40,7 @@ func (d *doctor) checkURL(context.Context) []finding {
 	case d.url.Scheme != "https":
 		return []finding{found(statusFail, "%s does not begin with https://, as ElevenLabs wants it", d.url).
 			mendBy("Serve HTTPS: in the Caddyfile, write the name alone as the site's address. If a load balancer in front does it, give the public URL by --url.")}
-	case portOf(d.url) != "443":
+	case delivery.PortOf(d.url) != "443":
 		return []finding{found(statusWarn, "%s is not on port 443", d.url).
 			mendBy("Serve it there: it is not known whether ElevenLabs calls other ports. If something in front does, give the public URL by --url.")}
 	}
@@ -50,7 +51,7 @@ func (d *doctor) checkDNS(ctx context.Context) []finding {
 	switch {
 	case d.url == nil:
 		return only(statusSkip, "there is no URL")
-	case d.connection.resolve != "":
+	case d.connection.Resolved():
 		return only(statusSkip, "left out by --resolve")
 	}
 	host := d.url.Hostname()
@@ -87,7 +88,7 @@ func (d *doctor) checkConnection(ctx context.Context) []finding {
 	}
 	d.probe = d.send(ctx)
 	if d.probe.err != nil && d.untrusted() == nil && d.refusedTLS() == nil {
-		return only(statusFail, "%s does not answer: %s", d.url.Host, explainError(ctx, d.probe.err))
+		return only(statusFail, "%s does not answer: %s", d.url.Host, delivery.ExplainError(ctx, d.probe.err))
 	}
 	detail := d.probe.address + " answers"
 	if d.probe.tls != nil {
@@ -105,13 +106,8 @@ func (d *doctor) send(ctx context.Context) (p probe) {
 			}
 		},
 	})
-	request, err := d.client.request(ctx, sample.FromBody("", []byte("{}")), "", func(int) {})
-	if err != nil {
-		p.err = err
-		return p
-	}
 	began := d.env.Now()
-	response, err := d.client.http.Do(request)
+	response, err := d.client.SendUnsigned(ctx)
 	if err != nil {
 		p.err = err
 		return p
@@ -166,7 +162,7 @@ func (d *doctor) checkCertificate(context.Context) []finding {
 	detail := fmt.Sprintf("for %s, by %s, until %s (%s)", d.url.Hostname(), issuer(certificate),
 		certificate.NotAfter.UTC().Format(time.RFC3339), cmdutil.Span(left))
 	switch {
-	case d.connection.insecure:
+	case d.connection.Insecure():
 		return []finding{found(statusWarn, "not verified, by --insecure").mendBy("Leave out --insecure; --ca names a certificate authority of your own.")}
 	case left < certificate.NotAfter.Sub(certificate.NotBefore)/6: // Caddy renews with a third left
 		return only(statusWarn, "%s: its renewal is overdue", detail)
@@ -217,7 +213,7 @@ const (
 
 // rejection is why the handler refused the request without a signature; empty if
 // it did not.
-func (d *doctor) rejection() string { return cmdutil.Brief(d.probe.header.Get(headerRejection), 40) }
+func (d *doctor) rejection() string { return delivery.Reason(d.probe.header) }
 
 func (d *doctor) checkEndpoint(context.Context) []finding {
 	if skipped := d.unreached(); skipped != nil {
@@ -277,24 +273,24 @@ func (d *doctor) checkForged(ctx context.Context) []finding {
 	if d.noSend && d.rejection() == "" {
 		return only(statusSkip, "left out by --no-send, since it may reach the application: the request without a signature was not refused by elevenlabs_webhook")
 	}
-	forged, _ := forgeryNamed("signature")
+	forged, _ := delivery.ForgeryByName("signature")
 	r, err := d.deliver(ctx, forged)
 	switch {
 	case err != nil:
 		return only(statusFail, "%s", err)
 	case r.OK && r.Reason == "":
-		return only(statusSkip, "an event with a forged signature is refused, but not by elevenlabs_webhook: %s", r.answer())
+		return only(statusSkip, "an event with a forged signature is refused, but not by elevenlabs_webhook: %s", r.Answer())
 	case r.OK:
-		return only(statusOK, "an event with a forged signature is refused: %s", r.answer())
+		return only(statusOK, "an event with a forged signature is refused: %s", r.Answer())
 	case d.handler != nil && d.handler.ReportOnly && r.Status/100 == 2:
-		return []finding{found(statusWarn, "an event with a forged signature is let through, by report_only: %s", r.answer()).
+		return []finding{found(statusWarn, "an event with a forged signature is let through, by report_only: %s", r.Answer()).
 			mendBy("Take report_only out when the change-over is done.")}
 	}
-	return []finding{found(statusFail, "an event with a forged signature is not refused as such: %s", r.answer()).mendBy("%s", forgedRemedy(r))}
+	return []finding{found(statusFail, "an event with a forged signature is not refused as such: %s", r.Answer()).mendBy("%s", forgedRemedy(r))}
 }
 
 // forgedRemedy is empty for that of the check, which is for what was let through.
-func forgedRemedy(r result) string {
+func forgedRemedy(r delivery.Result) string {
 	switch {
 	case r.Reason != "":
 		return cmp.Or(refusalRemedies[r.Reason], "Something else than elevenlabs_webhook says so: look into the log of what is in front.")
@@ -321,14 +317,14 @@ func (d *doctor) checkSigned(ctx context.Context) []finding {
 	if _, ok := d.sampleType(); !ok {
 		return only(statusSkip, "events has only types that cannot be made here: %s", strings.Join(d.handler.Events, ", "))
 	}
-	r, err := d.deliver(ctx, genuine)
+	r, err := d.deliver(ctx, delivery.Genuine)
 	if err != nil {
 		return only(statusFail, "%s", err)
 	}
 	if r.OK {
-		return only(statusOK, "a signed event passes: %s, in %d ms", r.answer(), r.Milliseconds)
+		return only(statusOK, "a signed event passes: %s, in %d ms", r.Answer(), r.Milliseconds)
 	}
-	f := found(statusFail, "a signed event does not pass: %s", r.answer())
+	f := found(statusFail, "a signed event does not pass: %s", r.Answer())
 	switch {
 	case r.Reason != "":
 		f = f.mendBy("%s", refusalRemedies[r.Reason])
@@ -357,23 +353,11 @@ func (d *doctor) sampleType() (string, bool) {
 	return usual, false
 }
 
-func (d *doctor) deliver(ctx context.Context, f forgery) (result, error) {
+func (d *doctor) deliver(ctx context.Context, f delivery.Forgery) (delivery.Result, error) {
 	typ, _ := d.sampleType()
 	event, err := sample.New(typ, sample.Options{Now: d.env.Now(), Turns: 2})
 	if err != nil {
-		return result{}, err
+		return delivery.Result{}, err
 	}
-	return d.client.deliver(ctx, event, f, func(int) {}), nil
-}
-
-// answer says how a delivery was answered.
-func (r result) answer() string {
-	if r.Status == 0 {
-		return r.Problem
-	}
-	answer := fmt.Sprintf("%d %s", r.Status, http.StatusText(r.Status))
-	if r.Reason != "" {
-		answer += ", " + r.Reason
-	}
-	return answer
+	return d.client.Deliver(ctx, event, f, func(int) {}), nil
 }

@@ -26,7 +26,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/clitest"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/delivery"
 )
 
 const (
@@ -67,7 +69,7 @@ func newPatient(t *testing.T) *patient {
 			Upstreams: []cmdutil.ConfigUpstream{{Text: "localhost:3000", Network: "tcp", Address: upstream.Addr().String()}},
 			Past:      30 * time.Minute, Future: 5 * time.Minute,
 		}}},
-		handler: protected(doctorSecret, now, answering(200)),
+		handler: clitest.Protected(doctorSecret, now, clitest.Answering(200)),
 		names:   []string{doctorHost},
 		from:    now.Add(-24 * time.Hour), to: now.Add(89 * 24 * time.Hour),
 		trusted: true,
@@ -77,30 +79,8 @@ func newPatient(t *testing.T) *patient {
 
 func (p *patient) first() *cmdutil.ConfigHandler { return &p.config.Handlers[0] }
 
-// protected is elevenlabs_webhook in small, at a time.
-func protected(secret string, now time.Time, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
-		if err != nil {
-			w.WriteHeader(http.StatusInternalServerError)
-			return
-		}
-		if _, set := w.Header()["Date"]; !set {
-			w.Header().Set("Date", now.UTC().Format(http.TimeFormat))
-		}
-		d := capture{lines: r.Header.Values("ElevenLabs-Signature"), body: body, declared: -1}
-		status := map[string]int{reasonMissing: 400, reasonMalformed: 400, reasonMismatch: 401, reasonStale: 403, reasonFuture: 403}
-		if v := judge(d, []byte(secret), defaultWindow, now); v.Reason != pass {
-			w.Header().Set(headerRejection, v.Reason)
-			w.WriteHeader(status[v.Reason])
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
 // run serves the patient over TLS, and runs doctor on it.
-func (p *patient) run(args ...string) outcome {
+func (p *patient) run(args ...string) clitest.Outcome {
 	p.t.Helper()
 	folder := p.t.TempDir()
 	authority, key := certificate(p.t, nil, nil, p.now.Add(-time.Hour*48), p.now.Add(time.Hour*24*365))
@@ -132,7 +112,7 @@ func (p *patient) run(args ...string) outcome {
 	address := server.Listener.Addr().String()
 	args = append([]string{"doctor", "--config", file, "--resolve", doctorHost + ":" + address}, append(p.args, args...)...)
 	got := run(env, "", args...)
-	got.stdout = strings.ReplaceAll(got.stdout, address, "127.0.0.1:443")
+	got.Stdout = strings.ReplaceAll(got.Stdout, address, "127.0.0.1:443")
 	return got
 }
 
@@ -156,10 +136,10 @@ func certificate(t *testing.T, parent *x509.Certificate, parentKey *ecdsa.Privat
 }
 
 // line finds the line of a check.
-func (o outcome) line(check string) string {
+func line(o clitest.Outcome, check string) string {
 	var lines []string
 	in := false
-	for line := range strings.Lines(o.stdout) {
+	for line := range strings.Lines(o.Stdout) {
 		words := strings.Fields(line)
 		if in = len(words) > 1 && words[1] == check || in && strings.HasPrefix(line, "      "); in {
 			lines = append(lines, line)
@@ -171,15 +151,15 @@ func (o outcome) line(check string) string {
 func TestDoctorFindsNothingWrongWhereAllIsWell(t *testing.T) {
 	p := newPatient(t)
 	got := p.run()
-	assert.Equal(t, 0, got.code, got.err)
-	assert.Empty(t, got.stderr)
-	assert.NotContains(t, got.stdout, "Remedy", got.stdout)
+	assert.Equal(t, 0, got.Code, got.Err)
+	assert.Empty(t, got.Stderr)
+	assert.NotContains(t, got.Stdout, "Remedy", got.Stdout)
 }
 
 // Each check has a row that makes it fail; in the test above all of them pass.
 func TestDoctorFindsWhatIsWrong(t *testing.T) {
 	answer := func(status int, header ...string) func(*patient) {
-		return func(p *patient) { p.handler = answering(status, header...) }
+		return func(p *patient) { p.handler = clitest.Answering(status, header...) }
 	}
 	tests := []struct {
 		name, check string
@@ -273,9 +253,9 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 		{"another path", "endpoint", statusFail, "404 Not Found, but not by elevenlabs_webhook", answer(404)},
 		{"an application without verification", "endpoint", statusFail, "a request without a signature is accepted: 200 OK", answer(200)},
 		{"report_only at work", "endpoint", statusWarn, "let through, by report_only", func(p *patient) {
-			p.handler, p.first().ReportOnly = answering(200), true
+			p.handler, p.first().ReportOnly = clitest.Answering(200), true
 		}},
-		{"another reason", "endpoint", statusFail, "refused by another reason: 403 Forbidden, source_not_allowed\n      Remedy: source_ips", answer(403, headerRejection, "source_not_allowed")},
+		{"another reason", "endpoint", statusFail, "refused by another reason: 403 Forbidden, source_not_allowed\n      Remedy: source_ips", answer(403, delivery.HeaderRejection, "source_not_allowed")},
 		{"a failure in front", "endpoint", statusFail, "502 Bad Gateway", answer(502)},
 
 		{"the server's clock ahead", "clock", statusFail, "the server's clock is 31m0s ahead of the one here, more than the tolerance", func(p *patient) { p.handler = clocked(p.now.Add(31*time.Minute), p.handler) }},
@@ -294,29 +274,29 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 
 		{"a forgery accepted", "forged", statusFail, "is not refused as such: 200 OK", answer(200)},
 		{"a forgery let through by report_only", "forged", statusWarn, "by report_only", func(p *patient) {
-			p.handler, p.first().ReportOnly = answering(200), true
+			p.handler, p.first().ReportOnly = clitest.Answering(200), true
 		}},
 		{"a forgery, redirected", "forged", statusFail, "301 Moved Permanently\n      Remedy: ElevenLabs is not known to follow redirects", answer(301, "Location", "/")},
 		{"a forgery that finds nothing", "forged", statusFail, "404 Not Found\n      Remedy: Compare the URL's path with the Caddyfile's", answer(404)},
 		{"a forgery that something in front fails at", "forged", statusFail, "502 Bad Gateway\n      Remedy: Something in front of elevenlabs_webhook fails", answer(502)},
-		{"a forgery refused for an unknown reason", "forged", statusFail, "403 Forbidden, nonsense\n      Remedy: Something else than elevenlabs_webhook", answer(403, headerRejection, "nonsense")},
+		{"a forgery refused for an unknown reason", "forged", statusFail, "403 Forbidden, nonsense\n      Remedy: Something else than elevenlabs_webhook", answer(403, delivery.HeaderRejection, "nonsense")},
 		{"a forgery refused by another verifier", "forged", statusSkip, "refused, but not by elevenlabs_webhook: 401 Unauthorized", answer(401)},
 		{"a forgery that would reach the application", "forged", statusSkip, "left out by --no-send", func(p *patient) {
-			p.handler, p.first().ReportOnly, p.args = answering(200), true, []string{"--no-send"}
+			p.handler, p.first().ReportOnly, p.args = clitest.Answering(200), true, []string{"--no-send"}
 		}},
-		{"a forgery refused by something else", "forged", statusFail, "403 Forbidden, source_not_allowed", answer(403, headerRejection, "source_not_allowed")},
+		{"a forgery refused by something else", "forged", statusFail, "403 Forbidden, source_not_allowed", answer(403, delivery.HeaderRejection, "source_not_allowed")},
 
 		{"another secret at the server", "signed", statusFail, "401 Unauthorized, signature_mismatch\n      Remedy: The server has another secret", func(p *patient) {
-			p.handler = protected("wsec_another", p.now, answering(200))
+			p.handler = clitest.Protected("wsec_another", p.now, clitest.Answering(200))
 		}},
 		{"an application that is down", "signed", statusFail, "502 Bad Gateway\n      Remedy: The application does not listen", func(p *patient) {
-			p.handler = protected(doctorSecret, p.now, answering(502))
+			p.handler = clitest.Protected(doctorSecret, p.now, clitest.Answering(502))
 		}},
 		{"an application that is slow", "signed", statusFail, "504 Gateway Timeout\n      Remedy: The application takes too long", func(p *patient) {
-			p.handler = protected(doctorSecret, p.now, answering(504))
+			p.handler = clitest.Protected(doctorSecret, p.now, clitest.Answering(504))
 		}},
 		{"an application that refuses", "signed", statusFail, "422 Unprocessable Entity\n      Remedy: The application answers so", func(p *patient) {
-			p.handler = protected(doctorSecret, p.now, answering(422))
+			p.handler = clitest.Protected(doctorSecret, p.now, clitest.Answering(422))
 		}},
 		{"an event type that is not handed on", "signed", statusOK, "a signed event passes", func(p *patient) {
 			p.first().Events = []string{"of_next_year", "post_call_audio"}
@@ -344,16 +324,16 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 			p := newPatient(t)
 			test.spoil(p)
 			got := p.run()
-			lines := got.line(test.check)
-			assert.Regexp(t, `(?m)^`+string(test.status)+`\s`, lines, got.stdout)
+			lines := line(got, test.check)
+			assert.Regexp(t, `(?m)^`+string(test.status)+`\s`, lines, got.Stdout)
 			assert.Contains(t, lines, test.says)
 			if test.status == statusFail {
-				assert.Equal(t, 2, got.code)
+				assert.Equal(t, 2, got.Code)
 			}
 			if test.status == statusFail || test.status == statusWarn {
 				assert.Contains(t, lines, "      Remedy: ")
 			}
-			assert.NotContains(t, got.stdout+got.stderr, doctorSecret[len(secretPrefix):], "the secret is not printed")
+			assert.NotContains(t, got.Stdout+got.Stderr, doctorSecret[len(secretPrefix):], "the secret is not printed")
 		})
 	}
 }
@@ -380,10 +360,10 @@ func TestDoctorSendsTheSignedEventOnceAndNoneIfItIsTold(t *testing.T) {
 	}{{nil, 1}, {[]string{"--no-send"}, 0}} {
 		p := newPatient(t)
 		events := 0
-		p.handler = protected(doctorSecret, p.now, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { events++ }))
+		p.handler = clitest.Protected(doctorSecret, p.now, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { events++ }))
 		p.args = test.args
 		got := p.run()
-		assert.Equal(t, 0, got.code, got.stdout)
+		assert.Equal(t, 0, got.Code, got.Stdout)
 		assert.Equal(t, test.want, events)
 	}
 }
@@ -400,20 +380,20 @@ func TestDoctorSaysWhyItGetsNoAnswer(t *testing.T) {
 	p := newPatient(t)
 	p.args = []string{"--resolve", doctorHost + ":" + closedPort(t)}
 	got := p.run()
-	assert.Contains(t, got.line("connection"), "FAIL")
-	assert.Contains(t, got.line("connection"), "connection refused")
+	assert.Contains(t, line(got, "connection"), "FAIL")
+	assert.Contains(t, line(got, "connection"), "connection refused")
 	for _, check := range []string{"certificate", "endpoint", "clock", "forged", "signed"} {
-		assert.Contains(t, got.line(check), "skip", got.stdout)
+		assert.Contains(t, line(got, check), "skip", got.Stdout)
 	}
-	assert.Equal(t, 2, got.code)
+	assert.Equal(t, 2, got.Code)
 }
 
 func TestDoctorConnectsByIPv4AsElevenLabsDoes(t *testing.T) {
 	newPatient(t)
 	t.Chdir(t.TempDir())
 	got := run(cmdutil.Env{Now: time.Now}, "", "doctor", "--url", "https://[::1]:9/")
-	assert.Contains(t, got.line("connection"), "no suitable address", got.stdout)
-	assert.Equal(t, 2, got.code)
+	assert.Contains(t, line(got, "connection"), "no suitable address", got.Stdout)
+	assert.Equal(t, 2, got.Code)
 }
 
 func TestDoctorPrints(t *testing.T) {
@@ -422,18 +402,18 @@ func TestDoctorPrints(t *testing.T) {
 		"ill": func(p *patient) {
 			p.first().Upstreams[0] = cmdutil.ConfigUpstream{Text: "unix//run/app.sock", Network: "unix", Address: "/nonexistent/app.sock"}
 			p.first().Secrets = append(p.first().Secrets, cmdutil.ConfigSecret{Text: "{env.OLD_SECRET}", Name: "old", Value: `"` + doctorSecret + `"`})
-			p.handler = clocked(p.now.Add(2*time.Minute), protected("wsec_another", p.now, answering(200)))
+			p.handler = clocked(p.now.Add(2*time.Minute), clitest.Protected("wsec_another", p.now, clitest.Answering(200)))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPatient(t)
 			p.now = time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC) // not the real time, so that only the given clock counts
 			p.from, p.to = p.now.Add(-24*time.Hour), p.now.Add(89*24*time.Hour)
-			p.handler = protected(doctorSecret, p.now, answering(200))
+			p.handler = clitest.Protected(doctorSecret, p.now, clitest.Answering(200))
 			spoil(p)
-			golden(t, "doctor/"+name+".txt", p.run().stdout)
+			clitest.Golden(t, "doctor/"+name+".txt", p.run().Stdout)
 
-			got := p.run("--json").stdout
+			got := p.run("--json").Stdout
 			for line := range strings.Lines(got) {
 				var f finding
 				decoder := json.NewDecoder(strings.NewReader(line))
@@ -441,7 +421,7 @@ func TestDoctorPrints(t *testing.T) {
 				require.NoError(t, decoder.Decode(&f))
 				assert.Contains(t, []status{"ok", "fail", "warn", "skip"}, f.Status)
 			}
-			golden(t, "doctor/"+name+".json", got)
+			clitest.Golden(t, "doctor/"+name+".json", got)
 		})
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/delivery"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/elevenlabs"
 )
 
@@ -71,7 +72,7 @@ func (d *doctor) checkWebhook(ctx context.Context) []finding {
 
 // destination is what tells URLs apart.
 func destination(u *url.URL) string {
-	return u.Scheme + "://" + strings.ToLower(u.Hostname()) + ":" + portOf(u) + cmp.Or(u.EscapedPath(), "/") + "?" + u.RawQuery
+	return u.Scheme + "://" + strings.ToLower(u.Hostname()) + ":" + delivery.PortOf(u) + cmp.Or(u.EscapedPath(), "/") + "?" + u.RawQuery
 }
 
 // checkStates looks whether ElevenLabs sends to the webhooks, and signs what it

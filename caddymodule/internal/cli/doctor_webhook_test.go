@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/clitest"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/elevenlabs"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/elevenlabs/elevenlabstest"
 )
@@ -19,7 +20,7 @@ func newMember(t *testing.T) (*patient, *elevenlabstest.Server) {
 	p := newPatient(t)
 	p.now = time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
 	p.from, p.to = p.now.Add(-24*time.Hour), p.now.Add(89*24*time.Hour)
-	p.handler = protected(doctorSecret, p.now, answering(200))
+	p.handler = clitest.Protected(doctorSecret, p.now, clitest.Answering(200))
 	workspace := elevenlabstest.New(t)
 	workspace.SetSettings(map[string]any{"post_call_webhook_id": "wh_1", "events": []any{"transcript", "audio"}, "transcript_format": "json"})
 	p.api = workspace
@@ -153,16 +154,16 @@ func TestDoctorLooksAtTheWebhook(t *testing.T) {
 				test.spoil(p, workspace)
 			}
 			got := p.run()
-			lines := got.line(test.check)
-			assert.Regexp(t, `(?m)^`+string(test.status)+`\s`, lines, got.stdout)
+			lines := line(got, test.check)
+			assert.Regexp(t, `(?m)^`+string(test.status)+`\s`, lines, got.Stdout)
 			assert.Contains(t, lines, test.says)
 			if test.status == statusFail {
-				assert.Equal(t, 2, got.code)
+				assert.Equal(t, 2, got.Code)
 			}
 			if test.status == statusFail || test.status == statusWarn {
 				assert.Contains(t, lines, "      Remedy: ")
 			}
-			assert.NotContains(t, got.stdout+got.stderr, elevenlabstest.Key)
+			assert.NotContains(t, got.Stdout+got.Stderr, elevenlabstest.Key)
 			for _, r := range workspace.Requests() {
 				assert.Equal(t, http.MethodGet, r.Method, "nothing is changed")
 			}
@@ -194,12 +195,12 @@ func TestDoctorSaysHowAnAPIKeyIsGiven(t *testing.T) {
 	workspace.Add(hook())
 	t.Setenv("BLANK", " ")
 	got := p.run("--api-key-env", "BLANK")
-	assert.Equal(t, 1, got.code)
-	assert.ErrorContains(t, got.err, "BLANK is blank")
+	assert.Equal(t, 1, got.Code)
+	assert.ErrorContains(t, got.Err, "BLANK is blank")
 	for _, args := range [][]string{{"--api-key-env", "NOT_SET"}, {"--api-key-file", "none"}, {"--region", "mars"}} {
 		got := p.run(args...)
-		assert.Equal(t, 1, got.code, args)
-		assert.Empty(t, got.stdout)
+		assert.Equal(t, 1, got.Code, args)
+		assert.Empty(t, got.Stdout)
 	}
 }
 
@@ -216,8 +217,8 @@ func TestDoctorPrintsOfTheWebhook(t *testing.T) {
 			p, workspace := newMember(t)
 			spoil(workspace)
 			got := p.run()
-			golden(t, "doctor/"+name+".txt", got.stdout)
-			golden(t, "doctor/"+name+".json", p.run("--json").stdout)
+			clitest.Golden(t, "doctor/"+name+".txt", got.Stdout)
+			clitest.Golden(t, "doctor/"+name+".json", p.run("--json").Stdout)
 		})
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/clitest"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/envelope"
@@ -80,11 +81,11 @@ func TestStatusTellsHowEachWebhookFares(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			env := adminEnv(t, showing(t, test.webhooks))
 			outcome := run(env, "", "status")
-			assert.Equal(t, test.code, outcome.code)
-			golden(t, "status/"+name+".txt", outcome.stdout)
+			assert.Equal(t, test.code, outcome.Code)
+			clitest.Golden(t, "status/"+name+".txt", outcome.Stdout)
 			outcome = run(env, "", "status", "--json")
-			assert.Equal(t, test.code, outcome.code)
-			golden(t, "status/"+name+".jsonl", outcome.stdout)
+			assert.Equal(t, test.code, outcome.Code)
+			clitest.Golden(t, "status/"+name+".jsonl", outcome.Stdout)
 		})
 	}
 }
@@ -98,8 +99,8 @@ func TestStatusWithoutAnAnswerIsAnErrorOfTheSetUp(t *testing.T) {
 		"reading the admin endpoint's answer": adminEnv(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") }),
 	} {
 		outcome := run(env, "", "status")
-		assert.ErrorContains(t, outcome.err, name)
-		assert.Equal(t, 1, outcome.code)
+		assert.ErrorContains(t, outcome.Err, name)
+		assert.Equal(t, 1, outcome.Code)
 	}
 }
 
@@ -121,12 +122,12 @@ func TestTailOncePrintsTheLastDeliveriesOldestFirst(t *testing.T) {
 		showing(t, someDeliveries())(w, r)
 	})
 	outcome := run(env, "", "tail", "--once", "--lines", "4", "--result", "failed", "--type", "x")
-	require.NoError(t, outcome.err)
+	require.NoError(t, outcome.Err)
 	assert.Equal(t, "limit=4&result=failed&type=x", asked)
-	golden(t, "tail/once.txt", outcome.stdout)
+	clitest.Golden(t, "tail/once.txt", outcome.Stdout)
 	outcome = run(env, "", "tail", "--once", "--json")
-	require.NoError(t, outcome.err)
-	golden(t, "tail/once.jsonl", outcome.stdout)
+	require.NoError(t, outcome.Err)
+	clitest.Golden(t, "tail/once.jsonl", outcome.Stdout)
 }
 
 // lockstep is an output that tells of each write.
@@ -186,7 +187,7 @@ func TestTailFollowsAndGoesOnAfterAReload(t *testing.T) {
 
 func TestTailAsksForAllThatCameInAReloadThoughThereWasNothingBefore(t *testing.T) {
 	asked := make(chan string)
-	env := cmdutil.Env{Now: stopped.Now, Admin: func(_, _, _, uri string, _ http.Header) (*http.Response, error) {
+	env := cmdutil.Env{Now: clitest.Stopped.Now, Admin: func(_, _, _, uri string, _ http.Header) (*http.Response, error) {
 		asked <- uri
 		return &http.Response{Body: http.NoBody}, nil
 	}}
@@ -212,7 +213,7 @@ func TestTailAsksForAllThatCameInAReloadThoughThereWasNothingBefore(t *testing.T
 
 func TestTailEndsWhenCaddyDoesNotComeBack(t *testing.T) {
 	tries := 0
-	env := cmdutil.Env{Now: stopped.Now, Admin: func(string, string, string, string, http.Header) (*http.Response, error) {
+	env := cmdutil.Env{Now: clitest.Stopped.Now, Admin: func(string, string, string, string, http.Header) (*http.Response, error) {
 		if tries++; tries > 1 {
 			return nil, errors.New("connection refused")
 		}
@@ -229,6 +230,6 @@ func TestTailEndsWhenCaddyDoesNotComeBack(t *testing.T) {
 	outcome := run(cmdutil.Env{Admin: func(string, string, string, string, http.Header) (*http.Response, error) {
 		return nil, errors.New("connection refused")
 	}}, "", "tail")
-	assert.Equal(t, 1, outcome.code, "at first it does not wait")
-	assert.Equal(t, 1, run(env, "", "tail", "--lines", "0").code)
+	assert.Equal(t, 1, outcome.Code, "at first it does not wait")
+	assert.Equal(t, 1, run(env, "", "tail", "--lines", "0").Code)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/clitest"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 )
 
@@ -68,14 +69,14 @@ func TestVerifyOfACapturedRequest(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			got := run(verifyEnv, test.request, "verify")
-			assert.True(t, strings.HasPrefix(got.stdout, test.reason+": "), got.stdout)
-			assert.Contains(t, got.stdout, test.says)
+			assert.True(t, strings.HasPrefix(got.Stdout, test.reason+": "), got.Stdout)
+			assert.Contains(t, got.Stdout, test.says)
 			if test.reason == pass {
-				assert.Equal(t, 0, got.code)
+				assert.Equal(t, 0, got.Code)
 			} else {
-				assert.Equal(t, 2, got.code)
+				assert.Equal(t, 2, got.Code)
 			}
-			assert.Empty(t, got.stderr)
+			assert.Empty(t, got.Stderr)
 		})
 	}
 }
@@ -114,8 +115,8 @@ func TestVerifyOfABodyAndItsHeader(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			got := run(verifyEnv, test.stdin, append([]string{"verify"}, test.args...)...)
-			require.True(t, strings.HasPrefix(got.stdout, test.reason+": "), "%s %v", got.stdout, got.err)
-			assert.Contains(t, got.stdout, test.says)
+			require.True(t, strings.HasPrefix(got.Stdout, test.reason+": "), "%s %v", got.Stdout, got.Err)
+			assert.Contains(t, got.Stdout, test.says)
 		})
 	}
 }
@@ -140,7 +141,7 @@ func TestVerifyHasTheToleranceAndTheClockThatItIsGiven(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			got := run(verifyEnv, captured, append([]string{"verify"}, test.args...)...)
-			assert.True(t, strings.HasPrefix(got.stdout, test.reason+": "), "%s %v", got.stdout, got.err)
+			assert.True(t, strings.HasPrefix(got.Stdout, test.reason+": "), "%s %v", got.Stdout, got.Err)
 		})
 	}
 }
@@ -182,10 +183,10 @@ func TestVerifySaysHowItIsUsed(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			got := run(verifyEnv, test.stdin, append([]string{"verify"}, test.args...)...)
-			require.Error(t, got.err)
-			assert.Contains(t, got.err.Error(), test.says)
-			assert.Equal(t, 1, got.code)
-			assert.Empty(t, got.stdout)
+			require.Error(t, got.Err)
+			assert.Contains(t, got.Err.Error(), test.says)
+			assert.Equal(t, 1, got.Code)
+			assert.Empty(t, got.Stdout)
 		})
 	}
 }
@@ -207,12 +208,12 @@ func TestVerifyPrints(t *testing.T) {
 			if name == "late" {
 				env.Now = func() time.Time { return time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC) }
 			}
-			golden(t, "verify/"+name+".txt", run(env, captured, "verify", "--explain").stdout)
+			clitest.Golden(t, "verify/"+name+".txt", run(env, captured, "verify", "--explain").Stdout)
 
-			got := run(env, captured, "verify", "--explain", "--json").stdout
+			got := run(env, captured, "verify", "--explain", "--json").Stdout
 			assert.True(t, json.Valid([]byte(got)))
 			assert.Equal(t, 1, strings.Count(got, "\n"), "one line")
-			golden(t, "verify/"+name+".json", got)
+			clitest.Golden(t, "verify/"+name+".json", got)
 		})
 	}
 }

@@ -14,7 +14,7 @@ func TestEnableReadsTheAPIKeyOnce(t *testing.T) {
 	e := newElevenLabs(t)
 	e.Add(map[string]any{"webhook_id": "wh_1", "is_disabled": true})
 	got := run(e.env(), elevenlabstest.Key, "webhooks", "enable", "gateway", "--api-key-file", "-")
-	require.NoError(t, got.err)
+	require.NoError(t, got.Err)
 	assert.Equal(t, false, e.Webhook("wh_1")["is_disabled"])
 }
 
@@ -24,8 +24,8 @@ func TestDeleteIsRefusedIfItIsNotKnownWhatUsesTheWebhook(t *testing.T) {
 		two(e)
 		e.faults[fault] = http.StatusForbidden
 		got := e.run("delete", "wh_1", "--yes", "--agent", "agent_1")
-		require.ErrorContains(t, got.err, "it is not known whether anything uses webhook wh_1")
-		assert.Equal(t, 1, got.code)
+		require.ErrorContains(t, got.Err, "it is not known whether anything uses webhook wh_1")
+		assert.Equal(t, 1, got.Code)
 		assert.Empty(t, e.changes)
 	}
 }

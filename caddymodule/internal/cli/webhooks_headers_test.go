@@ -14,9 +14,9 @@ func TestHeadersFromStandardInputAreNotPrinted(t *testing.T) {
 	e := newElevenLabs(t)
 	addOne(e)
 	got := run(e.env(), "X-Token: hidden", "webhooks", "update", "wh_1", "--header-file", "-")
-	require.NoError(t, got.err)
+	require.NoError(t, got.Err)
 	assert.Equal(t, map[string]any{"X-Token": "hidden"}, e.Webhook("wh_1")["request_headers"])
-	assert.NotContains(t, got.stdout, "hidden")
+	assert.NotContains(t, got.Stdout, "hidden")
 }
 
 func TestALineThatIsNoHeaderIsNamedByItsNumberOnly(t *testing.T) {
@@ -29,9 +29,9 @@ func TestALineThatIsNoHeaderIsNamedByItsNumberOnly(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Setenv("ELEVENLABS_API_KEY", elevenlabstest.Key)
 			got := run(cmdutil.Env{}, "X-Env: prod\n\n"+line+"\n", "webhooks", "update", "wh_1", "--header-file", "-")
-			require.ErrorContains(t, got.err, "line 3 of --header-file is to be `Name: value`")
-			assert.Equal(t, 1, got.code)
-			assert.NotContains(t, got.err.Error(), "hidden")
+			require.ErrorContains(t, got.Err, "line 3 of --header-file is to be `Name: value`")
+			assert.Equal(t, 1, got.Code)
+			assert.NotContains(t, got.Err.Error(), "hidden")
 		})
 	}
 }

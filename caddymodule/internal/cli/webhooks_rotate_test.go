@@ -69,21 +69,21 @@ func TestARotationLosesNoEvent(t *testing.T) {
 
 	file := filepath.Join(t.TempDir(), "secret")
 	got := e.run("rotate", "gateway", "--secret-out", file, "--retries", "--agent", "agent_1")
-	require.NoError(t, got.err)
+	require.NoError(t, got.Err)
 	watch("the end")
 	assert.Equal(t, true, e.Webhook("wh_new_1")["retry_enabled"])
 
 	// what is printed is what is then given
-	commands := regexp.MustCompile(`(?m)^ +caddy elevenlabs webhooks (.*)$`).FindAllStringSubmatch(got.stdout, -1)
+	commands := regexp.MustCompile(`(?m)^ +caddy elevenlabs webhooks (.*)$`).FindAllStringSubmatch(got.Stdout, -1)
 	require.Len(t, commands, 2)
 	switching = true
 	got = e.run(strings.Fields(commands[0][1])...)
-	require.NoError(t, got.err, got.stdout)
+	require.NoError(t, got.Err, got.Stdout)
 	for _, place := range places {
 		assert.Equal(t, []string{"wh_new_1"}, subscribers(e)[place])
 	}
 	got = e.run(append(strings.Fields(commands[1][1]), "--yes")...)
-	require.NoError(t, got.err, got.stdout)
+	require.NoError(t, got.Err, got.Stdout)
 	assert.Nil(t, e.Webhook("wh_old"))
 	watch("the end")
 }
@@ -94,12 +94,12 @@ func TestASwitchThatBrokeOffIsFinishedByGivingItAgain(t *testing.T) {
 		rotating(e)
 		e.faults[fault] = 400
 		got := e.run("rotate", "wh_old", "--switch-to", "wh_new_1", "--agent", "agent_1")
-		require.Error(t, got.err)
-		assert.Equal(t, 1, got.code)
-		assert.Contains(t, got.stdout, "caddy elevenlabs webhooks rotate wh_old --switch-to wh_new_1 --agent agent_1\n")
+		require.Error(t, got.Err)
+		assert.Equal(t, 1, got.Code)
+		assert.Contains(t, got.Stdout, "caddy elevenlabs webhooks rotate wh_old --switch-to wh_new_1 --agent agent_1\n")
 		delete(e.faults, fault)
 		got = e.run("rotate", "wh_old", "--switch-to", "wh_new_1", "--agent", "agent_1")
-		require.NoError(t, got.err)
+		require.NoError(t, got.Err)
 		assert.Equal(t, "wh_new_1", e.Settings()["post_call_webhook_id"])
 		assert.Equal(t, "wh_new_1", e.Agent("agent_1")["post_call_webhook_id"])
 		assert.ElementsMatch(t, []any{"speech_to_text", "flows"}, e.Webhook("wh_new_1")["events"])
@@ -113,10 +113,10 @@ func TestTheCommandsThatArePrintedAreForAShell(t *testing.T) {
 	e.SetAgent("an agent", attached("wh_old", "audio"))
 	e.faults["PATCH /v1/convai/settings"] = 400
 	got := run(e.env(), elevenlabstest.Key, "webhooks", "rotate", "wh_old", "--switch-to", "wh_new_1", "--agent", "an agent", "--api-key-file", "-")
-	require.Error(t, got.err)
-	left := strings.Count(got.stdout, "left  ")
+	require.Error(t, got.Err)
+	left := strings.Count(got.Stdout, "left  ")
 	assert.Equal(t, 4, left)
-	assert.Equal(t, left, strings.Count(got.stdout, "caddy elevenlabs webhooks rotate wh_old --switch-to wh_new_1 --agent 'an agent'\n"), got.stdout)
+	assert.Equal(t, left, strings.Count(got.Stdout, "caddy elevenlabs webhooks rotate wh_old --switch-to wh_new_1 --agent 'an agent'\n"), got.Stdout)
 }
 
 func TestASwitchDoesNotSayThatNothingIsLeftIfThatIsNotKnown(t *testing.T) {
@@ -128,9 +128,9 @@ func TestASwitchDoesNotSayThatNothingIsLeftIfThatIsNotKnown(t *testing.T) {
 		}
 	}
 	got := e.run("rotate", "wh_old", "--switch-to", "wh_new_1", "--agent", "agent_1")
-	require.ErrorContains(t, got.err, `it is not known which events of the workspace go to "gateway" (wh_old)`)
-	assert.Equal(t, 2, got.code)
-	assert.NotContains(t, got.stdout, "nothing uses")
+	require.ErrorContains(t, got.Err, `it is not known which events of the workspace go to "gateway" (wh_old)`)
+	assert.Equal(t, 2, got.Code)
+	assert.NotContains(t, got.Stdout, "nothing uses")
 }
 
 func TestOnlyWebhooksThatSignAreRotated(t *testing.T) {
@@ -138,8 +138,8 @@ func TestOnlyWebhooksThatSignAreRotated(t *testing.T) {
 	e.Add(map[string]any{"webhook_id": "wh_1", "auth_type": "oauth2"})
 	file := filepath.Join(t.TempDir(), "secret")
 	got := e.run("rotate", "wh_1", "--secret-out", file)
-	require.ErrorContains(t, got.err, "webhook wh_1 has no signing secret: its kind of authentication is oauth2")
-	assert.Equal(t, 1, got.code)
+	require.ErrorContains(t, got.Err, "webhook wh_1 has no signing secret: its kind of authentication is oauth2")
+	assert.Equal(t, 1, got.Code)
 	assert.Empty(t, e.changes)
 	assert.NoFileExists(t, file)
 }
@@ -148,8 +148,8 @@ func TestARotationIsNotFinishedBeforeItBegan(t *testing.T) {
 	e := newElevenLabs(t)
 	addOne(e)
 	got := e.run("rotate", "wh_1", "--finish", "--yes")
-	require.ErrorContains(t, got.err, "no other webhook has its URL")
-	assert.Equal(t, 1, got.code)
+	require.ErrorContains(t, got.Err, "no other webhook has its URL")
+	assert.Equal(t, 1, got.Code)
 	assert.NotNil(t, e.Webhook("wh_1"))
 }
 
@@ -158,7 +158,7 @@ func TestTheCaddyfileLineOfAnOddPathIsOneWord(t *testing.T) {
 	addOne(e)
 	file := filepath.Join(t.TempDir(), "new secret")
 	got := e.run("rotate", "wh_1", "--secret-out", file)
-	require.NoError(t, got.err)
-	assert.Contains(t, got.stdout, "\tsecret `{file."+file+"}` new\n")
-	assert.Contains(t, got.stdout, " --secret-file '"+file+"'\n")
+	require.NoError(t, got.Err)
+	assert.Contains(t, got.Stdout, "\tsecret `{file."+file+"}` new\n")
+	assert.Contains(t, got.Stdout, " --secret-file '"+file+"'\n")
 }

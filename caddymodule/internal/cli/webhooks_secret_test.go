@@ -28,11 +28,11 @@ func TestTheSecretsFileIsReadableToItsOwnerOnly(t *testing.T) {
 		addOne(e)
 		file := filepath.Join(t.TempDir(), "secret")
 		got := e.run(append(strings.Fields(command), "--secret-out", file)...)
-		require.NoError(t, got.err)
+		require.NoError(t, got.Err)
 		info, err := os.Stat(file)
 		require.NoError(t, err)
 		assert.Equal(t, os.FileMode(0o600), info.Mode())
-		assert.NotContains(t, got.stdout+got.stderr, "wsec_new_1")
+		assert.NotContains(t, got.Stdout+got.Stderr, "wsec_new_1")
 	}
 }
 
@@ -45,9 +45,9 @@ func TestNothingIsCreatedIfTheSecretsFileCannotBe(t *testing.T) {
 			e := newElevenLabs(t)
 			addOne(e)
 			got := e.run(append(strings.Fields(command), "--secret-out", file)...)
-			require.ErrorContains(t, got.err, "creating the file for the secret, so nothing was created at ElevenLabs: open ")
-			assert.Equal(t, 1, got.code)
-			assert.Empty(t, got.stdout)
+			require.ErrorContains(t, got.Err, "creating the file for the secret, so nothing was created at ElevenLabs: open ")
+			assert.Equal(t, 1, got.Code)
+			assert.Empty(t, got.Stdout)
 			assert.Empty(t, e.changes)
 		}
 	}
@@ -68,7 +68,7 @@ func TestTheSecretIsInTheFileBeforeAnythingElseIsDone(t *testing.T) {
 			assert.Equal(t, "wsec_new_1", string(text), change)
 		}
 	}
-	require.NoError(t, e.run("create", "--name", "gateway", "--url", testURL, "--secret-out", file, "--retries", "--attach").err)
+	require.NoError(t, e.run("create", "--name", "gateway", "--url", testURL, "--secret-out", file, "--retries", "--attach").Err)
 	assert.Len(t, e.changes, 3)
 }
 
@@ -77,8 +77,8 @@ func TestNoFileIsLeftIfTheWebhookIsNotCreated(t *testing.T) {
 	e.faults["POST /v1/workspace/webhooks"] = http.StatusForbidden
 	file := filepath.Join(t.TempDir(), "secret")
 	got := e.run("create", "--name", "gateway", "--url", testURL, "--secret-out", file)
-	require.ErrorContains(t, got.err, "No.")
-	assert.Equal(t, 1, got.code)
+	require.ErrorContains(t, got.Err, "No.")
+	assert.Equal(t, 1, got.Code)
 	assert.NoFileExists(t, file)
 }
 
@@ -87,8 +87,8 @@ func TestWhatIsToBeDoneIfItIsNotKnownWhetherAWebhookWasCreated(t *testing.T) {
 	e.Fault(e.Lose)
 	file := filepath.Join(t.TempDir(), "secret")
 	got := e.run("create", "--name", "gateway", "--url", testURL, "--secret-out", file, "--region", "eu")
-	require.ErrorContains(t, got.err, "ElevenLabs may have done it all the same: look with `caddy elevenlabs webhooks list --region eu`, and delete the new webhook, if there is one: its secret is lost")
-	assert.Equal(t, 1, got.code)
+	require.ErrorContains(t, got.Err, "ElevenLabs may have done it all the same: look with `caddy elevenlabs webhooks list --region eu`, and delete the new webhook, if there is one: its secret is lost")
+	assert.Equal(t, 1, got.Code)
 	assert.NotNil(t, e.Webhook("wh_new_1"))
 	assert.NoFileExists(t, file)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/clitest"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/elevenlabs/elevenlabstest"
 )
@@ -71,10 +72,10 @@ func (e *elevenLabs) RoundTrip(r *http.Request) (*http.Response, error) {
 	return http.DefaultTransport.RoundTrip(r)
 }
 
-func (e *elevenLabs) env() cmdutil.Env { return cmdutil.Env{Now: stopped.Now, API: e} }
+func (e *elevenLabs) env() cmdutil.Env { return cmdutil.Env{Now: clitest.Stopped.Now, API: e} }
 
 // run runs `caddy elevenlabs webhooks`.
-func (e *elevenLabs) run(args ...string) outcome {
+func (e *elevenLabs) run(args ...string) clitest.Outcome {
 	return run(e.env(), "", append([]string{"webhooks"}, args...)...)
 }
 
@@ -156,17 +157,17 @@ func TestWebhooksPrints(t *testing.T) {
 		"list": {func(e *elevenLabs) {
 			e.Add(map[string]any{
 				"webhook_id": "wh_1", "usage": usages("Speech to Text"), "events": []any{"speech_to_text"}, "retry_enabled": true,
-				"most_recent_failure_error_code": 502, "most_recent_failure_timestamp": testNow.Unix() - 8*24*60*60,
+				"most_recent_failure_error_code": 502, "most_recent_failure_timestamp": clitest.Now.Unix() - 8*24*60*60,
 			})
 			e.Add(map[string]any{
 				"webhook_id": "wh_2", "name": "sales", "webhook_url": "https://sales.example.com/",
-				"most_recent_failure_error_code": 401, "most_recent_failure_timestamp": testNow.Unix() - 60,
+				"most_recent_failure_error_code": 401, "most_recent_failure_timestamp": clitest.Now.Unix() - 60,
 			})
 			e.Add(map[string]any{"webhook_id": "wh_3", "name": "spare", "of_next_year": map[string]any{"a": 1}, "nothing": nil})
 			e.Add(map[string]any{"webhook_id": "wh_4", "name": "off", "is_disabled": true})
 			e.Add(map[string]any{
 				"webhook_id": "wh_5", "name": "steers\x1b[2J", "is_auto_disabled": true, "auth_type": "oauth2", "usage": usages("Dubbing"),
-				"most_recent_failure_error_code": nil, "most_recent_failure_timestamp": testNow.Unix() - 60,
+				"most_recent_failure_error_code": nil, "most_recent_failure_timestamp": clitest.Now.Unix() - 60,
 			})
 			settings := attached("wh_1", "transcript", "audio")
 			settings["exclude_transcript"], settings["send_audio"] = true, true
@@ -304,15 +305,15 @@ func TestWebhooksPrints(t *testing.T) {
 					args = append(args, "--json")
 				}
 				got := e.run(args...)
-				assert.Equal(t, test.code, got.code, got.err)
-				assert.Empty(t, got.stderr)
-				printed := got.stdout
-				if got.err != nil {
-					printed += "Error: " + got.err.Error() + "\n"
+				assert.Equal(t, test.code, got.Code, got.Err)
+				assert.Empty(t, got.Stderr)
+				printed := got.Stdout
+				if got.Err != nil {
+					printed += "Error: " + got.Err.Error() + "\n"
 				}
 				printed = strings.NewReplacer(file, "/etc/caddy/secret", key, "key.txt").Replace(printed)
-				golden(t, filepath.Join("webhooks", name+"."+form), printed)
-				golden(t, filepath.Join("webhooks", name+".requests"), strings.Join(append(e.changes, ""), "\n"))
+				clitest.Golden(t, filepath.Join("webhooks", name+"."+form), printed)
+				clitest.Golden(t, filepath.Join("webhooks", name+".requests"), strings.Join(append(e.changes, ""), "\n"))
 				assert.NotContains(t, printed, elevenlabstest.Key)
 				assert.NotContains(t, printed, "hidden", "it is the value of a header")
 				if !strings.Contains(test.args, "--print-secret") {
@@ -344,8 +345,8 @@ func TestAWebhookIsFoundByItsIDAndByANameOrURLThatNoOtherHas(t *testing.T) {
 		"wh_3":                   "wh_3",
 	} {
 		got := e.run("disable", argument)
-		require.NoError(t, got.err)
-		assert.Contains(t, got.stdout, "("+want+")")
+		require.NoError(t, got.Err)
+		assert.Contains(t, got.Stdout, "("+want+")")
 	}
 	for argument, want := range map[string]string{
 		"twin":  `"twin" is the name or URL of 2 webhooks: say which one by its id, of wh_1, wh_2`,
@@ -354,8 +355,8 @@ func TestAWebhookIsFoundByItsIDAndByANameOrURLThatNoOtherHas(t *testing.T) {
 		"":      `there is no webhook "" in this workspace`,
 	} {
 		got := e.run("disable", argument)
-		require.ErrorContains(t, got.err, want)
-		assert.Equal(t, 1, got.code)
+		require.ErrorContains(t, got.Err, want)
+		assert.Equal(t, 1, got.Code)
 	}
 	assert.Len(t, e.changes, 3)
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/clitest"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/elevenlabs/elevenlabstest"
 )
@@ -17,7 +18,7 @@ import (
 // TestWrongUseIsRefusedBeforeAnythingIsAsked has the API refuse to be reached.
 func TestWrongUseIsRefusedBeforeAnythingIsAsked(t *testing.T) {
 	t.Setenv("ELEVENLABS_API_KEY", elevenlabstest.Key)
-	unreachable := cmdutil.Env{Now: stopped.Now, API: roundTripper(func(r *http.Request) (*http.Response, error) {
+	unreachable := cmdutil.Env{Now: clitest.Stopped.Now, API: roundTripper(func(r *http.Request) (*http.Response, error) {
 		t.Errorf("%s %s was asked", r.Method, r.URL)
 		return nil, errors.New("not to be reached")
 	})}
@@ -99,9 +100,9 @@ func TestWrongUseIsRefusedBeforeAnythingIsAsked(t *testing.T) {
 		t.Run(args, func(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "secret")
 			got := run(unreachable, "", append([]string{"webhooks"}, strings.Fields(strings.ReplaceAll(args, "SECRET", file))...)...)
-			require.ErrorContains(t, got.err, want)
-			assert.Equal(t, 1, got.code)
-			assert.Empty(t, got.stdout)
+			require.ErrorContains(t, got.Err, want)
+			assert.Equal(t, 1, got.Code)
+			assert.Empty(t, got.Stdout)
 			assert.NoFileExists(t, file)
 		})
 	}

@@ -1,4 +1,4 @@
-package cli
+package send
 
 import (
 	"os"
@@ -10,12 +10,13 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/clitest"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
 )
 
 func TestSignPrints(t *testing.T) {
-	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", testSecret+"\n")
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", clitest.Secret+"\n")
 	for name, args := range map[string][]string{
 		"header.txt":  {"sign", "testdata/send/body.json"},
 		"header.json": {"sign", "testdata/send/body.json", "--json"},
@@ -23,25 +24,25 @@ func TestSignPrints(t *testing.T) {
 		"date.txt":    {"sign", "testdata/send/body.json", "--at", "1970-01-01T01:00:01+01:00"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			outcome := run(stopped, "", args...)
-			require.NoError(t, outcome.err)
-			assert.Empty(t, outcome.stderr)
-			golden(t, filepath.Join("sign", name), outcome.stdout)
+			outcome := clitest.Run(NewCmdSign, clitest.Stopped, "", args...)
+			require.NoError(t, outcome.Err)
+			assert.Empty(t, outcome.Stderr)
+			clitest.Golden(t, filepath.Join("sign", name), outcome.Stdout)
 		})
 	}
 }
 
 func TestWhatIsSignedVerifies(t *testing.T) {
-	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", testSecret)
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", clitest.Secret)
 	body := "{\"a\": 1}\r\n\xff"
 	file := filepath.Join(t.TempDir(), "body")
 	require.NoError(t, os.WriteFile(file, []byte(body), 0o600))
-	verifier, err := signature.NewVerifier([][]byte{[]byte(testSecret)}, 0, 0, stopped.Now)
+	verifier, err := signature.NewVerifier([][]byte{[]byte(clitest.Secret)}, 0, 0, clitest.Stopped.Now)
 	require.NoError(t, err)
 	for _, source := range []string{file, "-"} {
-		outcome := run(stopped, body, "sign", source)
-		require.NoError(t, outcome.err)
-		value, found := strings.CutPrefix(outcome.stdout, "ElevenLabs-Signature: ")
+		outcome := clitest.Run(NewCmdSign, clitest.Stopped, body, "sign", source)
+		require.NoError(t, outcome.Err)
+		value, found := strings.CutPrefix(outcome.Stdout, "ElevenLabs-Signature: ")
 		require.True(t, found)
 		_, err := verifier.Verify([]string{strings.TrimSuffix(value, "\n")}, []byte(body))
 		assert.NoError(t, err)
@@ -49,7 +50,7 @@ func TestWhatIsSignedVerifies(t *testing.T) {
 }
 
 func TestSignSaysHowItIsUsed(t *testing.T) {
-	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", testSecret)
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", clitest.Secret)
 	for want, args := range map[string][]string{
 		"give one argument, not 0":                                                     {"sign"},
 		"reading the body: open no-such-file":                                          {"sign", "no-such-file"},
@@ -62,9 +63,9 @@ func TestSignSaysHowItIsUsed(t *testing.T) {
 		"--at is empty":              {"sign", "-", "--at", ""},
 		"ELEVENLABS_X is not set":    {"sign", "-", "--secret-env", "ELEVENLABS_X"},
 	} {
-		outcome := run(cmdutil.Env{Now: time.Now}, "", args...)
-		assert.ErrorContains(t, outcome.err, want)
-		assert.Equal(t, 1, outcome.code, want)
-		assert.Empty(t, outcome.stdout, want)
+		outcome := clitest.Run(NewCmdSign, cmdutil.Env{Now: time.Now}, "", args...)
+		assert.ErrorContains(t, outcome.Err, want)
+		assert.Equal(t, 1, outcome.Code, want)
+		assert.Empty(t, outcome.Stdout, want)
 	}
 }

@@ -1,4 +1,4 @@
-package cli
+package send
 
 import (
 	"bufio"
@@ -14,12 +14,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/clitest"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/delivery"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
 
 // sdkDir is where `npm ci` puts the official SDK.
-const sdkDir = "../../testdata/vectors"
+const sdkDir = "../../../testdata/vectors"
 
 // needsSDK skips a test where Node or the SDK is missing, or fails if
 // TEST_NO_SKIP is set. It returns the SDK's directory.
@@ -42,7 +44,7 @@ func needsSDK(t *testing.T) string {
 
 func TestTheOfficialSDKAcceptsEveryEventAndRefusesForgeriesButTheFuture(t *testing.T) {
 	backend := exec.Command("node", "testdata/send/sdk.mjs", needsSDK(t))
-	backend.Env = append(os.Environ(), "SECRET="+testSecret)
+	backend.Env = append(os.Environ(), "SECRET="+clitest.Secret)
 	var complaints bytes.Buffer
 	backend.Stderr = &complaints
 	stdout, err := backend.StdoutPipe()
@@ -56,12 +58,12 @@ func TestTheOfficialSDKAcceptsEveryEventAndRefusesForgeriesButTheFuture(t *testi
 	port, err := bufio.NewReader(stdout).ReadString('\n')
 	require.NoError(t, err)
 
-	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", testSecret)
-	outcome := run(cmdutil.Env{Now: time.Now}, "", "send", "http://127.0.0.1:"+strings.TrimSpace(port), "--all", "--json", "--concurrency", "4")
-	assert.Equal(t, 2, outcome.code)
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", clitest.Secret)
+	outcome := clitest.Run(NewCmdSend, cmdutil.Env{Now: time.Now}, "", "send", "http://127.0.0.1:"+strings.TrimSpace(port), "--all", "--json", "--concurrency", "4")
+	assert.Equal(t, 2, outcome.Code)
 	statuses := map[string]int{}
-	for line := range strings.Lines(outcome.stdout) {
-		var r result
+	for line := range strings.Lines(outcome.Stdout) {
+		var r delivery.Result
 		require.NoError(t, json.Unmarshal([]byte(line), &r))
 		statuses[r.Event+r.Forged] = r.Status
 	}
@@ -69,10 +71,10 @@ func TestTheOfficialSDKAcceptsEveryEventAndRefusesForgeriesButTheFuture(t *testi
 	for _, eventType := range facts.EventTypeNames {
 		want[eventType] = 200
 	}
-	for _, f := range forgeries {
-		want["post_call_transcription"+f.name] = 401
+	for _, f := range delivery.Forgeries {
+		want["post_call_transcription"+f.Name] = 401
 	}
 	want["post_call_transcriptionfuture"] = 200 // the SDK takes any time in the future, so send reports it
 	assert.Equal(t, want, statuses)
-	assert.Equal(t, "check failed: 1 of 21 deliveries not as expected", outcome.err.Error())
+	assert.Equal(t, "check failed: 1 of 21 deliveries not as expected", outcome.Err.Error())
 }

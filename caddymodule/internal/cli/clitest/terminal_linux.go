@@ -1,10 +1,9 @@
-package cli
+package clitest
 
 import (
 	"context"
 	"fmt"
 	"io"
-	"net/http"
 	"os"
 	"strings"
 	"syscall"
@@ -12,14 +11,12 @@ import (
 	"time"
 	"unsafe"
 
-	"github.com/spf13/cobra"
-	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 )
 
-// terminal makes one: what is written to the second comes out of the first.
+// terminal makes a terminal: text written to inside comes out of outside.
 func terminal(t *testing.T) (outside, inside *os.File) {
 	t.Helper()
 	outside, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
@@ -38,13 +35,12 @@ func terminal(t *testing.T) (outside, inside *os.File) {
 	return outside, inside
 }
 
-// drawn runs a command whose standard error is a terminal until a word is drawn
-// there, returns how long that took, and tells the server to answer.
-func drawn(t *testing.T, env cmdutil.Env, answer chan<- struct{}, word string, args ...string) (after time.Duration) {
+// Drawn runs a command whose standard error is a terminal until it draws a word
+// there. It returns how long that took, and lets the server answer.
+func Drawn(t *testing.T, newCmd NewCmd, env cmdutil.Env, answer chan<- struct{}, word string, args ...string) (after time.Duration) {
 	t.Helper()
 	outside, inside := terminal(t)
-	root := &cobra.Command{Use: "elevenlabs", SilenceErrors: true, SilenceUsage: true}
-	AddCommands(root, env)
+	root := Root(newCmd, env)
 	root.SetOut(io.Discard)
 	root.SetErr(inside)
 	root.SetArgs(args)
@@ -80,24 +76,4 @@ func drawn(t *testing.T, env cmdutil.Env, answer chan<- struct{}, word string, a
 			return after
 		}
 	}
-}
-
-func TestSendShowsThatItWaitsForASlowAnswer(t *testing.T) {
-	answer := make(chan struct{})
-	target, trust := server(t, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
-		<-answer
-	}))
-	after := drawn(t, cmdutil.Env{Now: time.Now}, answer, "sending", append([]string{"send", target}, trust...)...)
-	assert.GreaterOrEqual(t, after, time.Second)
-}
-
-func TestDoctorShowsWhichCheckIsSlow(t *testing.T) {
-	p := newPatient(t)
-	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", testSecret)
-	answer := make(chan struct{})
-	target, trust := server(t, protected(testSecret, p.now, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-answer })))
-	t.Chdir(t.TempDir())
-	after := drawn(t, cmdutil.Env{Now: time.Now}, answer, "signed", append([]string{"doctor", "--url", target}, trust...)...)
-	assert.GreaterOrEqual(t, after, time.Second)
 }

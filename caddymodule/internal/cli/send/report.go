@@ -1,4 +1,4 @@
-package cli
+package send
 
 import (
 	"cmp"
@@ -14,10 +14,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/delivery"
 )
 
-// report prints what becomes of deliveries, each as soon as it is known. It is
-// safe for concurrent use, and keeps lines whole.
+// report prints the results of deliveries, each as soon as it is known. It is safe
+// for concurrent use, and keeps lines whole.
 type report struct {
 	cmd     *cobra.Command
 	planned int
@@ -29,16 +30,16 @@ type report struct {
 	ended    chan struct{}
 	done     int
 	problems int
-	err      error // the first that is not a delivery's
+	err      error // the first that is not about a delivery
 }
 
-// newReport begins the report of so many deliveries, of so many bytes together.
+// newReport starts the report of a number of deliveries, with their bytes in all.
 func newReport(cmd *cobra.Command, deliveries int, bytes int64, width int) *report {
 	r := &report{
 		cmd: cmd, planned: deliveries, width: max(width, len("EVENT")),
 		drawing: time.NewTicker(time.Second / 4), ended: make(chan struct{}),
 	}
-	// an answer counts as a byte, so that the bar is not full before the last one
+	// an answer counts as a byte, so that the bar fills up only with the last answer
 	r.bar = cmdutil.NewProgress(cmd, bytes+int64(deliveries), sending, progressbar.OptionShowBytes(true))
 	go r.draw()
 	if !cmdutil.WantsJSON(cmd) {
@@ -49,7 +50,7 @@ func newReport(cmd *cobra.Command, deliveries int, bytes int64, width int) *repo
 
 const sending = "sending"
 
-// draw draws the bar also while no bytes go out, as when an answer is slow.
+// draw redraws the bar even while no bytes go out, such as when an answer is slow.
 func (r *report) draw() {
 	for {
 		select {
@@ -63,8 +64,8 @@ func (r *report) draw() {
 	}
 }
 
-// line prints a line of the table, whose columns are wide enough for every
-// reason there is, since the lines before cannot be widened.
+// line prints a line of the table. Its columns are wide enough for every reason,
+// since earlier lines cannot be widened.
 func (r *report) line(verdict, event, forged, bytes, status, reason, milliseconds, tls, problem string) {
 	line := fmt.Sprintf("%-6s  %-*s  %-9s  %9s  %6s  %-19s  %6s  %-7s  %s",
 		verdict, r.width, event, forged, bytes, status, reason, milliseconds, tls, problem)
@@ -78,7 +79,7 @@ func (r *report) note(err error) {
 	}
 }
 
-// fail notes an error of this side.
+// fail notes an error of this program.
 func (r *report) fail(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -89,11 +90,11 @@ func (r *report) fail(err error) {
 func (r *report) progress(bytes int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_ = r.bar.Add(bytes) // what cannot be drawn, is not
+	_ = r.bar.Add(bytes) // a bar that cannot be drawn does no harm
 }
 
 // add prints a result.
-func (r *report) add(result result) {
+func (r *report) add(result delivery.Result) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.done++
@@ -116,7 +117,7 @@ func (r *report) add(result result) {
 		cmp.Or(result.Reason, "-"), strconv.FormatInt(result.Milliseconds, 10), cmp.Or(result.TLS, "-"), result.Problem)
 }
 
-// end prints the summary, if there was more than one delivery to make, and
+// end prints the summary if there was more than one delivery to make, and
 // returns the command's error.
 func (r *report) end(ctx context.Context) error {
 	r.drawing.Stop()

@@ -1,0 +1,180 @@
+// Package delivery sends events to a URL as ElevenLabs does, genuine or forged,
+// and judges the answers.
+package delivery
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/sample"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
+)
+
+// HeaderRejection is the response header in which the handler names the reason of
+// a rejection.
+const HeaderRejection = "X-ElevenLabs-Rejection"
+
+// Client sends events to one URL.
+type Client struct {
+	URL *url.URL
+	// Key is the secret that signs the events.
+	Key []byte
+
+	now  func() time.Time
+	http *http.Client
+}
+
+// NewClient returns a client for a URL. Nothing is sent yet.
+func NewClient(target string, now func() time.Time, c *Connection) (*Client, error) {
+	parsed, err := url.Parse(target)
+	if err != nil || parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Hostname() == "" {
+		return nil, fmt.Errorf("%q is not a URL that begins with https:// or http://", target)
+	}
+	client, err := c.client(parsed, now)
+	if err != nil {
+		return nil, err
+	}
+	return &Client{URL: parsed, now: now, http: client}, nil
+}
+
+// Result is the result of one delivery.
+type Result struct {
+	Event        string `json:"event"`
+	Forged       string `json:"forged,omitempty"`
+	Bytes        int64  `json:"bytes"`
+	EventID      string `json:"event_id"` // the handler's X-ElevenLabs-Event-Id
+	Status       int    `json:"status,omitempty"`
+	Reason       string `json:"reason,omitempty"`
+	Milliseconds int64  `json:"ms"`
+	TLS          string `json:"tls,omitempty"`
+	OK           bool   `json:"ok"`
+	Problem      string `json:"problem,omitempty"`
+
+	// Interrupted reports whether the user interrupted the delivery, whose
+	// result then says nothing about the server.
+	Interrupted bool `json:"-"`
+}
+
+// Answer says how the server answered.
+func (r Result) Answer() string {
+	if r.Status == 0 {
+		return r.Problem
+	}
+	answer := fmt.Sprintf("%d %s", r.Status, http.StatusText(r.Status))
+	if r.Reason != "" {
+		answer += ", " + r.Reason
+	}
+	return answer
+}
+
+// Deliver sends an event, forged or not, and judges the answer. It calls progress
+// with the number of bytes that went out.
+func (c *Client) Deliver(ctx context.Context, event sample.Event, f Forgery, progress func(int)) Result {
+	sent, header, err := f.forge(event, c.Key, c.now())
+	r := Result{Event: event.Type, Forged: f.Name, Bytes: sent.Size()}
+	if err != nil {
+		r.Problem = err.Error()
+		return r
+	}
+	id := sha256.New()
+	_, _ = io.Copy(id, sent.Body()) // neither side fails
+	r.EventID = hex.EncodeToString(id.Sum(nil))
+	request, err := c.request(ctx, sent, header, progress)
+	if err != nil {
+		r.Problem = err.Error()
+		return r
+	}
+
+	started := c.now()
+	response, err := c.http.Do(request)
+	if err != nil {
+		r.Milliseconds = c.now().Sub(started).Milliseconds()
+		r.Problem, r.Interrupted = ExplainError(ctx, err), ctx.Err() != nil
+		return r
+	}
+	defer response.Body.Close()
+	r.Status = response.StatusCode
+	r.Reason = Reason(response.Header)
+	if response.TLS != nil {
+		r.TLS = tls.VersionName(response.TLS.Version)
+	}
+	_, err = io.Copy(io.Discard, io.LimitReader(response.Body, 1<<20))
+	r.Milliseconds = c.now().Sub(started).Milliseconds()
+	if err != nil {
+		r.Problem, r.Interrupted = "the answer broke off: "+ExplainError(ctx, err), ctx.Err() != nil
+		return r
+	}
+	r.Problem = f.problem(response)
+	r.OK = r.Problem == ""
+	return r
+}
+
+// SendUnsigned sends an empty JSON object without a signature. The handler rejects
+// it by its header.
+func (c *Client) SendUnsigned(ctx context.Context) (*http.Response, error) {
+	request, err := c.request(ctx, sample.FromBody("", []byte("{}")), "", func(int) {})
+	if err != nil {
+		return nil, err
+	}
+	return c.http.Do(request)
+}
+
+// Reason returns the handler's reason of a rejection, fit to be printed, or an
+// empty string.
+func Reason(header http.Header) string { return cmdutil.Brief(header.Get(HeaderRejection), 40) }
+
+// request makes a request. It has a signature header unless that is empty.
+func (c *Client) request(ctx context.Context, event sample.Event, header string, progress func(int)) (*http.Request, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL.String(), countingReader{event.Body(), progress})
+	if err != nil {
+		return nil, err
+	}
+	request.ContentLength = event.Size()
+	if event.Chunked() {
+		request.ContentLength = -1
+	}
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("User-Agent", sample.UserAgent)
+	if header != "" {
+		request.Header[signature.HeaderName] = []string{header} // in ElevenLabs's spelling
+	}
+	return request, nil
+}
+
+// countingReader calls count with the number of bytes of each read.
+type countingReader struct {
+	io.Reader
+	count func(int)
+}
+
+func (r countingReader) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p)
+	r.count(n)
+	return n, err
+}
+
+// ExplainError returns a short sentence on why there is no answer.
+func ExplainError(ctx context.Context, err error) string {
+	if ctx.Err() != nil {
+		return cmdutil.ErrInterrupted.Error()
+	}
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
+		if wrapped.Timeout() {
+			return "no answer in time; see --timeout"
+		}
+		err = wrapped.Err // without the URL, which the user knows
+	}
+	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+		return cmdutil.Brief(err.Error(), cmdutil.Longest) + "; see --ca and --insecure"
+	}
+	return cmdutil.Brief(err.Error(), cmdutil.Longest)
+}

@@ -1,0 +1,303 @@
+package send
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/clitest"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/delivery"
+)
+
+// receiver answers as the handler does, and keeps what it got.
+type receiver struct {
+	mu       sync.Mutex
+	requests []*http.Request
+	bodies   [][]byte
+}
+
+func (h *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
+	h.mu.Lock()
+	h.requests = append(h.requests, r)
+	h.bodies = append(h.bodies, body)
+	h.mu.Unlock()
+
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	clitest.Protected(clitest.Secret, clitest.Now, clitest.Answering(http.StatusOK)).ServeHTTP(w, r)
+}
+
+func TestSendPrints(t *testing.T) {
+	for name, test := range map[string]struct {
+		handler http.Handler
+		args    []string
+		code    int
+	}{
+		"one.txt":               {new(receiver), nil, 0},
+		"all.txt":               {new(receiver), []string{"--all"}, 0},
+		"count.txt":             {new(receiver), []string{"--event", "post_call_audio", "--minutes", "0.5", "--count", "3"}, 0},
+		"forge.txt":             {new(receiver), []string{"--forge", "stale", "--event", "flows_generation"}, 0},
+		"forge.json":            {new(receiver), []string{"--forge", "missing", "--file", "testdata/send/body.json", "--json"}, 0},
+		"wrong_path.txt":        {clitest.Answering(404), []string{"--all"}, 2},
+		"accepts_anything.txt":  {clitest.Answering(200), []string{"--all"}, 2},
+		"accepts_anything.json": {clitest.Answering(200), []string{"--forge", "body", "--file", "testdata/send/body.json", "--json"}, 2},
+		"not_200.txt":           {clitest.Answering(204), nil, 2},
+		"redirect.txt":          {clitest.Answering(308, "Location", "https://www.example.com/"), nil, 2},
+		"redirect_forged.txt":   {clitest.Answering(302, "Location", "/login"), []string{"--forge", "signature"}, 2},
+		"another_verifier.txt":  {clitest.Answering(403), []string{"--forge", "body"}, 0},
+		"another_reason.txt":    {clitest.Answering(403, delivery.HeaderRejection, "insecure_transport"), []string{"--forge", "stale"}, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			target, trust := clitest.Server(t, test.handler)
+			outcome := clitest.Run(NewCmdSend, clitest.Stopped, "", append(append([]string{"send", target}, test.args...), trust...)...)
+			assert.Equal(t, test.code, outcome.Code, outcome.Err)
+			assert.Empty(t, outcome.Stderr)
+			clitest.Golden(t, filepath.Join("send", name), outcome.Stdout)
+		})
+	}
+}
+
+func TestSendSendsAsElevenLabsDoes(t *testing.T) {
+	for eventType, length := range map[string]int64{"post_call_transcription": 1, "post_call_audio": -1} {
+		t.Run(eventType, func(t *testing.T) {
+			backend := new(receiver)
+			target, trust := clitest.Server(t, backend)
+			outcome := clitest.Run(NewCmdSend, clitest.Stopped, "", append([]string{"send", target, "--json", "--event", eventType}, trust...)...)
+			require.NoError(t, outcome.Err)
+			require.Len(t, backend.requests, 1)
+			r, body := backend.requests[0], backend.bodies[0]
+			assert.Equal(t, "POST /webhooks/elevenlabs HTTP/1.1", r.Method+" "+r.RequestURI+" "+r.Proto)
+			assert.Equal(t, "application/json", r.Header.Get("Content-Type"))
+			assert.Equal(t, "caddy-elevenlabs-send", r.Header.Get("User-Agent"))
+			if length > 0 {
+				assert.EqualValues(t, len(body), r.ContentLength)
+			} else {
+				assert.Equal(t, []string{"chunked"}, r.TransferEncoding)
+			}
+
+			var line delivery.Result
+			require.NoError(t, json.Unmarshal([]byte(outcome.Stdout), &line))
+			sum := sha256.Sum256(body)
+			assert.Equal(t, hex.EncodeToString(sum[:]), line.EventID)
+			assert.EqualValues(t, len(body), line.Bytes)
+		})
+	}
+}
+
+func TestSendMakesEveryEventAnew(t *testing.T) {
+	backend := new(receiver)
+	target, trust := clitest.Server(t, backend)
+	outcome := clitest.Run(NewCmdSend, clitest.Stopped, "", append([]string{"send", target, "--count", "20", "--concurrency", "5"}, trust...)...)
+	require.NoError(t, outcome.Err)
+	bodies := map[string]bool{}
+	for _, body := range backend.bodies {
+		bodies[string(body)] = true
+	}
+	assert.Len(t, bodies, 20)
+	assert.Equal(t, 1+20+2, strings.Count(outcome.Stdout, "\n"))
+	assert.Contains(t, outcome.Stdout, "\n20 deliveries, all as expected\n")
+}
+
+func TestSendTakesTheBodyFromAFileOrStandardInputAsItIs(t *testing.T) {
+	body := "\ufeff{ \"type\" :\r\n\"x\" }\n\xff"
+	file := filepath.Join(t.TempDir(), "body")
+	require.NoError(t, os.WriteFile(file, []byte(body), 0o600))
+	for _, source := range []string{file, "-"} {
+		backend := new(receiver)
+		target, trust := clitest.Server(t, backend)
+		outcome := clitest.Run(NewCmdSend, clitest.Stopped, body, append([]string{"send", target, "--file", source}, trust...)...)
+		require.NoError(t, outcome.Err)
+		require.Len(t, backend.bodies, 1)
+		assert.Equal(t, body, string(backend.bodies[0]))
+	}
+}
+
+func TestSendReachesAnotherAddressUnderTheSameName(t *testing.T) {
+	backend := new(receiver)
+	target, trust := clitest.Server(t, backend)
+	address := strings.TrimSuffix(strings.TrimPrefix(target, "https://"), "/webhooks/elevenlabs")
+	_, port, err := net.SplitHostPort(address)
+	require.NoError(t, err)
+
+	for target, resolve := range map[string]string{
+		"https://example.com/hook":          "example.com:" + address, // httptest's certificate is for example.com
+		"https://Example.com:" + port + "/": "example.com:127.0.0.1",
+	} {
+		backend.requests = nil
+		outcome := clitest.Run(NewCmdSend, clitest.Stopped, "", append([]string{"send", target, "--resolve", resolve}, trust...)...)
+		require.NoError(t, outcome.Err, outcome.Stdout)
+		require.Len(t, backend.requests, 1)
+		assert.Equal(t, "example.com", strings.ToLower(backend.requests[0].TLS.ServerName))
+		assert.Contains(t, target, "://"+backend.requests[0].Host+"/")
+	}
+}
+
+func TestSendKeepsTheStatusOfAnAnswerThatBreaksOff(t *testing.T) {
+	target, trust := clitest.Server(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "10")
+		_, _ = io.WriteString(w, "short")
+	}))
+	outcome := clitest.Run(NewCmdSend, clitest.Stopped, "", append([]string{"send", target, "--json"}, trust...)...)
+	assert.Equal(t, 2, outcome.Code)
+	var line delivery.Result
+	require.NoError(t, json.Unmarshal([]byte(outcome.Stdout), &line))
+	assert.Equal(t, 200, line.Status)
+	assert.Equal(t, "the answer broke off: unexpected EOF", line.Problem)
+}
+
+// A server's headers can hold what steers a terminal, and a lot of it.
+func TestSendPrintsNothingOfAServerAsItIs(t *testing.T) {
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", clitest.Secret)
+	target := rawServer(t, "HTTP/1.1 403 Forbidden\r\n"+delivery.HeaderRejection+": \u009b2Jgone"+strings.Repeat("x", 1000)+"\r\nContent-Length: 0\r\n\r\n")
+	outcome := clitest.Run(NewCmdSend, clitest.Stopped, "", "send", target)
+	assert.Contains(t, outcome.Stdout, `"\u009b2Jgonexxx`)
+	assert.NotContains(t, outcome.Stdout, "\u009b")
+	assert.NotContains(t, outcome.Stdout, strings.Repeat("x", 60))
+}
+
+// rawServer answers every request by the same bytes, over plain HTTP.
+func rawServer(t *testing.T, answer string) (target string) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { listener.Close() })
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			if request, err := http.ReadRequest(bufio.NewReader(conn)); err == nil {
+				_, _ = io.Copy(io.Discard, request.Body)
+				_, _ = io.WriteString(conn, answer)
+			}
+			conn.Close()
+		}
+	}()
+	return "http://" + listener.Addr().String() + "/"
+}
+
+func TestSendTrustsNoUnknownCertificateUnlessTold(t *testing.T) {
+	target, _ := clitest.Server(t, new(receiver))
+	outcome := clitest.Run(NewCmdSend, clitest.Stopped, "", "send", target)
+	assert.Equal(t, 2, outcome.Code)
+	assert.Contains(t, outcome.Stdout, "certificate signed by unknown authority; see --ca and --insecure")
+	assert.NoError(t, clitest.Run(NewCmdSend, clitest.Stopped, "", "send", target, "--insecure").Err)
+}
+
+func TestSendReportsWhatGetsNoAnswerAndGoesOn(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	listener.Close()
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", clitest.Secret)
+	outcome := clitest.Run(NewCmdSend, clitest.Stopped, "", "send", "https://"+listener.Addr().String(), "--count", "2")
+	assert.Equal(t, 2, outcome.Code)
+	assert.Equal(t, 2, strings.Count(outcome.Stdout, "connection refused"))
+	assert.Contains(t, outcome.Stdout, "\n2 of 2 deliveries not as expected\n")
+}
+
+func TestSendHearsAnAnswerThatComesBeforeTheBodyIsRead(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer listener.Close()
+	go func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = http.ReadRequest(bufio.NewReader(conn))
+			_, _ = io.WriteString(conn, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+			conn.Close() // which resets it, since there is more to read
+		}
+	}()
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", clitest.Secret)
+	outcome := clitest.Run(NewCmdSend, clitest.Stopped, "", "send", "http://"+listener.Addr().String(), "--event", "post_call_audio", "--minutes", "10", "--count", "50")
+	assert.Equal(t, 50, strings.Count(outcome.Stdout, "  413  "), outcome.Stdout)
+}
+
+func TestSendWaitsNoLongerThanTold(t *testing.T) {
+	release := make(chan struct{})
+	target, trust := clitest.Server(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
+	defer close(release)
+	outcome := clitest.Run(NewCmdSend, clitest.Stopped, "", append([]string{"send", target, "--timeout", "50ms"}, trust...)...)
+	assert.Equal(t, 2, outcome.Code)
+	assert.Contains(t, outcome.Stdout, "no answer in time; see --timeout")
+}
+
+func TestSendEndsInGoodOrderWhenInterrupted(t *testing.T) {
+	ctx, interrupt := context.WithCancel(context.Background())
+	var seen int
+	backend := new(receiver)
+	target, trust := clitest.Server(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		backend.ServeHTTP(w, r)
+		if seen++; seen == 3 { // one at a time
+			interrupt()
+			<-r.Context().Done()
+			panic(http.ErrAbortHandler) // no answer
+		}
+	}))
+	var stdout bytes.Buffer
+	outcome := clitest.RunWith(ctx, NewCmdSend, clitest.Stopped, strings.NewReader(""), &stdout, append([]string{"send", target, "--count", "1000"}, trust...)...)
+	assert.Equal(t, 1, outcome.Code)
+	assert.EqualError(t, outcome.Err, "interrupted: 2 of 1000 deliveries made")
+	assert.Contains(t, stdout.String(), "\ninterrupted: 2 of 1000 deliveries made\n")
+	assert.NotContains(t, stdout.String(), "FAILED", "what was cut off by us tells nothing")
+}
+
+func TestSendSaysHowItIsUsed(t *testing.T) {
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", clitest.Secret)
+	const url = "https://example.com/"
+	for want, args := range map[string][]string{
+		"give one argument, not 0":                       {"send"},
+		"give one argument, not 2":                       {"send", url, url},
+		`"ftp://example.com" is not a URL`:               {"send", "ftp://example.com"},
+		`"example.com" is not a URL`:                     {"send", "example.com"},
+		`"https:///x" is not a URL`:                      {"send", "https:///x"},
+		`there is no event "transcript"`:                 {"send", url, "--event", "transcript"},
+		`there is no forgery "time"`:                     {"send", url, "--forge", "time"},
+		"[all event] were all set":                       {"send", url, "--all", "--event", "post_call_audio"},
+		"[all file] were all set":                        {"send", url, "--all", "--file", "x"},
+		"[all forge] were all set":                       {"send", url, "--all", "--forge", "body"},
+		"--event is empty":                               {"send", url, "--event", ""},
+		"--file is empty":                                {"send", url, "--file", ""},
+		"--forge is empty":                               {"send", url, "--forge", ""},
+		"--ca is empty":                                  {"send", url, "--ca", ""},
+		"--resolve is empty":                             {"send", url, "--resolve", ""},
+		"reading the body: open no-such-file":            {"send", url, "--file", "no-such-file"},
+		"reading --ca: open no-such-file":                {"send", url, "--ca", "no-such-file"},
+		"there is no certificate in send.go":             {"send", url, "--ca", "send.go"},
+		"--count must be from 1 to 1000000, not 0":       {"send", url, "--count", "0"},
+		"--count must be from 1 to 1000000, not 2000000": {"send", url, "--count", "2000000"},
+		"--concurrency must be from 1 to 1000, not 0":    {"send", url, "--concurrency", "0"},
+		"--turns must be from 1 to 100000, not -1":       {"send", url, "--turns", "-1"},
+		"--turns must be from 1 to 100000, not 100001":   {"send", url, "--turns", "100001"},
+		"1440, which is a day, not NaN":                  {"send", url, "--minutes", "NaN"},
+		"1440, which is a day, not 1e+300":               {"send", url, "--minutes", "1e300"},
+		"--timeout must be above 0, not 0s":              {"send", url, "--timeout", "0s"},
+		"only one thing can come from standard inp":      {"send", url, "--file", "-", "--secret-file", "-"},
+	} {
+		outcome := clitest.Run(NewCmdSend, clitest.Stopped, "", args...)
+		assert.ErrorContains(t, outcome.Err, want)
+		assert.Equal(t, 1, outcome.Code, want)
+		assert.Empty(t, outcome.Stdout, want)
+	}
+}
