@@ -166,7 +166,7 @@ func TestCommandsExitCodesAndMessages(t *testing.T) {
 		{"help for tail", []string{"tail", "--help"}, "", 0, "--once"},
 		{"tail", []string{"tail", "--once", "--address", s.admin}, "", 0, "post_call_transcription"},
 		{"tail of an unknown result", []string{"tail", "--once", "--address", s.admin, "--result", "nope"}, "", 1, "nope"},
-		{"tail of no lines", []string{"tail", "--lines", "0"}, "", 1, "--lines is to be"},
+		{"tail of no lines", []string{"tail", "--lines", "0"}, "", 1, "--lines must be"},
 		{"webhooks by itself", []string{"webhooks"}, "", 1, "no command is given: give one of"},
 		{"webhooks with an unknown command", []string{"webhooks", "nope", "--json"}, "", 1, `there is no command "nope"`},
 		{"help for webhooks", []string{"webhooks", "--help"}, "", 0, "rotate"},

@@ -242,7 +242,7 @@ func TestOperatorSeesWhatOnlyReportOnlyForwarded(t *testing.T) {
 		require.Equal(t, 200, send(t, s.client("HTTP/1.1"), s.signed([]byte(transcript), "wsec_other", time.Now())).status)
 	}
 	assert.Equal(t, "2", s.metric(`would_reject_total{reason="signature_mismatch"}`))
-	assert.Contains(t, elevenlabs(t, "", "status", "--address", s.admin).stdout, "\n  report_only         on: 2 let through that would have been refused\n")
+	assert.Contains(t, elevenlabs(t, "", "status", "--address", s.admin).stdout, "\n  report_only         on: 2 forwarded that would have been rejected\n")
 }
 
 // pausing is a body that waits for resume before its last byte.

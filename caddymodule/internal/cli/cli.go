@@ -6,6 +6,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/operate"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/send"
 )
 
@@ -41,8 +42,8 @@ func AddCommands(parent *cobra.Command, env cmdutil.Env) {
 		send.NewCmdSign(env),
 		verifyCommand(env),
 		doctorCommand(env),
-		statusCommand(env),
-		tailCommand(env),
+		operate.NewCmdStatus(env),
+		operate.NewCmdTail(env),
 		webhooksCommand(env),
 	)
 }

@@ -37,27 +37,27 @@ func TestTranscriptsInTheDocumentationAreThoseOfTheGoldenFiles(t *testing.T) {
 		}
 	}
 	held := map[string]string{
-		"status":                                "status/failing.txt",
-		"tail --once":                           "tail/once.txt",
-		"webhooks list --agent agent_1,agent_2": "webhooks/list.txt",
-		"webhooks create --name gateway --url " + testURL + " --secret-out /etc/caddy/secret --attach": "webhooks/create_attached.txt",
-		"webhooks update gateway --retries --header X-Env=prod --events speech_to_text,flows":          "webhooks/update_some.txt",
-		"webhooks disable gateway":                        "webhooks/disable.txt",
-		"webhooks enable gateway":                         "webhooks/enable_not_taken.txt",
-		"webhooks attach gateway --events speech_to_text": "webhooks/attach_to_workspace.txt",
-		"webhooks attach gateway --agent agent_1 --agent agent_2 --replace --events audio": "webhooks/attach_to_agents.txt",
-		"webhooks detach gateway --events flows":                                           "webhooks/detach_events.txt",
-		"webhooks detach other --agent agent_1":                                            "webhooks/detach_agent.txt",
-		"webhooks delete other --agent agent_1,agent_2":                                    "webhooks/delete_in_use.txt",
-		"webhooks delete gateway --yes":                                                    "webhooks/delete.txt",
-		"webhooks rotate wh_old --secret-out /etc/caddy/secret --agent agent_1,agent_2":    "webhooks/rotate_agents_named.txt",
-		"webhooks rotate wh_old --switch-to wh_new_1 --agent agent_1 --agent agent_2":      "webhooks/rotate_switch.txt",
-		"webhooks rotate wh_old --finish --agent agent_1 --agent agent_2 --yes":            "webhooks/rotate_finish.txt",
+		"status":                                "operate/testdata/status/failing.txt",
+		"tail --once":                           "operate/testdata/tail/once.txt",
+		"webhooks list --agent agent_1,agent_2": "testdata/webhooks/list.txt",
+		"webhooks create --name gateway --url " + testURL + " --secret-out /etc/caddy/secret --attach": "testdata/webhooks/create_attached.txt",
+		"webhooks update gateway --retries --header X-Env=prod --events speech_to_text,flows":          "testdata/webhooks/update_some.txt",
+		"webhooks disable gateway":                        "testdata/webhooks/disable.txt",
+		"webhooks enable gateway":                         "testdata/webhooks/enable_not_taken.txt",
+		"webhooks attach gateway --events speech_to_text": "testdata/webhooks/attach_to_workspace.txt",
+		"webhooks attach gateway --agent agent_1 --agent agent_2 --replace --events audio": "testdata/webhooks/attach_to_agents.txt",
+		"webhooks detach gateway --events flows":                                           "testdata/webhooks/detach_events.txt",
+		"webhooks detach other --agent agent_1":                                            "testdata/webhooks/detach_agent.txt",
+		"webhooks delete other --agent agent_1,agent_2":                                    "testdata/webhooks/delete_in_use.txt",
+		"webhooks delete gateway --yes":                                                    "testdata/webhooks/delete.txt",
+		"webhooks rotate wh_old --secret-out /etc/caddy/secret --agent agent_1,agent_2":    "testdata/webhooks/rotate_agents_named.txt",
+		"webhooks rotate wh_old --switch-to wh_new_1 --agent agent_1 --agent agent_2":      "testdata/webhooks/rotate_switch.txt",
+		"webhooks rotate wh_old --finish --agent agent_1 --agent agent_2 --yes":            "testdata/webhooks/rotate_finish.txt",
 	}
 	unused := maps.Clone(held)
 	for _, one := range all {
 		require.Contains(t, held, one.command, "%s: no golden file holds this transcript", one.page)
-		printed, err := os.ReadFile("testdata/" + held[one.command])
+		printed, err := os.ReadFile(held[one.command])
 		require.NoError(t, err)
 		delete(unused, one.command)
 		output, _, cut := strings.Cut(one.output, "…\n") // the rest is left out

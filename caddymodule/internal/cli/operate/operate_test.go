@@ -1,4 +1,4 @@
-package cli
+package operate
 
 import (
 	"bytes"
@@ -59,7 +59,7 @@ func healthy() map[string]any {
 	}
 }
 
-func TestStatusTellsHowEachWebhookFares(t *testing.T) {
+func TestStatusShowsTheHealthOfEachWebhook(t *testing.T) {
 	failing := map[string]any{
 		"handler":         "staging",
 		"results":         map[string]int{"accepted": 21, "rejected": 0, "ignored": 0, "failed": 4},
@@ -80,10 +80,10 @@ func TestStatusTellsHowEachWebhookFares(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			env := adminEnv(t, showing(t, test.webhooks))
-			outcome := run(env, "", "status")
+			outcome := clitest.Run(NewCmdStatus, env, "", "status")
 			assert.Equal(t, test.code, outcome.Code)
 			clitest.Golden(t, "status/"+name+".txt", outcome.Stdout)
-			outcome = run(env, "", "status", "--json")
+			outcome = clitest.Run(NewCmdStatus, env, "", "status", "--json")
 			assert.Equal(t, test.code, outcome.Code)
 			clitest.Golden(t, "status/"+name+".jsonl", outcome.Stdout)
 		})
@@ -98,7 +98,7 @@ func TestStatusWithoutAnAnswerIsAnErrorOfTheSetUp(t *testing.T) {
 		"no elevenlabs_webhook handler":       adminEnv(t, showing(t, []any{})),
 		"reading the admin endpoint's answer": adminEnv(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") }),
 	} {
-		outcome := run(env, "", "status")
+		outcome := clitest.Run(NewCmdStatus, env, "", "status")
 		assert.ErrorContains(t, outcome.Err, name)
 		assert.Equal(t, 1, outcome.Code)
 	}
@@ -121,11 +121,11 @@ func TestTailOncePrintsTheLastDeliveriesOldestFirst(t *testing.T) {
 		asked = r.URL.RawQuery
 		showing(t, someDeliveries())(w, r)
 	})
-	outcome := run(env, "", "tail", "--once", "--lines", "4", "--result", "failed", "--type", "x")
+	outcome := clitest.Run(NewCmdTail, env, "", "tail", "--once", "--lines", "4", "--result", "failed", "--type", "x")
 	require.NoError(t, outcome.Err)
 	assert.Equal(t, "limit=4&result=failed&type=x", asked)
 	clitest.Golden(t, "tail/once.txt", outcome.Stdout)
-	outcome = run(env, "", "tail", "--once", "--json")
+	outcome = clitest.Run(NewCmdTail, env, "", "tail", "--once", "--json")
 	require.NoError(t, outcome.Err)
 	clitest.Golden(t, "tail/once.jsonl", outcome.Stdout)
 }
@@ -141,6 +141,12 @@ func (l *lockstep) Write(p []byte) (int, error) {
 	return l.Buffer.Write(p)
 }
 
+// following returns a follower that hardly waits before it reconnects.
+func following(env cmdutil.Env, result string) *follower {
+	options := &tailOptions{env: env, endpoint: &endpoint{env: env}, lines: 10, result: result}
+	return &follower{tailOptions: options, pause: time.Millisecond}
+}
+
 func TestTailFollowsAndGoesOnAfterAReload(t *testing.T) {
 	asked := make(chan *http.Request, 10)
 	streams := make(chan chan string, 10)
@@ -153,13 +159,13 @@ func TestTailFollowsAndGoesOnAfterAReload(t *testing.T) {
 	})
 	ctx, interrupt := context.WithCancel(t.Context())
 	defer interrupt()
-	cmd := tailCommand(env)
+	cmd := NewCmdTail(env)
 	cmd.Flags().Bool("json", true, "")
 	out := &lockstep{written: make(chan string)}
 	cmd.SetOut(out)
 	cmd.SetArgs([]string{})
 	ended := make(chan error)
-	tailing := &tail{endpoint: &endpoint{env: env}, lines: 10, pause: time.Millisecond}
+	tailing := following(env, "")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return tailing.run(cmd) }
 	go func() { ended <- cmd.ExecuteContext(ctx) }()
 
@@ -192,8 +198,8 @@ func TestTailAsksForAllThatCameInAReloadThoughThereWasNothingBefore(t *testing.T
 		return &http.Response{Body: http.NoBody}, nil
 	}}
 	ctx, interrupt := context.WithCancel(t.Context())
-	cmd := tailCommand(env)
-	tailing := &tail{endpoint: &endpoint{env: env}, lines: 10, pause: time.Millisecond, result: "failed"}
+	cmd := NewCmdTail(env)
+	tailing := following(env, "failed")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return tailing.run(cmd) }
 	cmd.SetArgs([]string{})
 	ended := make(chan error)
@@ -219,17 +225,17 @@ func TestTailEndsWhenCaddyDoesNotComeBack(t *testing.T) {
 		}
 		return &http.Response{Body: http.NoBody}, nil
 	}}
-	cmd := tailCommand(env)
-	tailing := &tail{endpoint: &endpoint{env: env}, lines: 10, pause: time.Millisecond}
+	cmd := NewCmdTail(env)
+	tailing := following(env, "")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return tailing.run(cmd) }
 	cmd.SetArgs([]string{})
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
 	assert.ErrorContains(t, cmd.Execute(), "connection refused")
-	assert.Equal(t, 1+reconnects+1, tries)
+	assert.Equal(t, 1+maxReconnects+1, tries)
 
-	outcome := run(cmdutil.Env{Admin: func(string, string, string, string, http.Header) (*http.Response, error) {
+	outcome := clitest.Run(NewCmdTail, cmdutil.Env{Admin: func(string, string, string, string, http.Header) (*http.Response, error) {
 		return nil, errors.New("connection refused")
 	}}, "", "tail")
 	assert.Equal(t, 1, outcome.Code, "at first it does not wait")
-	assert.Equal(t, 1, run(env, "", "tail", "--lines", "0").Code)
+	assert.Equal(t, 1, clitest.Run(NewCmdTail, env, "", "tail", "--lines", "0").Code)
 }

@@ -1,4 +1,4 @@
-package cli
+package operate
 
 import (
 	"cmp"
@@ -17,38 +17,36 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
 
-func statusCommand(env cmdutil.Env) *cobra.Command {
+// statusOptions are the options of `status`.
+type statusOptions struct {
+	env      cmdutil.Env
+	endpoint *endpoint
+}
+
+// NewCmdStatus returns the command `status`.
+func NewCmdStatus(env cmdutil.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Shows how each webhook fares",
-		Long: `Shows how each webhook of a running Caddy fares: how many deliveries failed in a
-row as ElevenLabs counts them, the last success, and the last failure with its
-reason. With --json also the handlers' options, without secrets.
+		Short: "Shows the health of each webhook",
+		Long: `Shows the health of each webhook of a running Caddy: how many deliveries in a row
+failed as ElevenLabs counts them, the last success, and the last failure with its
+reason. With --json it also shows the handlers' options, without secrets.
 
-Counts are from when Caddy started, and go on over reloads. What the commands send
-and doctor send is in the results only, since ElevenLabs knows nothing of it.
+The counts begin when Caddy starts, and reloads keep them. Events from "send" and
+"doctor" are counted only in the results, since ElevenLabs does not know of them.
 
-The exit code is 2 if a webhook has failed three times in a row or more.`,
+The exit code is 2 if three or more deliveries to a webhook failed in a row.`,
 		Example: `  caddy elevenlabs status
   caddy elevenlabs status --address localhost:2020 --json`,
 		Args: cobra.NoArgs,
 	}
-	e := endpointFlags(cmd, env)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return showStatus(cmd, e) }
+	o := &statusOptions{env: env, endpoint: endpointFlags(cmd, env)}
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return o.run(cmd) }
 	return cmd
 }
 
-// webhookStatus is what the endpoint tells of a webhook.
-type webhookStatus struct {
-	Handler string `json:"handler"`
-	deliveries.Status
-	Config []struct {
-		ReportOnly bool `json:"report_only"`
-	} `json:"config"`
-}
-
-func showStatus(cmd *cobra.Command, e *endpoint) error {
-	body, err := e.get(cmd.Context(), "/elevenlabs/status", http.Header{})
+func (o *statusOptions) run(cmd *cobra.Command) error {
+	body, err := o.endpoint.get(cmd.Context(), "/elevenlabs/status", http.Header{})
 	if err != nil {
 		return err
 	}
@@ -76,7 +74,7 @@ func showStatus(cmd *cobra.Command, e *endpoint) error {
 			_, err = fmt.Fprintln(cmd.OutOrStdout())
 			fallthrough
 		default:
-			err = errors.Join(err, s.print(cmd, e.env.Now()))
+			err = errors.Join(err, s.print(cmd, o.env.Now()))
 		}
 		if err != nil {
 			return err
@@ -86,6 +84,15 @@ func showStatus(cmd *cobra.Command, e *endpoint) error {
 		return fmt.Errorf("%w: deliveries fail: %s", cmdutil.ErrCheckFailed, strings.Join(failing, "; "))
 	}
 	return nil
+}
+
+// webhookStatus is the admin endpoint's account of a webhook.
+type webhookStatus struct {
+	Handler string `json:"handler"`
+	deliveries.Status
+	Config []struct {
+		ReportOnly bool `json:"report_only"`
+	} `json:"config"`
 }
 
 func (s webhookStatus) print(cmd *cobra.Command, now time.Time) error {
@@ -100,7 +107,7 @@ func (s webhookStatus) print(cmd *cobra.Command, now time.Time) error {
 		inRow = fmt.Sprintf("%d, the first %s (after %d, ElevenLabs may disable the webhook)", s.FailuresInRow, ago(s.FailingSince), facts.DisabledAfter)
 	}
 	if s.FailuresInRow >= deliveries.FirstAlarm {
-		inRow = paint(cmd.OutOrStdout(), resultColors[deliveries.Failed], inRow)
+		inRow = paint(cmd.OutOrStdout(), deliveries.Failed, inRow)
 	}
 	failure := ago(time.Time{})
 	if f := s.LastFailure; f != nil {
@@ -119,7 +126,7 @@ func (s webhookStatus) print(cmd *cobra.Command, now time.Time) error {
 	fmt.Fprintf(table, "  results\t%d accepted, %d rejected, %d ignored, %d failed\n", s.Results.Accepted, s.Results.Rejected, s.Results.Ignored, s.Results.Failed)
 	for _, config := range s.Config {
 		if config.ReportOnly {
-			fmt.Fprintf(table, "  report_only\ton: %d let through that would have been refused\n", s.WouldReject)
+			fmt.Fprintf(table, "  report_only\ton: %d forwarded that would have been rejected\n", s.WouldReject)
 			break
 		}
 	}

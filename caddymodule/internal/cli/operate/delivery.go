@@ -1,0 +1,57 @@
+package operate
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
+)
+
+// printDelivery prints a line. Its columns are wide enough for the usual values,
+// since earlier lines cannot be widened.
+func printDelivery(cmd *cobra.Command, zone *time.Location, text json.RawMessage) error {
+	if cmdutil.WantsJSON(cmd) {
+		return cmdutil.PrintJSON(cmd, text)
+	}
+	var d deliveries.Delivery
+	if err := json.Unmarshal(text, &d); err != nil {
+		return fmt.Errorf("reading the admin endpoint's answer: %w", err)
+	}
+	result := paint(cmd.OutOrStdout(), d.Result, fmt.Sprintf("%-8s", d.Result))
+	size, status, test := "-", "-", ""
+	if d.Test {
+		test = "true"
+	}
+	if d.Size >= 0 {
+		size = humanize.IBytes(uint64(d.Size))
+	}
+	if d.UpstreamStatus != 0 {
+		status = strconv.Itoa(d.UpstreamStatus)
+	}
+	line := new(strings.Builder)
+	fmt.Fprintf(line, "%s  %s  %-19s  %-29s  %9s  %3s  %7s", d.Time.In(zone).Format("2006-01-02 15:04:05"), result, cmp.Or(d.Reason, "-"),
+		cmp.Or(d.EventType, "-"), size, status, fmt.Sprintf("%.3fs", d.ReceiveSeconds+d.VerifySeconds+d.UpstreamSeconds))
+	for _, id := range []struct{ name, value string }{
+		{"would_reject", d.WouldReject},
+		{"test", test},
+		{"conversation", d.ConversationID},
+		{"request", d.RequestID},
+		{"voice", d.VoiceID},
+		{"from", d.ClientIP},
+		{"handler", d.Handler},
+	} {
+		if id.value != "" {
+			fmt.Fprintf(line, "  %s=%s", id.name, id.value)
+		}
+	}
+	_, err := fmt.Fprintln(cmd.OutOrStdout(), line)
+	return err
+}
