@@ -8,6 +8,7 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/operate"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/send"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/verify"
 )
 
 // Short and Long describe the command that holds the others.
@@ -40,7 +41,7 @@ func AddCommands(parent *cobra.Command, env cmdutil.Env) {
 	cmdutil.Group(parent,
 		send.NewCmdSend(env),
 		send.NewCmdSign(env),
-		verifyCommand(env),
+		verify.NewCmdVerify(env),
 		doctorCommand(env),
 		operate.NewCmdStatus(env),
 		operate.NewCmdTail(env),

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
 
 // secretPattern is for what must not be shown in an error that quotes a file:
@@ -144,10 +145,10 @@ func examine(label, secret string) []finding {
 		return only(statusFail, "%s has blanks or line ends in it", label)
 	case strings.ContainsFunc(trimmed, notASCII):
 		return only(statusFail, "%s has characters in it that are not plain ASCII, such as a byte order mark", label)
-	case strings.HasPrefix(trimmed, standardPrefix):
-		return only(statusFail, "%s begins with %s: it is another service's", label, standardPrefix)
-	case !strings.HasPrefix(trimmed, secretPrefix):
-		return only(statusWarn, "%s does not begin with %s, as those of ElevenLabs do", label, secretPrefix)
+	case strings.HasPrefix(trimmed, facts.ForeignSecretPrefix):
+		return only(statusFail, "%s begins with %s: it is another service's", label, facts.ForeignSecretPrefix)
+	case !strings.HasPrefix(trimmed, facts.SecretPrefix):
+		return only(statusWarn, "%s does not begin with %s, as those of ElevenLabs do", label, facts.SecretPrefix)
 	case len(trimmed) < shortestSecret:
 		return only(statusWarn, "%s has but %d characters: is it the whole one?", label, len(trimmed))
 	case trimmed != secret:

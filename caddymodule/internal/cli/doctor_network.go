@@ -248,7 +248,7 @@ func (d *doctor) checkClock(context.Context) []finding {
 	if err != nil {
 		return only(statusSkip, "the answer has no Date header")
 	}
-	past, future := defaultWindow.past, defaultWindow.future
+	past, future := facts.DefaultPast, facts.DefaultFuture
 	if d.handler != nil {
 		past, future = d.handler.Past, d.handler.Future
 	}

@@ -29,6 +29,7 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/clitest"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/delivery"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
 
 const (
@@ -333,7 +334,7 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 			if test.status == statusFail || test.status == statusWarn {
 				assert.Contains(t, lines, "      Remedy: ")
 			}
-			assert.NotContains(t, got.Stdout+got.Stderr, doctorSecret[len(secretPrefix):], "the secret is not printed")
+			assert.NotContains(t, got.Stdout+got.Stderr, doctorSecret[len(facts.SecretPrefix):], "the secret is not printed")
 		})
 	}
 }

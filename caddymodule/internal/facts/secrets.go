@@ -2,14 +2,21 @@ package facts
 
 import "regexp"
 
-// SecretPrefix begins every signing secret that ElevenLabs makes. It belongs to
-// the key.
-const SecretPrefix = "wsec_"
+const (
+	// SecretPrefix begins every signing secret that ElevenLabs makes. It belongs
+	// to the key.
+	SecretPrefix = "wsec_"
+	// ForeignSecretPrefix begins the secrets of Standard Webhooks and Stripe.
+	ForeignSecretPrefix = "whsec_"
+)
 
 var (
 	secretPattern     = regexp.MustCompile(SecretPrefix + `\w+`)
 	credentialPattern = regexp.MustCompile(`\b(?:wh?sec_|sk_)\S+|[0-9A-Fa-f]{32,}`)
 )
+
+// FindSecrets returns the signing secrets in a text.
+func FindSecrets(text string) []string { return secretPattern.FindAllString(text, -1) }
 
 // HideSecrets replaces the signing secrets in a text.
 func HideSecrets(text, by string) string { return secretPattern.ReplaceAllString(text, by) }

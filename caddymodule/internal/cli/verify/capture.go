@@ -1,4 +1,4 @@
-package cli
+package verify
 
 import (
 	"bufio"
@@ -16,25 +16,25 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
 )
 
-// capture is a webhook request as it was captured, whole or in parts.
+// capture is a captured webhook request, whole or in parts.
 type capture struct {
-	method string    // empty if it is not known
+	method string    // empty if unknown
 	lines  []string  // of the signature header
-	recipe []string  // of X-ElevenLabs-Signature, which copied recipes use
+	recipe []string  // of X-ElevenLabs-Signature, which recipes on the web use
 	date   time.Time // of the Date header; zero if there is none
-	body   []byte    // all that there is
+	body   []byte    // all captured bytes
 
 	declared   int    // Content-Length; -1 if there is none
-	incomplete string // why the body is not complete; empty if it is
+	incomplete string // why the body is incomplete; empty if it is complete
 	notes      []string
 }
 
 const recipeHeader = "X-ElevenLabs-Signature"
 
-var errNotRequest = errors.New("what was captured is not an HTTP request: it is to begin with a line such as `POST /webhooks/elevenlabs HTTP/1.1`, then headers, a blank line and the body; or give the body by --body and the header by --header")
+var errNotRequest = errors.New("the capture is not an HTTP request: it must begin with a line such as `POST /webhooks/elevenlabs HTTP/1.1`, then headers, a blank line and the body; or give the body by --body and the header by --header")
 
-// parseRequest reads a captured HTTP/1 request. Its head may have lost the CRs
-// of its line ends, as it does in editors and logs.
+// parseRequest reads a captured HTTP/1 request. Its head may lack the CRs of its
+// line ends, since editors and logs drop them.
 func parseRequest(raw []byte) (capture, error) {
 	buffered := bufio.NewReader(bytes.NewReader(bytes.TrimLeft(raw, "\r\n")))
 	reader := textproto.NewReader(buffered)
@@ -48,30 +48,30 @@ func parseRequest(raw []byte) (capture, error) {
 		return capture{}, errors.New("the captured request ends within its headers: a blank line and the body are missing")
 	}
 	if err != nil {
-		return capture{}, errors.New("the captured request's headers cannot be read: each is to be a line of a name, a colon and a value, and a blank line ends them")
+		return capture{}, errors.New("the captured request's headers cannot be read: each must be a line with a name, a colon and a value, and a blank line ends them")
 	}
 	header := http.Header(mime)
-	d := capture{
+	c := capture{
 		method:   words[0],
 		lines:    header.Values(signature.HeaderName),
 		recipe:   header.Values(recipeHeader),
 		declared: -1,
 	}
 	if date, err := http.ParseTime(header.Get("Date")); err == nil {
-		d.date = date
+		c.date = date
 	}
-	if d.body, err = io.ReadAll(buffered); err != nil {
+	if c.body, err = io.ReadAll(buffered); err != nil {
 		return capture{}, fmt.Errorf("reading the captured body: %w", err)
 	}
-	d.frame(header)
-	return d, nil
+	c.frame(header)
+	return c, nil
 }
 
-// chunkHead is how a chunk begins (RFC 9112, section 7.1), with its size.
+// chunkHead is the start of a chunk with its size (RFC 9112, section 7.1).
 var chunkHead = regexp.MustCompile(`^([0-9A-Fa-f]+)[ \t]*(?:;[^\r\n]*)?\r?\n`)
 
-// joinChunks joins a chunked body, as far as it goes. Its line ends may have lost
-// their CRs, like those of the head.
+// joinChunks joins a chunked body as far as possible. Its line ends may lack their
+// CRs, like those of the head.
 func joinChunks(chunks []byte) (body []byte, whole bool) {
 	for {
 		head := chunkHead.FindSubmatch(chunks)
@@ -96,18 +96,18 @@ func joinChunks(chunks []byte) (body []byte, whole bool) {
 }
 
 // frame joins a chunked body, and compares another with its Content-Length.
-func (d *capture) frame(header http.Header) {
+func (c *capture) frame(header http.Header) {
 	if strings.EqualFold(header.Get("Transfer-Encoding"), "chunked") {
-		if !chunkHead.Match(d.body) {
-			d.notes = append(d.notes, "the request says that its body is chunked, but in the capture it is joined already")
+		if !chunkHead.Match(c.body) {
+			c.notes = append(c.notes, "the request says that its body is chunked, but the capture has the chunks joined already")
 			return
 		}
-		noCR := !bytes.Contains(d.body, []byte("\r"))
+		noCR := !bytes.Contains(c.body, []byte("\r"))
 		var whole bool
-		if d.body, whole = joinChunks(d.body); !whole {
-			d.incomplete = fmt.Sprintf("the chunks are broken off or malformed after %d bytes of body", len(d.body))
+		if c.body, whole = joinChunks(c.body); !whole {
+			c.incomplete = fmt.Sprintf("the chunks are broken off or malformed after %d bytes of body", len(c.body))
 			if noCR {
-				d.incomplete += ", and the capture has lost the CRs of its line ends, which the chunks' lengths count"
+				c.incomplete += ", and the capture has lost the CRs of its line ends, which the chunks' lengths count"
 			}
 		}
 		return
@@ -116,36 +116,36 @@ func (d *capture) frame(header http.Header) {
 	if err != nil || length < 0 {
 		return
 	}
-	d.declared = length
+	c.declared = length
 	switch {
-	case len(d.body) < length:
-		d.incomplete = fmt.Sprintf("Content-Length is %d, and the body has %d bytes: %d missing", length, len(d.body), length-len(d.body))
-	case len(d.body) > length:
-		d.notes = append(d.notes, fmt.Sprintf("Content-Length is %d, and the body has %d bytes: a server does not read the last %d", length, len(d.body), len(d.body)-length))
+	case len(c.body) < length:
+		c.incomplete = fmt.Sprintf("Content-Length is %d, and the body has %d bytes: %d missing", length, len(c.body), length-len(c.body))
+	case len(c.body) > length:
+		c.notes = append(c.notes, fmt.Sprintf("Content-Length is %d, and the body has %d bytes: a server does not read the last %d", length, len(c.body), len(c.body)-length))
 	}
 }
 
-// read is what a server takes for the body.
-func (d *capture) read() []byte {
-	if d.declared >= 0 && len(d.body) > d.declared {
-		return d.body[:d.declared]
+// read returns the body that a server would read.
+func (c *capture) read() []byte {
+	if c.declared >= 0 && len(c.body) > c.declared {
+		return c.body[:c.declared]
 	}
-	return d.body
+	return c.body
 }
 
-// addHeader adds lines of the signature header, with or without its name.
-func (d *capture) addHeader(text string) {
+// addHeader adds lines of the signature header, with its name or without.
+func (c *capture) addHeader(text string) {
 	for line := range strings.Lines(text) {
 		line = strings.Trim(line, "\r\n")
 		name, value, named := strings.Cut(line, ":")
 		switch {
 		case strings.TrimSpace(line) == "":
 		case named && strings.EqualFold(strings.TrimSpace(name), recipeHeader):
-			d.recipe = append(d.recipe, strings.TrimSpace(value))
+			c.recipe = append(c.recipe, strings.TrimSpace(value))
 		case named && strings.EqualFold(strings.TrimSpace(name), signature.HeaderName):
-			d.lines = append(d.lines, strings.TrimSpace(value))
+			c.lines = append(c.lines, strings.TrimSpace(value))
 		default:
-			d.lines = append(d.lines, line)
+			c.lines = append(c.lines, line)
 		}
 	}
 }

@@ -1,4 +1,4 @@
-package cli
+package verify
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/clitest"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
 
 // verifyEnv is a cmdutil.Env whose clock stands twelve seconds after the signing.
@@ -52,23 +53,23 @@ func TestVerifyOfACapturedRequest(t *testing.T) {
 		{"body with line ends", request(signedHead("{\r\n}\n"), "{\r\n}\n"), pass, "signed"},
 		{"chunked", request(signedHead(body)+"Transfer-Encoding: chunked\r\n", chunked(body[:10], body[10:])), pass, "signed"},
 		{"chunked, but joined already", request(signedHead(body)+"Transfer-Encoding: chunked\r\n", body), pass, "joined already"},
-		{"chunked, broken off", request(signedHead(body)+"Transfer-Encoding: chunked\r\n", chunked(body)[:40]), reasonIncomplete, "broken off or malformed after 32 bytes"},
-		{"chunked, its last chunk missing", request(signedHead(body)+"Transfer-Encoding: chunked\r\n", strings.TrimSuffix(chunked(body), "0\r\n\r\n")), reasonIncomplete, "broken off"},
+		{"chunked, broken off", request(signedHead(body)+"Transfer-Encoding: chunked\r\n", chunked(body)[:40]), facts.BodyIncomplete.Code, "broken off or malformed after 32 bytes"},
+		{"chunked, its last chunk missing", request(signedHead(body)+"Transfer-Encoding: chunked\r\n", strings.TrimSuffix(chunked(body), "0\r\n\r\n")), facts.BodyIncomplete.Code, "broken off"},
 		{"chunked, its line ends LF now", strings.ReplaceAll(request(signedHead(body)+"Transfer-Encoding: chunked\r\n", chunked(body[:10], body[10:])), "\r\n", "\n"), pass, "signed"},
-		{"chunked, its line ends and the body's LF now", strings.ReplaceAll(request(signedHead("{\r\n}")+"Transfer-Encoding: chunked\r\n", chunked("{\r\n}")), "\r\n", "\n"), reasonIncomplete, "after 4 bytes of body, and the capture has lost the CRs of its line ends, which the chunks' lengths count"},
-		{"chunked, with a length that is no number of bytes", request(signedHead(body)+"Transfer-Encoding: chunked\r\n", "ffffffffffffffffff\r\n"+body), reasonIncomplete, "malformed after 0 bytes"},
-		{"chunked, longer than it says", request(signedHead(body)+"Transfer-Encoding: chunked\r\n", strings.Replace(chunked(body), "\r\n{", "\r\n {", 1)), reasonIncomplete, "malformed"},
+		{"chunked, its line ends and the body's LF now", strings.ReplaceAll(request(signedHead("{\r\n}")+"Transfer-Encoding: chunked\r\n", chunked("{\r\n}")), "\r\n", "\n"), facts.BodyIncomplete.Code, "after 4 bytes of body, and the capture has lost the CRs of its line ends, which the chunks' lengths count"},
+		{"chunked, with a length that is no number of bytes", request(signedHead(body)+"Transfer-Encoding: chunked\r\n", "ffffffffffffffffff\r\n"+body), facts.BodyIncomplete.Code, "malformed after 0 bytes"},
+		{"chunked, longer than it says", request(signedHead(body)+"Transfer-Encoding: chunked\r\n", strings.Replace(chunked(body), "\r\n{", "\r\n {", 1)), facts.BodyIncomplete.Code, "malformed"},
 		{"longer than Content-Length", request(signedHead(body)+length(len(body)), body+"\r\n"), pass, "a server does not read the last 2"},
-		{"shorter than Content-Length", request(signedHead(body)+length(len(body)), body[:len(body)-3]), reasonIncomplete, "3 missing"},
-		{"not a POST", strings.Replace(request(signedHead(body), body), "POST", "PUT", 1), reasonMethod, "the method is PUT"},
-		{"no signature", request("", body), reasonMissing, "missing"},
-		{"two signatures", request(signedHead(body)+signedHead(body), body), reasonMalformed, "sent 2 times"},
-		{"another body", request(signedHead(body), body+"x"), reasonMismatch, "did not make this signature"},
+		{"shorter than Content-Length", request(signedHead(body)+length(len(body)), body[:len(body)-3]), facts.BodyIncomplete.Code, "3 missing"},
+		{"not a POST", strings.Replace(request(signedHead(body), body), "POST", "PUT", 1), facts.MethodNotAllowed.Code, "the method is PUT"},
+		{"no signature", request("", body), facts.SignatureMissing.Code, "missing"},
+		{"two signatures", request(signedHead(body)+signedHead(body), body), facts.SignatureMalformed.Code, "sent 2 times"},
+		{"another body", request(signedHead(body), body+"x"), facts.SignatureMismatch.Code, "did not make this signature"},
 	}
 	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", explainedSecret)
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			got := run(verifyEnv, test.request, "verify")
+			got := clitest.Run(NewCmdVerify, verifyEnv, test.request, "verify")
 			assert.True(t, strings.HasPrefix(got.Stdout, test.reason+": "), got.Stdout)
 			assert.Contains(t, got.Stdout, test.says)
 			if test.reason == pass {
@@ -108,13 +109,13 @@ func TestVerifyOfABodyAndItsHeader(t *testing.T) {
 		{"body on standard input", explainedBody, []string{"--body", "-", "--header", value, "--secret-file", secret}, pass, ""},
 		{"header on standard input", value, []string{"--body", body, "--header-file", "-", "--secret-file", secret}, pass, ""},
 		{"secret on standard input", explainedSecret, []string{"--body", body, "--header", value, "--secret-file", "-"}, pass, "standard input"},
-		{"a line end in the variable is left out, and said", "", []string{"--body", body, "--header", value, "--secret-env", "MY_SECRET"}, pass, "note: the secret in the environment variable MY_SECRET has blanks or line ends round it"},
-		{"an empty header", "", []string{"--body", body, "--header", "", "--secret-file", secret}, reasonMissing, ""},
-		{"the recipe's header", "", []string{"--body", body, "--header", "X-ElevenLabs-Signature: " + value, "--secret-file", secret}, reasonMissing, ""},
+		{"a line end in the variable, which a note names", "", []string{"--body", body, "--header", value, "--secret-env", "MY_SECRET"}, pass, "note: the secret in the environment variable MY_SECRET has blanks or line ends around it"},
+		{"an empty header", "", []string{"--body", body, "--header", "", "--secret-file", secret}, facts.SignatureMissing.Code, ""},
+		{"the recipe's header", "", []string{"--body", body, "--header", "X-ElevenLabs-Signature: " + value, "--secret-file", secret}, facts.SignatureMissing.Code, ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			got := run(verifyEnv, test.stdin, append([]string{"verify"}, test.args...)...)
+			got := clitest.Run(NewCmdVerify, verifyEnv, test.stdin, append([]string{"verify"}, test.args...)...)
 			require.True(t, strings.HasPrefix(got.Stdout, test.reason+": "), "%s %v", got.Stdout, got.Err)
 			assert.Contains(t, got.Stdout, test.says)
 		})
@@ -131,16 +132,16 @@ func TestVerifyHasTheToleranceAndTheClockThatItIsGiven(t *testing.T) {
 	}{
 		{"now", nil, pass},
 		{"at a Unix time, the last good one", []string{"--at", "1795423454"}, pass},
-		{"at a Unix time, a second later", []string{"--at", "1795423455"}, reasonStale},
+		{"at a Unix time, a second later", []string{"--at", "1795423455"}, facts.TimestampStale.Code},
 		{"at a date", []string{"--at", "2026-11-23T08:10:00Z"}, pass},
-		{"at a date in the past", []string{"--at", "2026-11-23T10:09:00+02:00"}, reasonFuture},
-		{"narrower", []string{"--tolerance", "11s"}, reasonStale},
+		{"at a date in the past", []string{"--at", "2026-11-23T10:09:00+02:00"}, facts.TimestampFuture.Code},
+		{"narrower", []string{"--tolerance", "11s"}, facts.TimestampStale.Code},
 		{"wider", []string{"--tolerance", "1h", "--at", "1795423455"}, pass},
 		{"wider, ahead", []string{"--tolerance", "30m 1h", "--at", "1795420000"}, pass},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			got := run(verifyEnv, captured, append([]string{"verify"}, test.args...)...)
+			got := clitest.Run(NewCmdVerify, verifyEnv, captured, append([]string{"verify"}, test.args...)...)
 			assert.True(t, strings.HasPrefix(got.Stdout, test.reason+": "), "%s %v", got.Stdout, got.Err)
 		})
 	}
@@ -182,7 +183,7 @@ func TestVerifySaysHowItIsUsed(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			got := run(verifyEnv, test.stdin, append([]string{"verify"}, test.args...)...)
+			got := clitest.Run(NewCmdVerify, verifyEnv, test.stdin, append([]string{"verify"}, test.args...)...)
 			require.Error(t, got.Err)
 			assert.Contains(t, got.Err.Error(), test.says)
 			assert.Equal(t, 1, got.Code)
@@ -208,9 +209,9 @@ func TestVerifyPrints(t *testing.T) {
 			if name == "late" {
 				env.Now = func() time.Time { return time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC) }
 			}
-			clitest.Golden(t, "verify/"+name+".txt", run(env, captured, "verify", "--explain").Stdout)
+			clitest.Golden(t, "verify/"+name+".txt", clitest.Run(NewCmdVerify, env, captured, "verify", "--explain").Stdout)
 
-			got := run(env, captured, "verify", "--explain", "--json").Stdout
+			got := clitest.Run(NewCmdVerify, env, captured, "verify", "--explain", "--json").Stdout
 			assert.True(t, json.Valid([]byte(got)))
 			assert.Equal(t, 1, strings.Count(got, "\n"), "one line")
 			clitest.Golden(t, "verify/"+name+".json", got)
@@ -232,7 +233,7 @@ func TestVerifyRoundsTheAgeAlikeEverywhere(t *testing.T) {
 func TestVerifyExplainGivesWayToAnInterrupt(t *testing.T) {
 	ctx, interrupt := context.WithCancel(t.Context())
 	tried := 0
-	_, err := explainCapture(ctx, captured(explainedBody, headerOf(explainedSecret, "other")), []byte(explainedSecret), defaultWindow, explainedAt, func() {
+	_, err := explain(ctx, captured(explainedBody, headerOf(explainedSecret, "other")), []byte(explainedSecret), defaultWindow, explainedAt, func() {
 		if tried++; tried == 10 {
 			interrupt()
 		}
