@@ -92,7 +92,7 @@ func TestDoctorOfTheServer(t *testing.T) {
 		assert.Equal(t, 2, got.code)
 		assert.ElementsMatch(t, []string{"handler", "endpoint", "forged"}, failed(findings), got.stdout)
 		assert.Contains(t, findings["endpoint"], "a request without a signature is accepted: 200 OK")
-		assert.Contains(t, findings["forged"], "not refused as such: 200 OK / Whoever finds the URL can send events")
+		assert.Contains(t, findings["forged"], "not rejected as such: 200 OK / Whoever finds the URL can send events")
 	})
 
 	t.Run("the server is stopped", func(t *testing.T) {

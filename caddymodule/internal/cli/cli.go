@@ -6,9 +6,11 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/doctor"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/operate"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/send"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/verify"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/webhooks"
 )
 
 // Short and Long describe the command that holds the others.
@@ -42,9 +44,9 @@ func AddCommands(parent *cobra.Command, env cmdutil.Env) {
 		send.NewCmdSend(env),
 		send.NewCmdSign(env),
 		verify.NewCmdVerify(env),
-		doctorCommand(env),
+		doctor.NewCmdDoctor(env),
 		operate.NewCmdStatus(env),
 		operate.NewCmdTail(env),
-		webhooksCommand(env),
+		webhooks.NewCmdWebhooks(env),
 	)
 }

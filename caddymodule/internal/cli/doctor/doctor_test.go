@@ -1,0 +1,428 @@
+package doctor
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"io"
+	"log"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/clitest"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/delivery"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
+)
+
+const (
+	doctorHost   = "hooks.example.com"
+	doctorURL    = "https://hooks.example.com/webhooks/elevenlabs"
+	doctorSecret = "wsec_00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+)
+
+// patient is what doctor looks at: all of it well, until a test spoils it.
+type patient struct {
+	t        *testing.T
+	config   cmdutil.Config
+	handler  http.Handler
+	names    []string // of the certificate
+	from, to time.Time
+	trusted  bool
+	refused  bool // of TLS, as by Caddy without a certificate for the name
+	args     []string
+	now      time.Time
+	api      http.RoundTripper
+}
+
+func newPatient(t *testing.T) *patient {
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", "")
+	require.NoError(t, os.Unsetenv("ELEVENLABS_WEBHOOK_SECRET"))
+	t.Setenv("ELEVENLABS_API_KEY", "")
+	require.NoError(t, os.Unsetenv("ELEVENLABS_API_KEY"))
+
+	upstream, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = upstream.Close() })
+	now := time.Now().Truncate(time.Second)
+	return &patient{
+		t: t,
+		config: cmdutil.Config{Handlers: []cmdutil.ConfigHandler{{
+			Listen: []uint{443}, Hosts: []string{doctorHost}, Paths: []string{"/webhooks/elevenlabs"},
+			Secrets:   []cmdutil.ConfigSecret{{Text: "{env.SECRET}", Value: doctorSecret}},
+			Upstreams: []cmdutil.ConfigUpstream{{Text: "localhost:3000", Network: "tcp", Address: upstream.Addr().String()}},
+			Past:      30 * time.Minute, Future: 5 * time.Minute,
+		}}},
+		handler: clitest.Protected(doctorSecret, now, clitest.Answering(200)),
+		names:   []string{doctorHost},
+		from:    now.Add(-24 * time.Hour), to: now.Add(89 * 24 * time.Hour),
+		trusted: true,
+		now:     now,
+	}
+}
+
+func (p *patient) first() *cmdutil.ConfigHandler { return &p.config.Handlers[0] }
+
+// run serves the patient over TLS, and runs doctor on it.
+func (p *patient) run(args ...string) clitest.Outcome {
+	p.t.Helper()
+	folder := p.t.TempDir()
+	authority, key := certificate(p.t, nil, nil, p.now.Add(-time.Hour*48), p.now.Add(time.Hour*24*365))
+	leaf, leafKey := certificate(p.t, authority, key, p.from, p.to, p.names...)
+	server := httptest.NewUnstartedServer(p.handler)
+	server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{leaf.Raw}, PrivateKey: leafKey}}}
+	if p.refused {
+		server.TLS.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, errors.New("none") }
+	}
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	defer server.Close()
+
+	if p.trusted {
+		ca := filepath.Join(folder, "ca.pem")
+		require.NoError(p.t, os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: authority.Raw}), 0o600))
+		args = append(args, "--ca", ca)
+	}
+	file := filepath.Join(folder, "Caddyfile")
+	require.NoError(p.t, os.WriteFile(file, nil, 0o600))
+	env := cmdutil.Env{
+		API: p.api,
+		Now: func() time.Time { return p.now },
+		Inspect: func(_, _ string) cmdutil.Config {
+			p.config.File = "Caddyfile"
+			return p.config
+		},
+	}
+	address := server.Listener.Addr().String()
+	args = append([]string{"doctor", "--config", file, "--resolve", doctorHost + ":" + address}, append(p.args, args...)...)
+	got := clitest.Run(NewCmdDoctor, env, "", args...)
+	got.Stdout = strings.ReplaceAll(got.Stdout, address, "127.0.0.1:443")
+	return got
+}
+
+// certificate makes one, signed by a parent or by itself.
+func certificate(t *testing.T, parent *x509.Certificate, parentKey *ecdsa.PrivateKey, from, to time.Time, names ...string) (*x509.Certificate, *ecdsa.PrivateKey) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	require.NoError(t, err)
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{Organization: []string{"Test CA"}},
+		NotBefore: from, NotAfter: to, DNSNames: names, IsCA: parent == nil, BasicConstraintsValid: true,
+	}
+	if parent == nil {
+		parent, parentKey = template, key
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, parentKey)
+	require.NoError(t, err)
+	made, err := x509.ParseCertificate(der)
+	require.NoError(t, err)
+	return made, key
+}
+
+// line finds the line of a check.
+func line(o clitest.Outcome, check string) string {
+	var lines []string
+	in := false
+	for line := range strings.Lines(o.Stdout) {
+		words := strings.Fields(line)
+		if in = len(words) > 1 && words[1] == check || in && strings.HasPrefix(line, "      "); in {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "")
+}
+
+func TestDoctorFindsNothingWrongWhereAllIsWell(t *testing.T) {
+	p := newPatient(t)
+	got := p.run()
+	assert.Equal(t, 0, got.Code, got.Err)
+	assert.Empty(t, got.Stderr)
+	assert.NotContains(t, got.Stdout, "Remedy", got.Stdout)
+}
+
+// Each check has a row that makes it fail; in the test above all of them pass.
+func TestDoctorFindsWhatIsWrong(t *testing.T) {
+	answer := func(status int, header ...string) func(*patient) {
+		return func(p *patient) { p.handler = clitest.Answering(status, header...) }
+	}
+	tests := []struct {
+		name, check string
+		status      status
+		says        string
+		spoil       func(*patient)
+	}{
+		{"a configuration that does not load", "config", statusFail, "Caddyfile does not load: no … here", func(p *patient) {
+			p.config.Problem = errors.New("no " + doctorSecret + "\nhere")
+		}},
+		{"an error that quotes other secrets", "config", statusFail, "no … or … or … or …", func(p *patient) {
+			p.first().Secrets = append(p.first().Secrets, cmdutil.ConfigSecret{Text: "hunter2hunter2", Literal: true, Value: "hunter2hunter2"})
+			p.config.Problem = errors.New("no hunter2hunter2 or whsec_x or sk_0123 or " + strings.Repeat("0aF", 11))
+		}},
+		{"an error that steers the terminal", "config", statusFail, `\x1b[2J`, func(p *patient) { p.config.Problem = errors.New("\x1b[2J") }},
+		{"no handler", "handler", statusFail, "there is no elevenlabs_webhook in Caddyfile", func(p *patient) {
+			p.config.Handlers, p.args = nil, []string{"--url", doctorURL}
+		}},
+		{"no handler, since it does not load", "handler", statusSkip, "does not load", func(p *patient) {
+			p.config.Handlers, p.config.Problem, p.args = nil, errors.New("broken"), []string{"--url", doctorURL}
+		}},
+		{"the handler of another path", "handler", statusFail, "no elevenlabs_webhook in Caddyfile is for https://hooks.example.com/webhook", func(p *patient) {
+			p.args = []string{"--url", "https://hooks.example.com/webhook"}
+		}},
+		{"the handler of another host", "handler", statusFail, "no elevenlabs_webhook", func(p *patient) {
+			p.first().Hosts, p.args = []string{"*.example.net"}, []string{"--url", doctorURL}
+		}},
+		{"report_only", "handler", statusWarn, "report_only", func(p *patient) { p.first().ReportOnly = true }},
+		{"allow_http", "handler", statusWarn, "allow_http", func(p *patient) { p.first().AllowHTTP = true }},
+
+		{"a literal secret", "secret", statusWarn, "secret 1 \"main\" is written out in the configuration", func(p *patient) {
+			p.first().Secrets[0] = cmdutil.ConfigSecret{Text: doctorSecret, Literal: true, Name: "main", Value: doctorSecret}
+		}},
+		{"a secret that is not there", "secret", statusFail, "secret 1 ({env.SECRET}) cannot be read: not set", func(p *patient) {
+			p.first().Secrets[0] = cmdutil.ConfigSecret{Text: "{env.SECRET}", Problem: errors.New("not set")}
+		}},
+		{"a secret for a variable's name", "secret", statusFail, "1 ({env.…) cannot be read: no {env.…", func(p *patient) {
+			p.first().Secrets[0] = cmdutil.ConfigSecret{Text: "{env." + doctorSecret + "}", Problem: errors.New("no {env." + doctorSecret + "}")}
+		}},
+		{"a second secret that is wrong", "secret", statusFail, "secret 2 (", func(p *patient) {
+			p.first().Secrets = append(p.first().Secrets, cmdutil.ConfigSecret{Text: "{env.OLD}", Value: "'" + doctorSecret + "'"})
+		}},
+		{"an empty variable, and no configuration", "secret", statusFail, "the secret in the environment variable ELEVENLABS_WEBHOOK_SECRET is blank", func(p *patient) {
+			p.config.Handlers, p.args = nil, []string{"--url", doctorURL}
+			p.t.Setenv("ELEVENLABS_WEBHOOK_SECRET", "")
+		}},
+		{"an empty variable that is named", "secret", statusFail, "the secret in the environment variable BLANK is blank", func(p *patient) {
+			p.t.Setenv("BLANK", " \n")
+			p.args = []string{"--secret-env", "BLANK"}
+		}},
+		{"another secret than the configuration's", "secret", statusFail, "the secret in the environment variable OTHER is not one of the configuration's", func(p *patient) {
+			p.t.Setenv("OTHER", doctorSecret+"0")
+			p.args = []string{"--secret-env", "OTHER"}
+		}},
+
+		{"an upstream that does not listen", "upstream", statusFail, "localhost:3000 does not listen: ", func(p *patient) {
+			p.first().Upstreams[0].Address = closedPort(p.t)
+		}},
+		{"a socket that is not there", "upstream", statusFail, "unix//run/app.sock does not listen: ", func(p *patient) {
+			p.first().Upstreams[0] = cmdutil.ConfigUpstream{Text: "unix//run/app.sock", Network: "unix", Address: filepath.Join(p.t.TempDir(), "none")}
+		}},
+		{"an upstream that is not known", "upstream", statusSkip, "{x}:1 is known only when a request comes", func(p *patient) {
+			p.first().Upstreams[0] = cmdutil.ConfigUpstream{Text: "{x}:1"}
+		}},
+		{"no upstream", "upstream", statusWarn, "no reverse_proxy", func(p *patient) { p.first().Upstreams = nil }},
+
+		{"plain HTTP", "url", statusFail, "http://hooks.example.com/webhooks/elevenlabs does not begin with https://", func(p *patient) {
+			p.first().Plain, p.first().Listen = true, []uint{80}
+		}},
+
+		{"another port than the usual", "url", statusWarn, "https://hooks.example.com:8443/webhooks/elevenlabs is not on port 443", func(p *patient) { p.first().Listen = []uint{8443} }},
+
+		{"no certificate for the name", "connection", statusOK, "127.0.0.1:443 answers", func(p *patient) { p.refused = true }},
+		{"no certificate for the name", "certificate", statusFail, "remote error: tls: internal error\n      Remedy: The server may have no certificate for hooks.example.com", func(p *patient) { p.refused = true }},
+		{"a certificate for another name", "certificate", statusFail, "valid for other.example.com, not hooks.example.com", func(p *patient) {
+			p.names = []string{"other.example.com"}
+		}},
+		{"a certificate that has expired", "certificate", statusFail, "has expired", func(p *patient) {
+			p.from, p.to = p.now.Add(-48*time.Hour), p.now.Add(-time.Hour)
+		}},
+		{"an authority that is not known", "certificate", statusFail, "unknown authority", func(p *patient) { p.trusted = false }},
+		{"a certificate that is not renewed", "certificate", statusWarn, "its renewal is overdue", func(p *patient) {
+			p.from, p.to = p.now.Add(-80*24*time.Hour), p.now.Add(10*24*time.Hour)
+		}},
+		{"a certificate that nobody looked at", "certificate", statusWarn, "by --insecure", func(p *patient) {
+			p.trusted, p.args = false, []string{"--insecure"}
+		}},
+
+		{"a redirect", "endpoint", statusFail, "redirects to https://www.example.com/ (308 Permanent Redirect)", answer(308, "Location", "https://www.example.com/")},
+		{"a redirect to what steers the terminal", "endpoint", statusFail, `redirects to "/\u009b2J" (302`, answer(302, "Location", "/\u009b2J")},
+		{"another path", "endpoint", statusFail, "404 Not Found, but not from elevenlabs_webhook", answer(404)},
+		{"an application without verification", "endpoint", statusFail, "a request without a signature is accepted: 200 OK", answer(200)},
+		{"report_only at work", "endpoint", statusWarn, "forwarded by report_only", func(p *patient) {
+			p.handler, p.first().ReportOnly = clitest.Answering(200), true
+		}},
+		{"another reason", "endpoint", statusFail, "rejected for another reason: 403 Forbidden, source_not_allowed\n      Remedy: If source_ips has only", answer(403, delivery.HeaderRejection, "source_not_allowed")},
+		{"a failure in front", "endpoint", statusFail, "502 Bad Gateway", answer(502)},
+
+		{"the server's clock ahead", "clock", statusFail, "the server's clock is 31m0s ahead of the one here, more than the tolerance", func(p *patient) { p.handler = clocked(p.now.Add(31*time.Minute), p.handler) }},
+		{"the server's clock behind", "clock", statusFail, "the server's clock is 6m0s behind", func(p *patient) { p.handler = clocked(p.now.Add(-6*time.Minute), p.handler) }},
+		{"clocks a little apart", "clock", statusWarn, "the server's clock is 1m1s ahead", func(p *patient) { p.handler = clocked(p.now.Add(61*time.Second), p.handler) }},
+		{"clocks apart, within a wider tolerance", "clock", statusWarn, "31m0s ahead", func(p *patient) {
+			p.handler, p.first().Past = clocked(p.now.Add(31*time.Minute), p.handler), time.Hour
+		}},
+		{"a server without a clock", "clock", statusSkip, "no Date", func(p *patient) {
+			inner := p.handler
+			p.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				w.Header()["Date"] = nil
+				inner.ServeHTTP(w, r)
+			})
+		}},
+
+		{"a forgery accepted", "forged", statusFail, "is not rejected as such: 200 OK", answer(200)},
+		{"a forgery let through by report_only", "forged", statusWarn, "forwarded by report_only", func(p *patient) {
+			p.handler, p.first().ReportOnly = clitest.Answering(200), true
+		}},
+		{"a forgery, redirected", "forged", statusFail, "301 Moved Permanently\n      Remedy: ElevenLabs is not known to follow redirects", answer(301, "Location", "/")},
+		{"a forgery that finds nothing", "forged", statusFail, "404 Not Found\n      Remedy: Compare the URL's path with the Caddyfile's", answer(404)},
+		{"a forgery that something in front fails at", "forged", statusFail, "502 Bad Gateway\n      Remedy: Something in front of elevenlabs_webhook fails", answer(502)},
+		{"a forgery refused for an unknown reason", "forged", statusFail, "403 Forbidden, nonsense\n      Remedy: Something other than elevenlabs_webhook", answer(403, delivery.HeaderRejection, "nonsense")},
+		{"a forgery refused by another verifier", "forged", statusSkip, "rejected, but not by elevenlabs_webhook: 401 Unauthorized", answer(401)},
+		{"a forgery that would reach the application", "forged", statusSkip, "left out by --no-send", func(p *patient) {
+			p.handler, p.first().ReportOnly, p.args = clitest.Answering(200), true, []string{"--no-send"}
+		}},
+		{"a forgery refused by something else", "forged", statusFail, "403 Forbidden, source_not_allowed", answer(403, delivery.HeaderRejection, "source_not_allowed")},
+
+		{"another secret at the server", "signed", statusFail, "401 Unauthorized, signature_mismatch\n      Remedy: Give the server the secret of this very webhook", func(p *patient) {
+			p.handler = clitest.Protected("wsec_another", p.now, clitest.Answering(200))
+		}},
+		{"an application that is down", "signed", statusFail, "502 Bad Gateway\n      Remedy: The application does not listen", func(p *patient) {
+			p.handler = clitest.Protected(doctorSecret, p.now, clitest.Answering(502))
+		}},
+		{"an application that is slow", "signed", statusFail, "504 Gateway Timeout\n      Remedy: The application takes too long", func(p *patient) {
+			p.handler = clitest.Protected(doctorSecret, p.now, clitest.Answering(504))
+		}},
+		{"an application that refuses", "signed", statusFail, "422 Unprocessable Entity\n      Remedy: The application answers so", func(p *patient) {
+			p.handler = clitest.Protected(doctorSecret, p.now, clitest.Answering(422))
+		}},
+		{"an event type that is not handed on", "signed", statusOK, "a signed event passes", func(p *patient) {
+			p.first().Events = []string{"of_next_year", "post_call_audio"}
+			inner := p.handler
+			p.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				body, err := io.ReadAll(r.Body)
+				assert.NoError(p.t, err)
+				if len(body) > 2 { // not that of a request without a signature
+					assert.Contains(p.t, string(body), `"type":"post_call_audio"`)
+				}
+				r.Body = io.NopCloser(bytes.NewReader(body))
+				inner.ServeHTTP(w, r)
+			})
+		}},
+		{"event types that cannot be made", "signed", statusSkip, "events has only types without a sample: of_next_year", func(p *patient) {
+			p.first().Events = []string{"of_next_year"}
+		}},
+		{"no secret", "signed", statusSkip, "no secret", func(p *patient) {
+			p.first().Secrets[0] = cmdutil.ConfigSecret{Text: "{env.SECRET}", Problem: errors.New("not set")}
+		}},
+		{"--no-send", "signed", statusSkip, "--no-send", func(p *patient) { p.args = []string{"--no-send"} }},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			p := newPatient(t)
+			test.spoil(p)
+			got := p.run()
+			lines := line(got, test.check)
+			assert.Regexp(t, `(?m)^`+string(test.status)+`\s`, lines, got.Stdout)
+			assert.Contains(t, lines, test.says)
+			if test.status == statusFail {
+				assert.Equal(t, 2, got.Code)
+			}
+			if test.status == statusFail || test.status == statusWarn {
+				assert.Contains(t, lines, "      Remedy: ")
+			}
+			assert.NotContains(t, got.Stdout+got.Stderr, doctorSecret[len(facts.SecretPrefix):], "the secret is not printed")
+		})
+	}
+}
+
+func clocked(now time.Time, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Date", now.UTC().Format(http.TimeFormat))
+		next.ServeHTTP(w, r)
+	})
+}
+
+// closedPort is an address at which nothing listens.
+func closedPort(t *testing.T) string {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	require.NoError(t, listener.Close())
+	return listener.Addr().String()
+}
+
+func TestDoctorSendsTheSignedEventOnceAndNoneIfItIsTold(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		want int
+	}{{nil, 1}, {[]string{"--no-send"}, 0}} {
+		p := newPatient(t)
+		events := 0
+		p.handler = clitest.Protected(doctorSecret, p.now, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { events++ }))
+		p.args = test.args
+		got := p.run()
+		assert.Equal(t, 0, got.Code, got.Stdout)
+		assert.Equal(t, test.want, events)
+	}
+}
+
+func TestDoctorSendsNothingMoreToAnUnprotectedApplicationWithoutSending(t *testing.T) {
+	p := newPatient(t)
+	requests := 0
+	p.handler = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { requests++ })
+	p.run("--no-send")
+	assert.Equal(t, 1, requests, "the request that tells what answers, and no other")
+}
+
+func TestDoctorSaysWhyItGetsNoAnswer(t *testing.T) {
+	p := newPatient(t)
+	p.args = []string{"--resolve", doctorHost + ":" + closedPort(t)}
+	got := p.run()
+	assert.Contains(t, line(got, "connection"), "FAIL")
+	assert.Contains(t, line(got, "connection"), "connection refused")
+	for _, check := range []string{"certificate", "endpoint", "clock", "forged", "signed"} {
+		assert.Contains(t, line(got, check), "skip", got.Stdout)
+	}
+	assert.Equal(t, 2, got.Code)
+}
+
+func TestDoctorConnectsByIPv4AsElevenLabsDoes(t *testing.T) {
+	newPatient(t)
+	t.Chdir(t.TempDir())
+	got := clitest.Run(NewCmdDoctor, cmdutil.Env{Now: time.Now}, "", "doctor", "--url", "https://[::1]:9/")
+	assert.Contains(t, line(got, "connection"), "no suitable address", got.Stdout)
+	assert.Equal(t, 2, got.Code)
+}
+
+func TestDoctorPrints(t *testing.T) {
+	for name, spoil := range map[string]func(*patient){
+		"well": func(*patient) {},
+		"ill": func(p *patient) {
+			p.first().Upstreams[0] = cmdutil.ConfigUpstream{Text: "unix//run/app.sock", Network: "unix", Address: "/nonexistent/app.sock"}
+			p.first().Secrets = append(p.first().Secrets, cmdutil.ConfigSecret{Text: "{env.OLD_SECRET}", Name: "old", Value: `"` + doctorSecret + `"`})
+			p.handler = clocked(p.now.Add(2*time.Minute), clitest.Protected("wsec_another", p.now, clitest.Answering(200)))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPatient(t)
+			p.now = time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC) // not the real time, so that only the given clock counts
+			p.from, p.to = p.now.Add(-24*time.Hour), p.now.Add(89*24*time.Hour)
+			p.handler = clitest.Protected(doctorSecret, p.now, clitest.Answering(200))
+			spoil(p)
+			clitest.Golden(t, "doctor/"+name+".txt", p.run().Stdout)
+
+			got := p.run("--json").Stdout
+			for line := range strings.Lines(got) {
+				var f finding
+				decoder := json.NewDecoder(strings.NewReader(line))
+				decoder.DisallowUnknownFields()
+				require.NoError(t, decoder.Decode(&f))
+				assert.Contains(t, []status{"ok", "fail", "warn", "skip"}, f.Status)
+			}
+			clitest.Golden(t, "doctor/"+name+".json", got)
+		})
+	}
+}

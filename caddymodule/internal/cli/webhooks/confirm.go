@@ -1,0 +1,57 @@
+package webhooks
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
+)
+
+// confirm asks at the terminal. Every answer except yes means no.
+func confirm(cmd *cobra.Command, question string) error {
+	file, ok := cmd.InOrStdin().(*os.File)
+	if !ok || !term.IsTerminal(int(file.Fd())) {
+		return errors.New("there is no terminal to ask at: give --yes")
+	}
+	cmd.PrintErr(question, " [y/N] ")
+	answer, err := readLine(cmd.Context(), file)
+	if err != nil {
+		cmd.PrintErrln()
+		return err
+	}
+	if !strings.EqualFold(answer, "y") && !strings.EqualFold(answer, "yes") {
+		return errors.New("nothing was deleted")
+	}
+	return nil
+}
+
+// readLine reads a line, which may lack its end, until an interrupt. The read of a
+// terminal cannot be cancelled, so it goes on in the background.
+func readLine(ctx context.Context, from io.Reader) (string, error) {
+	type result struct {
+		line string
+		err  error
+	}
+	results := make(chan result, 1)
+	go func() {
+		line, err := bufio.NewReader(from).ReadString('\n')
+		results <- result{line, err}
+	}()
+	select {
+	case <-ctx.Done():
+		return "", cmdutil.ErrInterrupted
+	case r := <-results:
+		if r.err != nil && !errors.Is(r.err, io.EOF) {
+			return "", fmt.Errorf("reading the answer: %w", r.err)
+		}
+		return strings.TrimSpace(r.line), nil
+	}
+}

@@ -1,0 +1,56 @@
+package webhooks
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
+)
+
+// splitEvents sorts events by the place of their subscription.
+func splitEvents(events []string) (postCall, workspace []string, err error) {
+	for _, event := range events {
+		switch {
+		case slices.Contains(facts.PostCallSubscriptions, event):
+			postCall = appendNew(postCall, event)
+		case slices.Contains(facts.WorkspaceSubscriptions, event):
+			workspace = appendNew(workspace, event)
+		default:
+			return nil, nil, fmt.Errorf("there is no event %q for --events: --help lists them", event)
+		}
+	}
+	return postCall, workspace, nil
+}
+
+// appendNew appends the values that are not there yet, to a copy.
+func appendNew(to []string, values ...string) []string {
+	to = slices.Clone(to)
+	for _, value := range values {
+		if !slices.Contains(to, value) {
+			to = append(to, value)
+		}
+	}
+	return to
+}
+
+// without returns the values that are not among others.
+func without(values, others []string) []string {
+	return slices.DeleteFunc(slices.Clone(values), func(value string) bool { return slices.Contains(others, value) })
+}
+
+// orDash lists values, or writes a dash if there are none.
+func orDash(values []string) string {
+	if len(values) == 0 {
+		return "-"
+	}
+	return strings.Join(values, ", ")
+}
+
+// orUnknown lists values that ElevenLabs may not show.
+func orUnknown(values []string) string {
+	if values == nil {
+		return "unknown: only an administrator's API key sees this"
+	}
+	return orDash(values)
+}
