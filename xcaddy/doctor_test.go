@@ -81,7 +81,7 @@ func TestDoctorOfTheServer(t *testing.T) {
 		findings, got := s.checked()
 		assert.Equal(t, 2, got.code)
 		assert.Equal(t, []string{"signed"}, failed(findings), got.stdout)
-		assert.Contains(t, findings["signed"], "401 Unauthorized, signature_mismatch / The server has another secret")
+		assert.Contains(t, findings["signed"], "401 Unauthorized, signature_mismatch / Give the server the secret of this very webhook")
 		assert.Empty(t, b.take())
 	})
 

@@ -35,7 +35,7 @@ reason. With --json it also shows the handlers' options, without secrets.
 The counts begin when Caddy starts, and reloads keep them. Events from "send" and
 "doctor" are counted only in the results, since ElevenLabs does not know of them.
 
-The exit code is 2 if three or more deliveries to a webhook failed in a row.`,
+The exit code is 2 if a webhook failed three times in a row or more.`,
 		Example: `  caddy elevenlabs status
   caddy elevenlabs status --address localhost:2020 --json`,
 		Args: cobra.NoArgs,
