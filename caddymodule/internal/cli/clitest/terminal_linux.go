@@ -21,7 +21,7 @@ func terminal(t *testing.T) (outside, inside *os.File) {
 	t.Helper()
 	outside, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	require.NoError(t, err)
-	t.Cleanup(func() { outside.Close() })
+	t.Cleanup(func() { _ = outside.Close() })
 	control := func(request uintptr, argument *uint32) {
 		_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, outside.Fd(), request, uintptr(unsafe.Pointer(argument)))
 		require.Zero(t, errno)
@@ -31,7 +31,7 @@ func terminal(t *testing.T) (outside, inside *os.File) {
 	control(syscall.TIOCSPTLCK, &unlocked)
 	inside, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|syscall.O_NOCTTY, 0)
 	require.NoError(t, err)
-	t.Cleanup(func() { inside.Close() })
+	t.Cleanup(func() { _ = inside.Close() })
 	return outside, inside
 }
 

@@ -117,7 +117,7 @@ func (f *follower) run(cmd *cobra.Command) error {
 	for failed := 0; ; {
 		header := http.Header{"Accept": {"text/event-stream"}}
 		if f.lastID != "" {
-			header.Set("Last-Event-Id", f.lastID)
+			header.Set("Last-Event-ID", f.lastID)
 		}
 		stream, err := f.endpoint.get(ctx, f.uri(!f.connected), header)
 		if err != nil {
