@@ -1,84 +1,85 @@
-// Package clitest runs the commands in tests, and compares their output with
-// golden files.
 package clitest
 
 import (
-	"bytes"
-	"context"
 	"flag"
-	"io"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
+	"golang.org/x/tools/txtar"
 )
-
-// Secret signs the events of tests.
-const Secret = "wsec_test"
-
-// Now is the time of Stopped.
-var Now = time.Unix(1795421654, 0)
-
-// Stopped is an Env whose clock stands, so that deliveries take no time.
-var Stopped = cmdutil.Env{Now: func() time.Time { return Now }}
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// Golden compares the output of a command with a file in testdata.
-func Golden(t *testing.T, name, got string) {
+// Case is a golden file: a command, its exit code, and named parts, such as what
+// was set up, the output, and the output with --json.
+type Case struct {
+	Command string // without `caddy elevenlabs`
+	Code    int
+	Parts   []Part
+}
+
+// Part is a part of a golden file.
+type Part struct{ Name, Text string }
+
+// Part returns the text of a part, or an empty string.
+func (c Case) Part(name string) string {
+	for _, p := range c.Parts {
+		if p.Name == name {
+			return p.Text
+		}
+	}
+	return ""
+}
+
+var heading = regexp.MustCompile(`^\$ caddy elevenlabs (.*)\nexit code (\d)\n`)
+
+// ReadCase reads a golden file.
+func ReadCase(t *testing.T, file string) Case {
 	t.Helper()
-	file := filepath.Join("testdata", name)
+	archive, err := txtar.ParseFile(file)
+	require.NoError(t, err, "go test -update writes it")
+	words := heading.FindSubmatch(archive.Comment)
+	require.NotNil(t, words, "%s: it must begin with a command and an exit code", file)
+	code, err := strconv.Atoi(string(words[2]))
+	require.NoError(t, err)
+	c := Case{Command: string(words[1]), Code: code}
+	for _, f := range archive.Files {
+		c.Parts = append(c.Parts, Part{f.Name, string(f.Data)})
+	}
+	return c
+}
+
+// Golden compares a case with a golden file. With -update it writes the file.
+func Golden(t *testing.T, file string, c Case) {
+	t.Helper()
+	archive := &txtar.Archive{Comment: []byte("$ caddy elevenlabs " + c.Command + "\nexit code " + strconv.Itoa(c.Code) + "\n\n")}
+	for _, p := range c.Parts {
+		archive.Files = append(archive.Files, txtar.File{Name: p.Name, Data: []byte(p.Text)})
+	}
+	got := txtar.Format(archive)
 	if *update {
-		require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o755))
-		require.NoError(t, os.WriteFile(file, []byte(got), 0o644))
+		require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o750))
+		require.NoError(t, os.WriteFile(file, got, 0o644)) //nolint:gosec // as git has it
 		return
 	}
 	want, err := os.ReadFile(file)
 	require.NoError(t, err, "go test -update writes it")
-	assert.Equal(t, string(want), got, file)
+	assert.Equal(t, string(want), string(got), file)
 }
 
-// Outcome is the result of a command.
-type Outcome struct {
-	Stdout, Stderr string
-	Err            error
-	Code           int
+// Text returns what a user sees: standard output, and the error that cobra prints.
+func (o Outcome) Text() string {
+	if o.Err == nil {
+		return o.Stdout
+	}
+	return o.Stdout + "Error: " + o.Err.Error() + "\n"
 }
 
-// NewCmd is the constructor of a command.
-type NewCmd func(cmdutil.Env) *cobra.Command
-
-// Root returns `elevenlabs` with one command below it.
-func Root(newCmd NewCmd, env cmdutil.Env) *cobra.Command {
-	root := &cobra.Command{Use: "elevenlabs", SilenceErrors: true, SilenceUsage: true}
-	cmdutil.JSONFlag(root)
-	cmdutil.Group(root, newCmd(env))
-	return root
-}
-
-// Run runs a command in process. The arguments begin with its name.
-func Run(newCmd NewCmd, env cmdutil.Env, stdin string, args ...string) Outcome {
-	var stdout bytes.Buffer
-	outcome := RunWith(context.Background(), newCmd, env, strings.NewReader(stdin), &stdout, args...)
-	outcome.Stdout = stdout.String()
-	return outcome
-}
-
-// RunWith runs a command with a context, standard input and output of the test.
-func RunWith(ctx context.Context, newCmd NewCmd, env cmdutil.Env, stdin io.Reader, stdout io.Writer, args ...string) Outcome {
-	root := Root(newCmd, env)
-	var stderr bytes.Buffer
-	root.SetIn(stdin)
-	root.SetOut(stdout)
-	root.SetErr(&stderr)
-	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
-	return Outcome{Stderr: stderr.String(), Err: err, Code: cmdutil.ExitCode(err)}
-}
+// Arguments splits a command at its blanks. Quotes are not supported.
+func (c Case) Arguments() []string { return strings.Fields(c.Command) }

@@ -95,7 +95,7 @@ func changeLastDigit(header string) string {
 func (f Forgery) problem(response *http.Response) string {
 	status, reason := response.StatusCode, response.Header.Get(HeaderRejection)
 	if status/100 == 3 {
-		return fmt.Sprintf("redirects to %q: ElevenLabs is not known to follow", cmdutil.Cut(response.Header.Get("Location"), cmdutil.Longest))
+		return fmt.Sprintf("redirects to %q, which ElevenLabs is not known to follow", cmdutil.Cut(response.Header.Get("Location"), cmdutil.Longest))
 	}
 	if f.Rejection == nil {
 		if status != http.StatusOK {

@@ -192,20 +192,22 @@ func TestDoctorSaysHowAnAPIKeyIsGiven(t *testing.T) {
 }
 
 func TestDoctorPrintsOfTheWebhook(t *testing.T) {
-	for name, spoil := range map[string]func(*elevenlabstest.Server){
-		"member": func(s *elevenlabstest.Server) { s.Add(hook()) },
-		"disabled": func(s *elevenlabstest.Server) {
+	for name, test := range map[string]struct {
+		setUp string
+		spoil func(*elevenlabstest.Server)
+	}{
+		"member": {"The workspace has one webhook for the URL, and all is well.", func(s *elevenlabstest.Server) { s.Add(hook()) }},
+		"disabled": {`Two webhooks are for the URL. The first gets no events, and its retries are off.
+ElevenLabs disabled the second after a 401.`, func(s *elevenlabstest.Server) {
 			s.Add(hook("name", "old", "retry_enabled", false))
 			s.Add(hook("is_disabled", true, "is_auto_disabled", true, "most_recent_failure_error_code", 401, "most_recent_failure_timestamp", 1_893_456_000))
 			s.SetSettings(map[string]any{"post_call_webhook_id": "wh_2", "events": []any{"transcript"}})
-		},
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p, workspace := newMember(t)
-			spoil(workspace)
-			got := p.run()
-			clitest.Golden(t, "doctor/"+name+".txt", got.Stdout)
-			clitest.Golden(t, "doctor/"+name+".json", p.run("--json").Stdout)
+			test.spoil(workspace)
+			p.golden(name, test.setUp)
 		})
 	}
 }

@@ -398,31 +398,45 @@ func TestDoctorConnectsByIPv4AsElevenLabsDoes(t *testing.T) {
 }
 
 func TestDoctorPrints(t *testing.T) {
-	for name, spoil := range map[string]func(*patient){
-		"well": func(*patient) {},
-		"ill": func(p *patient) {
+	for name, test := range map[string]struct {
+		setUp string
+		spoil func(*patient)
+	}{
+		"well": {"All is well.", func(*patient) {}},
+		"ill": {`The application's socket does not exist.
+The second secret has quotes around it.
+The server has another secret, and its clock is 2 minutes ahead.`, func(p *patient) {
 			p.first().Upstreams[0] = cmdutil.ConfigUpstream{Text: "unix//run/app.sock", Network: "unix", Address: "/nonexistent/app.sock"}
 			p.first().Secrets = append(p.first().Secrets, cmdutil.ConfigSecret{Text: "{env.OLD_SECRET}", Name: "old", Value: `"` + doctorSecret + `"`})
 			p.handler = clocked(p.now.Add(2*time.Minute), clitest.Protected("wsec_another", p.now, clitest.Answering(200)))
-		},
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPatient(t)
 			p.now = time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC) // not the real time, so that only the given clock counts
 			p.from, p.to = p.now.Add(-24*time.Hour), p.now.Add(89*24*time.Hour)
 			p.handler = clitest.Protected(doctorSecret, p.now, clitest.Answering(200))
-			spoil(p)
-			clitest.Golden(t, "doctor/"+name+".txt", p.run().Stdout)
-
-			got := p.run("--json").Stdout
-			for line := range strings.Lines(got) {
-				var f finding
-				decoder := json.NewDecoder(strings.NewReader(line))
-				decoder.DisallowUnknownFields()
-				require.NoError(t, decoder.Decode(&f))
-				assert.Contains(t, []status{"ok", "fail", "warn", "skip"}, f.Status)
-			}
-			clitest.Golden(t, "doctor/"+name+".json", got)
+			test.spoil(p)
+			p.golden(name, test.setUp)
 		})
 	}
+}
+
+// golden compares what doctor prints with a golden file, whose set-up is described
+// in words.
+func (p *patient) golden(name, setUp string) {
+	p.t.Helper()
+	text, lines := p.run(), p.run("--json")
+	for line := range strings.Lines(lines.Stdout) {
+		var f finding
+		decoder := json.NewDecoder(strings.NewReader(line))
+		decoder.DisallowUnknownFields()
+		require.NoError(p.t, decoder.Decode(&f))
+		assert.Contains(p.t, []status{"ok", "fail", "warn", "skip"}, f.Status)
+	}
+	assert.Equal(p.t, text.Code, lines.Code)
+	clitest.Golden(p.t, "testdata/"+name+".txtar", clitest.Case{
+		Command: "doctor --config Caddyfile --resolve " + doctorHost + ":127.0.0.1:443", Code: text.Code,
+		Parts: []clitest.Part{{Name: "set-up", Text: setUp}, {Name: "output", Text: text.Text()}, {Name: "json", Text: lines.Stdout}},
+	})
 }

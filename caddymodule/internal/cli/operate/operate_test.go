@@ -47,6 +47,14 @@ func showing(t *testing.T, value any) http.HandlerFunc {
 	}
 }
 
+// indented is a value as JSON for people.
+func indented(t *testing.T, value any) string {
+	t.Helper()
+	text, err := json.MarshalIndent(value, "", "  ")
+	require.NoError(t, err)
+	return string(text)
+}
+
 func healthy() map[string]any {
 	return map[string]any{
 		"handler":         "ELEVENLABS_WEBHOOK_SECRET",
@@ -80,12 +88,13 @@ func TestStatusShowsTheHealthOfEachWebhook(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			env := adminEnv(t, showing(t, test.webhooks))
-			outcome := clitest.Run(NewCmdStatus, env, "", "status")
-			assert.Equal(t, test.code, outcome.Code)
-			clitest.Golden(t, "status/"+name+".txt", outcome.Stdout)
-			outcome = clitest.Run(NewCmdStatus, env, "", "status", "--json")
-			assert.Equal(t, test.code, outcome.Code)
-			clitest.Golden(t, "status/"+name+".jsonl", outcome.Stdout)
+			text := clitest.Run(NewCmdStatus, env, "", "status")
+			json := clitest.Run(NewCmdStatus, env, "", "status", "--json")
+			assert.Equal(t, test.code, text.Code)
+			assert.Equal(t, test.code, json.Code)
+			clitest.Golden(t, "testdata/status/"+name+".txtar", clitest.Case{Command: "status", Code: text.Code, Parts: []clitest.Part{
+				{Name: "admin endpoint", Text: indented(t, test.webhooks)}, {Name: "output", Text: text.Stdout}, {Name: "json", Text: json.Stdout},
+			}})
 		})
 	}
 }
@@ -124,10 +133,11 @@ func TestTailOncePrintsTheLastDeliveriesOldestFirst(t *testing.T) {
 	outcome := clitest.Run(NewCmdTail, env, "", "tail", "--once", "--lines", "4", "--result", "failed", "--type", "x")
 	require.NoError(t, outcome.Err)
 	assert.Equal(t, "limit=4&result=failed&type=x", asked)
-	clitest.Golden(t, "tail/once.txt", outcome.Stdout)
-	outcome = clitest.Run(NewCmdTail, env, "", "tail", "--once", "--json")
-	require.NoError(t, outcome.Err)
-	clitest.Golden(t, "tail/once.jsonl", outcome.Stdout)
+	text := clitest.Run(NewCmdTail, env, "", "tail", "--once")
+	lines := clitest.Run(NewCmdTail, env, "", "tail", "--once", "--json")
+	clitest.Golden(t, "testdata/tail/once.txtar", clitest.Case{Command: "tail --once", Code: text.Code, Parts: []clitest.Part{
+		{Name: "admin endpoint", Text: indented(t, someDeliveries())}, {Name: "output", Text: text.Stdout}, {Name: "json", Text: lines.Stdout},
+	}})
 }
 
 // lockstep is an output that tells of each write.

@@ -46,31 +46,36 @@ func (h *receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func TestSendPrints(t *testing.T) {
-	for name, test := range map[string]struct {
-		handler http.Handler
-		args    []string
-		code    int
+	for _, test := range []struct {
+		name, setUp string
+		handler     http.Handler
+		args        string
+		code        int
 	}{
-		"one.txt":               {new(receiver), nil, 0},
-		"all.txt":               {new(receiver), []string{"--all"}, 0},
-		"count.txt":             {new(receiver), []string{"--event", "post_call_audio", "--minutes", "0.5", "--count", "3"}, 0},
-		"forge.txt":             {new(receiver), []string{"--forge", "stale", "--event", "flows_generation"}, 0},
-		"forge.json":            {new(receiver), []string{"--forge", "missing", "--file", "testdata/send/body.json", "--json"}, 0},
-		"wrong_path.txt":        {clitest.Answering(404), []string{"--all"}, 2},
-		"accepts_anything.txt":  {clitest.Answering(200), []string{"--all"}, 2},
-		"accepts_anything.json": {clitest.Answering(200), []string{"--forge", "body", "--file", "testdata/send/body.json", "--json"}, 2},
-		"not_200.txt":           {clitest.Answering(204), nil, 2},
-		"redirect.txt":          {clitest.Answering(308, "Location", "https://www.example.com/"), nil, 2},
-		"redirect_forged.txt":   {clitest.Answering(302, "Location", "/login"), []string{"--forge", "signature"}, 2},
-		"another_verifier.txt":  {clitest.Answering(403), []string{"--forge", "body"}, 0},
-		"another_reason.txt":    {clitest.Answering(403, delivery.HeaderRejection, "insecure_transport"), []string{"--forge", "stale"}, 2},
+		{"one", "elevenlabs_webhook", new(receiver), "", 0},
+		{"all", "elevenlabs_webhook", new(receiver), "--all", 0},
+		{"count", "elevenlabs_webhook", new(receiver), "--event post_call_audio --minutes 0.5 --count 3", 0},
+		{"forge", "elevenlabs_webhook", new(receiver), "--forge stale --event flows_generation", 0},
+		{"forge_json", "elevenlabs_webhook", new(receiver), "--forge missing --file testdata/send/body.json --json", 0},
+		{"wrong_path", "answers 404", clitest.Answering(404), "--all", 2},
+		{"accepts_anything", "answers 200", clitest.Answering(200), "--all", 2},
+		{"accepts_anything_json", "answers 200", clitest.Answering(200), "--forge body --file testdata/send/body.json --json", 2},
+		{"not_200", "answers 204", clitest.Answering(204), "", 2},
+		{"redirect", "answers 308 to https://www.example.com/", clitest.Answering(308, "Location", "https://www.example.com/"), "", 2},
+		{"redirect_forged", "answers 302 to /login", clitest.Answering(302, "Location", "/login"), "--forge signature", 2},
+		{"another_verifier", "answers 403", clitest.Answering(403), "--forge body", 0},
+		{"another_reason", "answers 403 insecure_transport", clitest.Answering(403, delivery.HeaderRejection, "insecure_transport"), "--forge stale", 2},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			target, trust := clitest.Server(t, test.handler)
-			outcome := clitest.Run(NewCmdSend, clitest.Stopped, "", append(append([]string{"send", target}, test.args...), trust...)...)
+			args := append([]string{"send", target}, strings.Fields(test.args)...)
+			outcome := clitest.Run(NewCmdSend, clitest.Stopped, "", append(args, trust...)...)
 			assert.Equal(t, test.code, outcome.Code, outcome.Err)
 			assert.Empty(t, outcome.Stderr)
-			clitest.Golden(t, filepath.Join("send", name), outcome.Stdout)
+			clitest.Golden(t, "testdata/send/"+test.name+".txtar", clitest.Case{
+				Command: strings.TrimSpace("send https://hooks.example.com/webhooks/elevenlabs " + test.args), Code: outcome.Code,
+				Parts: []clitest.Part{{Name: "server", Text: test.setUp}, {Name: "output", Text: outcome.Text()}},
+			})
 		})
 	}
 }

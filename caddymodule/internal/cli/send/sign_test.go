@@ -17,17 +17,22 @@ import (
 
 func TestSignPrints(t *testing.T) {
 	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", clitest.Secret+"\n")
-	for name, args := range map[string][]string{
-		"header.txt":  {"sign", "testdata/send/body.json"},
-		"header.json": {"sign", "testdata/send/body.json", "--json"},
-		"at.txt":      {"sign", "testdata/send/body.json", "--at", "1"},
-		"date.txt":    {"sign", "testdata/send/body.json", "--at", "1970-01-01T01:00:01+01:00"},
+	body, err := os.ReadFile("testdata/send/body.json")
+	require.NoError(t, err)
+	for _, test := range []struct{ name, command string }{
+		{"now", "sign testdata/send/body.json"},
+		{"at", "sign testdata/send/body.json --at 1"},
+		{"date", "sign testdata/send/body.json --at 1970-01-01T01:00:01+01:00"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			outcome := clitest.Run(NewCmdSign, clitest.Stopped, "", args...)
-			require.NoError(t, outcome.Err)
-			assert.Empty(t, outcome.Stderr)
-			clitest.Golden(t, filepath.Join("sign", name), outcome.Stdout)
+		t.Run(test.name, func(t *testing.T) {
+			c := clitest.Case{Command: test.command}
+			text := clitest.Run(NewCmdSign, clitest.Stopped, "", c.Arguments()...)
+			json := clitest.Run(NewCmdSign, clitest.Stopped, "", append(c.Arguments(), "--json")...)
+			assert.Empty(t, text.Stderr+json.Stderr)
+			assert.Equal(t, text.Code, json.Code)
+			c.Code = text.Code
+			c.Parts = []clitest.Part{{Name: "body", Text: string(body)}, {Name: "output", Text: text.Text()}, {Name: "json", Text: json.Text()}}
+			clitest.Golden(t, "testdata/sign/"+test.name+".txtar", c)
 		})
 	}
 }

@@ -209,12 +209,14 @@ func TestVerifyPrints(t *testing.T) {
 			if name == "late" {
 				env.Now = func() time.Time { return time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC) }
 			}
-			clitest.Golden(t, "verify/"+name+".txt", clitest.Run(NewCmdVerify, env, captured, "verify", "--explain").Stdout)
-
-			got := clitest.Run(NewCmdVerify, env, captured, "verify", "--explain", "--json").Stdout
-			assert.True(t, json.Valid([]byte(got)))
-			assert.Equal(t, 1, strings.Count(got, "\n"), "one line")
-			clitest.Golden(t, "verify/"+name+".json", got)
+			text := clitest.Run(NewCmdVerify, env, captured, "verify", "--explain")
+			line := clitest.Run(NewCmdVerify, env, captured, "verify", "--explain", "--json")
+			assert.True(t, json.Valid([]byte(line.Stdout)))
+			assert.Equal(t, 1, strings.Count(line.Stdout, "\n"), "one line")
+			assert.Equal(t, text.Code, line.Code)
+			clitest.Golden(t, "testdata/"+name+".txtar", clitest.Case{Command: "verify --explain <captured.http", Code: text.Code, Parts: []clitest.Part{
+				{Name: "captured.http", Text: strings.ReplaceAll(captured, "\r\n", "\n")}, {Name: "output", Text: text.Text()}, {Name: "json", Text: line.Stdout},
+			}})
 		})
 	}
 }
