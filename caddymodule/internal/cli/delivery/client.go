@@ -19,10 +19,6 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
 )
 
-// HeaderRejection is the response header in which the handler names the reason of
-// a rejection.
-const HeaderRejection = "X-ElevenLabs-Rejection"
-
 // Client sends events to one URL.
 type Client struct {
 	URL *url.URL
@@ -127,10 +123,6 @@ func (c *Client) SendUnsigned(ctx context.Context) (*http.Response, error) {
 	}
 	return c.http.Do(request)
 }
-
-// Reason returns the handler's reason of a rejection, fit to be printed, or an
-// empty string.
-func Reason(header http.Header) string { return cmdutil.Brief(header.Get(HeaderRejection), 40) }
 
 // request makes a request. It has a signature header unless that is empty.
 func (c *Client) request(ctx context.Context, event sample.Event, header string, progress func(int)) (*http.Request, error) {

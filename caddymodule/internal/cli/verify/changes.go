@@ -18,8 +18,6 @@ type change struct {
 	attempts         attempts
 }
 
-const byteOrderMark = "\ufeff"
-
 // changes are tried in this order: the header, which takes no time, the secret, and
 // the body, from likely to rare.
 var changes = []change{

@@ -16,6 +16,8 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/verify/reencode"
 )
 
+const byteOrderMark = "\ufeff"
+
 // attempts make, from the capture as it is, those attempts that undo a change.
 type attempts func(base attempt, k clues) iter.Seq2[string, attempt]
 
