@@ -39,17 +39,20 @@ func TestAGroupByItselfOrWithAnUnknownCommandIsAnError(t *testing.T) {
 }
 
 func TestAGroupHelpsWithItselfAndItsCommands(t *testing.T) {
-	for says, args := range map[string][]string{
-		"caddy elevenlabs send https://hooks.example.com/webhooks/elevenlabs --all": {"--help"},
-		"Lists, creates, changes, attaches and rotates":                             {"webhooks", "--help"},
-		"webhooks rotate gateway":                                                   {"webhooks", "--json", "-h"},
-		"Lists, creates, changes, attaches":                                         {"webhooks", "help"},
-		"list --agent agent_0123":                                                   {"webhooks", "help", "list"},
-		"--forge stale":                                                             {"help", "send"},
+	for _, test := range []struct {
+		says string
+		args []string
+	}{
+		{"caddy elevenlabs send https://hooks.example.com/webhooks/elevenlabs --all", []string{"--help"}},
+		{"Lists, creates, changes, attaches and rotates", []string{"webhooks", "--help"}},
+		{"webhooks rotate gateway", []string{"webhooks", "--json", "-h"}},
+		{"Lists, creates, changes, attaches", []string{"webhooks", "help"}},
+		{"list --agent agent_0123", []string{"webhooks", "help", "list"}},
+		{"--forge stale", []string{"help", "send"}},
 	} {
-		outcome := run(clitest.Stopped, "", args...)
-		assert.NoError(t, outcome.Err, args)
-		assert.Contains(t, outcome.Stdout, says)
+		outcome := run(clitest.Stopped, "", test.args...)
+		assert.NoError(t, outcome.Err, test.args)
+		assert.Contains(t, outcome.Stdout, test.says)
 	}
 }
 

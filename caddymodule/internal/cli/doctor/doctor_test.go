@@ -354,7 +354,7 @@ func closedPort(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-func TestDoctorSendsTheSignedEventOnceAndNoneIfItIsTold(t *testing.T) {
+func TestDoctorSendsTheSignedEventOnceAndNoneWithNoSend(t *testing.T) {
 	for _, test := range []struct {
 		args []string
 		want int

@@ -100,15 +100,18 @@ func TestStatusShowsTheHealthOfEachWebhook(t *testing.T) {
 }
 
 func TestStatusWithoutAnAnswerIsAnErrorOfTheSetUp(t *testing.T) {
-	for name, env := range map[string]cmdutil.Env{
-		"connection refused": {Admin: func(string, string, string, string, http.Header) (*http.Response, error) {
+	for _, test := range []struct {
+		says string
+		env  cmdutil.Env
+	}{
+		{"connection refused", cmdutil.Env{Admin: func(string, string, string, string, http.Header) (*http.Response, error) {
 			return nil, errors.New("connection refused")
-		}},
-		"no elevenlabs_webhook handler":       adminEnv(t, showing(t, []any{})),
-		"reading the admin endpoint's answer": adminEnv(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") }),
+		}}},
+		{"no elevenlabs_webhook handler", adminEnv(t, showing(t, []any{}))},
+		{"reading the admin endpoint's answer", adminEnv(t, func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") })},
 	} {
-		outcome := clitest.Run(NewCmdStatus, env, "", "status")
-		assert.ErrorContains(t, outcome.Err, name)
+		outcome := clitest.Run(NewCmdStatus, test.env, "", "status")
+		assert.ErrorContains(t, outcome.Err, test.says)
 		assert.Equal(t, 1, outcome.Code)
 	}
 }

@@ -42,7 +42,7 @@ func needsSDK(t *testing.T) string {
 	return dir
 }
 
-func TestTheOfficialSDKAcceptsEveryEventAndRefusesForgeriesButTheFuture(t *testing.T) {
+func TestTheOfficialSDKAcceptsEveryEventAndRejectsForgeriesExceptTheFuture(t *testing.T) {
 	backend := exec.Command("node", "testdata/send/sdk.mjs", needsSDK(t))
 	backend.Env = append(os.Environ(), "SECRET="+clitest.Secret)
 	var complaints bytes.Buffer

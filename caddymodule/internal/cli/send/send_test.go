@@ -200,7 +200,7 @@ func rawServer(t *testing.T, answer string) (target string) {
 	return "http://" + listener.Addr().String() + "/"
 }
 
-func TestSendTrustsNoUnknownCertificateUnlessTold(t *testing.T) {
+func TestSendTrustsAnUnknownCertificateOnlyWithInsecure(t *testing.T) {
 	target, _ := clitest.Server(t, new(receiver))
 	outcome := clitest.Run(NewCmdSend, clitest.Stopped, "", "send", target)
 	assert.Equal(t, 2, outcome.Code)
@@ -239,7 +239,7 @@ func TestSendHearsAnAnswerThatComesBeforeTheBodyIsRead(t *testing.T) {
 	assert.Equal(t, 50, strings.Count(outcome.Stdout, "  413  "), outcome.Stdout)
 }
 
-func TestSendWaitsNoLongerThanTold(t *testing.T) {
+func TestSendWaitsNoLongerThanTheTimeout(t *testing.T) {
 	release := make(chan struct{})
 	target, trust := clitest.Server(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-release }))
 	defer close(release)
@@ -271,38 +271,41 @@ func TestSendEndsInGoodOrderWhenInterrupted(t *testing.T) {
 func TestSendSaysHowItIsUsed(t *testing.T) {
 	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", clitest.Secret)
 	const url = "https://example.com/"
-	for want, args := range map[string][]string{
-		"give one argument, not 0":                       {"send"},
-		"give one argument, not 2":                       {"send", url, url},
-		`"ftp://example.com" is not a URL`:               {"send", "ftp://example.com"},
-		`"example.com" is not a URL`:                     {"send", "example.com"},
-		`"https:///x" is not a URL`:                      {"send", "https:///x"},
-		`there is no event "transcript"`:                 {"send", url, "--event", "transcript"},
-		`there is no forgery "time"`:                     {"send", url, "--forge", "time"},
-		"[all event] were all set":                       {"send", url, "--all", "--event", "post_call_audio"},
-		"[all file] were all set":                        {"send", url, "--all", "--file", "x"},
-		"[all forge] were all set":                       {"send", url, "--all", "--forge", "body"},
-		"--event is empty":                               {"send", url, "--event", ""},
-		"--file is empty":                                {"send", url, "--file", ""},
-		"--forge is empty":                               {"send", url, "--forge", ""},
-		"--ca is empty":                                  {"send", url, "--ca", ""},
-		"--resolve is empty":                             {"send", url, "--resolve", ""},
-		"reading the body: open no-such-file":            {"send", url, "--file", "no-such-file"},
-		"reading --ca: open no-such-file":                {"send", url, "--ca", "no-such-file"},
-		"there is no certificate in send.go":             {"send", url, "--ca", "send.go"},
-		"--count must be from 1 to 1000000, not 0":       {"send", url, "--count", "0"},
-		"--count must be from 1 to 1000000, not 2000000": {"send", url, "--count", "2000000"},
-		"--concurrency must be from 1 to 1000, not 0":    {"send", url, "--concurrency", "0"},
-		"--turns must be from 1 to 100000, not -1":       {"send", url, "--turns", "-1"},
-		"--turns must be from 1 to 100000, not 100001":   {"send", url, "--turns", "100001"},
-		"1440, which is a day, not NaN":                  {"send", url, "--minutes", "NaN"},
-		"1440, which is a day, not 1e+300":               {"send", url, "--minutes", "1e300"},
-		"--timeout must be above 0, not 0s":              {"send", url, "--timeout", "0s"},
-		"only one thing can come from standard inp":      {"send", url, "--file", "-", "--secret-file", "-"},
+	for _, test := range []struct {
+		says string
+		args []string
+	}{
+		{"give one argument, not 0", []string{"send"}},
+		{"give one argument, not 2", []string{"send", url, url}},
+		{`"ftp://example.com" is not a URL`, []string{"send", "ftp://example.com"}},
+		{`"example.com" is not a URL`, []string{"send", "example.com"}},
+		{`"https:///x" is not a URL`, []string{"send", "https:///x"}},
+		{`there is no event "transcript"`, []string{"send", url, "--event", "transcript"}},
+		{`there is no forgery "time"`, []string{"send", url, "--forge", "time"}},
+		{"[all event] were all set", []string{"send", url, "--all", "--event", "post_call_audio"}},
+		{"[all file] were all set", []string{"send", url, "--all", "--file", "x"}},
+		{"[all forge] were all set", []string{"send", url, "--all", "--forge", "body"}},
+		{"--event is empty", []string{"send", url, "--event", ""}},
+		{"--file is empty", []string{"send", url, "--file", ""}},
+		{"--forge is empty", []string{"send", url, "--forge", ""}},
+		{"--ca is empty", []string{"send", url, "--ca", ""}},
+		{"--resolve is empty", []string{"send", url, "--resolve", ""}},
+		{"reading the body: open no-such-file", []string{"send", url, "--file", "no-such-file"}},
+		{"reading --ca: open no-such-file", []string{"send", url, "--ca", "no-such-file"}},
+		{"there is no certificate in send.go", []string{"send", url, "--ca", "send.go"}},
+		{"--count must be from 1 to 1000000, not 0", []string{"send", url, "--count", "0"}},
+		{"--count must be from 1 to 1000000, not 2000000", []string{"send", url, "--count", "2000000"}},
+		{"--concurrency must be from 1 to 1000, not 0", []string{"send", url, "--concurrency", "0"}},
+		{"--turns must be from 1 to 100000, not -1", []string{"send", url, "--turns", "-1"}},
+		{"--turns must be from 1 to 100000, not 100001", []string{"send", url, "--turns", "100001"}},
+		{"1440, which is a day, not NaN", []string{"send", url, "--minutes", "NaN"}},
+		{"1440, which is a day, not 1e+300", []string{"send", url, "--minutes", "1e300"}},
+		{"--timeout must be above 0, not 0s", []string{"send", url, "--timeout", "0s"}},
+		{"only one thing can come from standard inp", []string{"send", url, "--file", "-", "--secret-file", "-"}},
 	} {
-		outcome := clitest.Run(NewCmdSend, clitest.Stopped, "", args...)
-		assert.ErrorContains(t, outcome.Err, want)
-		assert.Equal(t, 1, outcome.Code, want)
-		assert.Empty(t, outcome.Stdout, want)
+		outcome := clitest.Run(NewCmdSend, clitest.Stopped, "", test.args...)
+		assert.ErrorContains(t, outcome.Err, test.says)
+		assert.Equal(t, 1, outcome.Code, test.says)
+		assert.Empty(t, outcome.Stdout, test.says)
 	}
 }

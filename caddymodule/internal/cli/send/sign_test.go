@@ -56,21 +56,24 @@ func TestWhatIsSignedVerifies(t *testing.T) {
 
 func TestSignSaysHowItIsUsed(t *testing.T) {
 	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", clitest.Secret)
-	for want, args := range map[string][]string{
-		"give one argument, not 0":                                                     {"sign"},
-		"reading the body: open no-such-file":                                          {"sign", "no-such-file"},
-		"only one thing can come from standard inp":                                    {"sign", "-", "--secret-file", "-"},
-		`--at must be a time such as 2026-11-20T10:00:00Z, or Unix seconds, not "1.5"`: {"sign", "-", "--at", "1.5"},
-		`not "-1"`:                   {"sign", "-", "--at", "-1"},
-		`not "1234567890123"`:        {"sign", "-", "--at", "1234567890123"},
-		`not "2026-11-23"`:           {"sign", "-", "--at", "2026-11-23"},
-		`not "1969-12-31T23:59:59Z"`: {"sign", "-", "--at", "1969-12-31T23:59:59Z"},
-		"--at is empty":              {"sign", "-", "--at", ""},
-		"ELEVENLABS_X is not set":    {"sign", "-", "--secret-env", "ELEVENLABS_X"},
+	for _, test := range []struct {
+		says string
+		args []string
+	}{
+		{"give one argument, not 0", []string{"sign"}},
+		{"reading the body: open no-such-file", []string{"sign", "no-such-file"}},
+		{"only one thing can come from standard inp", []string{"sign", "-", "--secret-file", "-"}},
+		{`--at must be a time such as 2026-11-20T10:00:00Z, or Unix seconds, not "1.5"`, []string{"sign", "-", "--at", "1.5"}},
+		{`not "-1"`, []string{"sign", "-", "--at", "-1"}},
+		{`not "1234567890123"`, []string{"sign", "-", "--at", "1234567890123"}},
+		{`not "2026-11-23"`, []string{"sign", "-", "--at", "2026-11-23"}},
+		{`not "1969-12-31T23:59:59Z"`, []string{"sign", "-", "--at", "1969-12-31T23:59:59Z"}},
+		{"--at is empty", []string{"sign", "-", "--at", ""}},
+		{"ELEVENLABS_X is not set", []string{"sign", "-", "--secret-env", "ELEVENLABS_X"}},
 	} {
-		outcome := clitest.Run(NewCmdSign, cmdutil.Env{Now: time.Now}, "", args...)
-		assert.ErrorContains(t, outcome.Err, want)
-		assert.Equal(t, 1, outcome.Code, want)
-		assert.Empty(t, outcome.Stdout, want)
+		outcome := clitest.Run(NewCmdSign, cmdutil.Env{Now: time.Now}, "", test.args...)
+		assert.ErrorContains(t, outcome.Err, test.says)
+		assert.Equal(t, 1, outcome.Code, test.says)
+		assert.Empty(t, outcome.Stdout, test.says)
 	}
 }

@@ -250,7 +250,7 @@ func TestEveryChangeHasACase(t *testing.T) {
 }
 
 // What is explained must not help whoever has the capture to forge one.
-func TestExplainTellsNeitherSecretNorSignature(t *testing.T) {
+func TestExplainShowsNeitherSecretNorSignature(t *testing.T) {
 	for _, test := range explainTests {
 		out, err := json.Marshal(explainedBy(t, test.capture, test.secret, explainedAt))
 		require.NoError(t, err)
@@ -272,7 +272,7 @@ func TestExplainSaysWhatWouldComeAfterTheChange(t *testing.T) {
 	assert.Equal(t, facts.TimestampStale.Code, e.Then.Result)
 }
 
-func TestExplainTellsALateDeliveryFromAWrongClock(t *testing.T) {
+func TestExplainDistinguishesALateDeliveryFromAWrongClock(t *testing.T) {
 	timeless := `{"type":"x"}`
 	tests := []struct {
 		name     string

@@ -19,7 +19,7 @@ func TestEnableReadsTheAPIKeyOnce(t *testing.T) {
 	assert.Equal(t, false, e.Webhook("wh_1")["is_disabled"])
 }
 
-func TestDeleteIsRefusedIfItIsNotKnownWhatUsesTheWebhook(t *testing.T) {
+func TestNothingIsDeletedIfItIsUnknownWhatUsesTheWebhook(t *testing.T) {
 	for _, fault := range []string{"GET /v1/convai/settings", "GET /v1/convai/agents/agent_1"} {
 		e := newElevenLabs(t)
 		two(e)

@@ -15,8 +15,8 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/elevenlabs/elevenlabstest"
 )
 
-// TestWrongUseIsRefusedBeforeAnythingIsAsked has the API refuse to be reached.
-func TestWrongUseIsRefusedBeforeAnythingIsAsked(t *testing.T) {
+// TestWrongUseIsAnErrorBeforeAnyRequest fails if a command sends a request.
+func TestWrongUseIsAnErrorBeforeAnyRequest(t *testing.T) {
 	t.Setenv("ELEVENLABS_API_KEY", elevenlabstest.Key)
 	unreachable := cmdutil.Env{Now: clitest.Stopped.Now, API: roundTripper(func(r *http.Request) (*http.Response, error) {
 		t.Errorf("%s %s was asked", r.Method, r.URL)
