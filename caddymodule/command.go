@@ -33,8 +33,8 @@ func init() {
 	})
 }
 
-// askAdmin asks the admin endpoint of a running Caddy, which it finds as Caddy's
-// own commands do.
+// askAdmin asks the admin endpoint of a running Caddy. It finds the endpoint as
+// Caddy's own commands do.
 func askAdmin(address, file, adapter, uri string, header http.Header) (*http.Response, error) {
 	address, err := caddycmd.DetermineAdminAPIAddress(address, nil, file, adapter)
 	if err != nil {
@@ -43,7 +43,7 @@ func askAdmin(address, file, adapter, uri string, header http.Header) (*http.Res
 	response, err := caddycmd.AdminAPIRequest(address, http.MethodGet, uri, header, nil)
 	if err != nil {
 		hint := ""
-		if strings.HasPrefix(err.Error(), "performing request") { // else Caddy has answered: no error is wrapped
+		if strings.HasPrefix(err.Error(), "performing request") { // otherwise Caddy has answered: the error wraps none
 			hint = " (is Caddy running? --address says where)"
 		}
 		return nil, fmt.Errorf("asking Caddy's admin endpoint at %s%s: %w", address, hint, err)
@@ -51,8 +51,8 @@ func askAdmin(address, file, adapter, uri string, header http.Header) (*http.Res
 	return response, nil
 }
 
-// runInCaddy gives a command and all below it Caddy's way with exit codes, and
-// lets an interrupt end them in good order; a second one kills.
+// runInCaddy makes a command and all below it exit as Caddy's commands do. The first
+// interrupt cancels the command's context, and a second one kills the program.
 func runInCaddy(cmd *cobra.Command) {
 	if run := cmd.RunE; run != nil {
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -63,9 +63,9 @@ func runInCaddy(cmd *cobra.Command) {
 			err := run(cmd, args)
 			code := cmdutil.ExitCode(err)
 			if code < 2 {
-				return err // which cobra prints, and Caddy exits by 1
+				return err // cobra prints it, and Caddy exits with 1
 			}
-			// printed likewise: given to Caddy, it would be a line of JSON in a log
+			// printed as cobra does: Caddy would log the error as a line of JSON
 			cmd.PrintErrln(cmd.ErrPrefix(), err)
 			cmd.SilenceErrors = true
 			return caddycmd.WrapCommandFuncForCobra(func(caddycmd.Flags) (int, error) {

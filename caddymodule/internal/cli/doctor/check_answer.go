@@ -47,7 +47,7 @@ func (e *examination) checkEndpoint(context.Context) []finding {
 	switch {
 	case code/100 == 3:
 		return []finding{found(statusFail, "redirects to %s (%s)", cmdutil.Brief(e.probe.header.Get("Location"), cmdutil.Longest), status).withRemedy("%s", redirectRemedy)}
-	case reason == "signature_missing":
+	case reason == facts.SignatureMissing.Code:
 		return only(statusOK, "a request without a signature is rejected: %s, %s", status, reason)
 	case reason != "":
 		return []finding{found(statusFail, "a request without a signature is rejected for another reason: %s, %s", status, reason).withRemedy("%s", rejectionRemedy(reason))}
@@ -60,7 +60,7 @@ func (e *examination) checkEndpoint(context.Context) []finding {
 	case code >= 500:
 		return []finding{found(statusFail, "%s", status).withRemedy("%s", inFrontRemedy)}
 	}
-	return only(statusFail, "%s, but not from elevenlabs_webhook, which would say signature_missing", status)
+	return only(statusFail, "%s, but not from elevenlabs_webhook, which would say %s", status, facts.SignatureMissing.Code)
 }
 
 func (e *examination) checkClock(context.Context) []finding {

@@ -140,7 +140,7 @@ func (e *examination) checkCertificate(context.Context) []finding {
 		return skipped
 	}
 	if e.probe.tls == nil {
-		return only(statusSkip, "there is none, without https")
+		return only(statusSkip, "there is none without https")
 	}
 	certificate := e.probe.tls.PeerCertificates[0]
 	left := certificate.NotAfter.Sub(e.env.Now())
