@@ -112,8 +112,8 @@ func (e *examination) checkForged(ctx context.Context) []finding {
 	return []finding{found(statusFail, "an event with a forged signature is not rejected as such: %s", r.Answer()).withRemedy("%s", forgedRemedy(r))}
 }
 
-// forgedRemedy is empty if the application accepted the event: that is what the
-// remedy of the check is for.
+// forgedRemedy returns the remedy for an answer to a forged event. It is empty if the
+// application accepted the event, since the check has a remedy for that.
 func forgedRemedy(r delivery.Result) string {
 	switch {
 	case r.Reason != "":

@@ -29,8 +29,8 @@ func newMember(t *testing.T) (*patient, *elevenlabstest.Server) {
 	return p, workspace
 }
 
-// hook is a webhook for the URL as the list has it, all of it well but for what
-// is given.
+// hook is a webhook for the URL as the list has it. All of it is well, except for the
+// changes.
 func hook(changes ...any) map[string]any {
 	w := map[string]any{"webhook_url": doctorURL, "retry_enabled": true}
 	for i := 0; i < len(changes); i += 2 {

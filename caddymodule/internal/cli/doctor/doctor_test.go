@@ -38,7 +38,7 @@ const (
 	doctorSecret = "wsec_00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 )
 
-// patient is what doctor looks at: all of it well, until a test spoils it.
+// patient is what doctor examines. All of it is well, until a test spoils it.
 type patient struct {
 	t        *testing.T
 	config   cmdutil.Config

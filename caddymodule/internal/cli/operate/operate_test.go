@@ -143,7 +143,7 @@ func TestTailOncePrintsTheLastDeliveriesOldestFirst(t *testing.T) {
 	}})
 }
 
-// lockstep is an output that tells of each write.
+// lockstep is an output that reports each write.
 type lockstep struct {
 	bytes.Buffer
 	written chan string

@@ -168,7 +168,7 @@ func TestSendKeepsTheStatusOfAnAnswerThatBreaksOff(t *testing.T) {
 	assert.Equal(t, "the answer broke off: unexpected EOF", line.Problem)
 }
 
-// A server's headers can hold what steers a terminal, and a lot of it.
+// A server's headers can be long, and control a terminal.
 func TestSendPrintsNothingOfAServerAsItIs(t *testing.T) {
 	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", clitest.Secret)
 	target := rawServer(t, "HTTP/1.1 403 Forbidden\r\n"+delivery.HeaderRejection+": \u009b2Jgone"+strings.Repeat("x", 1000)+"\r\nContent-Length: 0\r\n\r\n")

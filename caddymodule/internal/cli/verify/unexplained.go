@@ -13,7 +13,7 @@ const (
 
 var gzipMagic = []byte{0x1f, 0x8b}
 
-// unexplained explains what it can of a capture that no single change restores.
+// unexplained describes a capture that no single change restores.
 func unexplained(k clues) explanation {
 	value, isJSON := reencode.Parse(k.body)
 	sorted, several := value.Sorted()

@@ -34,7 +34,7 @@ func confirm(cmd *cobra.Command, question string) error {
 }
 
 // readLine reads a line, which may lack its end, until an interrupt. The read of a
-// terminal cannot be cancelled, so it goes on in the background.
+// terminal cannot be cancelled, so it continues in the background.
 func readLine(ctx context.Context, from io.Reader) (string, error) {
 	type result struct {
 		line string

@@ -43,7 +43,7 @@ func TestWebhooksPrints(t *testing.T) {
 	}
 }
 
-// ran is what a case did.
+// ran is the result of a case.
 type ran struct {
 	code             int
 	output, requests string

@@ -14,7 +14,8 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/elevenlabs"
 )
 
-// createReplacement creates the new webhook, and says what must be done before it may get events.
+// createReplacement creates the new webhook, and prints what must be done before it
+// may get events.
 func createReplacement(cmd *cobra.Command, c *creation, argument string) error {
 	if err := c.sink.check(); err != nil {
 		return err

@@ -74,7 +74,7 @@ func TestARotationLosesNoEvent(t *testing.T) {
 	watch("the end")
 	assert.Equal(t, true, e.Webhook("wh_new_1")["retry_enabled"])
 
-	// what is printed is what is then given
+	// the test runs the commands that were printed
 	commands := regexp.MustCompile(`(?m)^ +caddy elevenlabs webhooks (.*)$`).FindAllStringSubmatch(got.Stdout, -1)
 	require.Len(t, commands, 2)
 	switching = true

@@ -115,7 +115,7 @@ func rotating(e *elevenLabs) {
 	e.Add(map[string]any{"webhook_id": "wh_new_1"})
 }
 
-// forMember makes the key that of somebody who is no administrator.
+// forMember makes the API key that of a member who is no administrator.
 func forMember(e *elevenLabs) { e.faults["GET /v1/workspace/webhooks?include_usages=true"] = 403 }
 
 type roundTripper func(*http.Request) (*http.Response, error)
