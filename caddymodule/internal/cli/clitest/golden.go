@@ -14,7 +14,8 @@ import (
 	"golang.org/x/tools/txtar"
 )
 
-var update = flag.Bool("update", false, "rewrite the golden files")
+// Update reports whether the golden files, and what shows them, must be written anew.
+var Update = flag.Bool("update", false, "rewrite the golden files")
 
 // Case is a golden file: a command, its exit code, and named parts, such as what
 // was set up, the output, and the output with --json.
@@ -63,7 +64,7 @@ func Golden(t *testing.T, file string, c Case) {
 		archive.Files = append(archive.Files, txtar.File{Name: p.Name, Data: []byte(p.Text)})
 	}
 	got := txtar.Format(archive)
-	if *update {
+	if *Update {
 		require.NoError(t, os.MkdirAll(filepath.Dir(file), 0o750))
 		require.NoError(t, os.WriteFile(file, got, 0o644)) //nolint:gosec // as git has it
 		return
