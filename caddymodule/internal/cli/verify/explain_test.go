@@ -99,7 +99,7 @@ var explainTests = []struct {
 		captured(explainedBody, strings.NewReplacer("t=", `T = "`, ",v0=", `" ; V0="`).Replace(headerOf(explainedSecret, explainedBody))+`"`),
 	},
 	{
-		"the header twice", "header_form", "sent 2 times", explainedSecret,
+		"the header twice", "header_form", "2 times", explainedSecret,
 		captured(explainedBody, headerOf(explainedSecret, explainedBody), headerOf(explainedSecret, explainedBody)),
 	},
 	{
