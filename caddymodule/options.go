@@ -12,6 +12,8 @@ import (
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/dustin/go-humanize"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
 
 const (
@@ -66,8 +68,8 @@ var options = []option{
 			return errors.Join(parseDuration(args[0], &h.Tolerance.Past), parseDuration(second(args), &h.Tolerance.Future))
 		},
 		setDefault: func(h *Handler) {
-			setDefault(&h.Tolerance.Past, caddy.Duration(30*time.Minute)) // as the official SDKs
-			setDefault(&h.Tolerance.Future, caddy.Duration(5*time.Minute))
+			setDefault(&h.Tolerance.Past, caddy.Duration(facts.DefaultPast))
+			setDefault(&h.Tolerance.Future, caddy.Duration(facts.DefaultFuture))
 		},
 		check: func(h *Handler) error { return notNegative(h.Tolerance.Past, h.Tolerance.Future) },
 		shown: func(h *Handler) any { return h.Tolerance },

@@ -349,7 +349,7 @@ func TestTailTellsA400FromACaddyThatDoesNotRun(t *testing.T) {
 	s := start(t, webhook(address, ""))
 	o := elevenlabs(t, "", "tail", "--once", "--result", "bogus", "--address", s.admin)
 	assert.Equal(t, 1, o.code)
-	assert.Contains(t, o.stderr, "say one of [accepted rejected ignored failed]")
+	assert.Contains(t, o.stderr, "choose one of [accepted rejected ignored failed]")
 	assert.NotContains(t, o.stderr, "is Caddy running?")
 	o = elevenlabs(t, "", "tail", "--once", "--address", fmt.Sprintf("127.0.0.1:%d", freePort(t)))
 	assert.Equal(t, 1, o.code)
