@@ -62,7 +62,7 @@ func TestAWSLoadBalancersAnswersToItsOwnMachine(t *testing.T) {
 	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", secret)
 	config := findBlock(t, "docs/deploy/aws-load-balancer.md", "caddyfile", "{\n\tservers {").text
 	s := start(t, strings.NewReplacer(":8080 {", "http://$ADDRESS {", "localhost:3000", b.address()).Replace(config))
-	for line := range strings.Lines(findBlock(t, "docs/deploy/aws-load-balancer.md", "sh", "curl").text) {
+	for line := range strings.Lines(findBlock(t, "docs/deploy/aws-load-balancer.md", "sh", "curl -i http").text) {
 		command, answers, found := strings.Cut(line, "#")
 		require.True(t, found)
 		output, err := exec.Command("sh", "-c", strings.NewReplacer("curl ", "curl -s ", "localhost:8080", s.address).Replace(command)).CombinedOutput()
