@@ -24,6 +24,7 @@ var scripts = []struct{ page, begins, note string }{
 	{"README.md", "go test ./...", "CI runs it"},
 	{"README.md", "go build -o caddy ./xcaddy", "TestMain builds the server so"},
 	{"docs/try.md", "cloudflared tunnel", "needs a company's tunnel; TestTheTunnelsCaddyfile sends what one would"},
+	{"docs/try.md", "ss -ltnp", "TestASecondServerStartsBesideOneThatGoRunLeft"},
 	{"docs/setup.md", "xcaddy/build.sh", "CI runs it"},
 	{"docs/applications.md", "python3 -m uvicorn", "TestApplicationsInTheDocumentation"},
 	{"docs/applications.md", "python3 -m flask", "TestApplicationsInTheDocumentation"},
