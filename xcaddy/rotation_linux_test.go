@@ -282,7 +282,7 @@ func (m *machine) rotate(r rotation, file string, write func(caddyfile string)) 
 	m.awaitEvents(newSecret) // none with the old one is on its way now
 	m.does(r.finish)
 	write(m.without("old"))
-	m.does(r.reload) // in the docs, the same command again
+	m.does(r.reload)
 	m.awaitEvents(newSecret)
 	stop()
 	assert.Empty(t, m.rejected)
