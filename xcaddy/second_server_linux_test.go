@@ -40,8 +40,9 @@ func TestASecondServerStartsBesideOneThatGoRunLeft(t *testing.T) {
 		command.Stdout, command.Stderr = s.log, s.log
 		command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 		require.NoError(t, command.Start())
+		group := command.Process.Pid
 		t.Cleanup(func() { // of go run, which may have gone, the server too
-			_ = syscall.Kill(-command.Process.Pid, syscall.SIGKILL)
+			_ = syscall.Kill(-group, syscall.SIGKILL)
 			_ = command.Wait()
 		})
 		return command
