@@ -185,14 +185,14 @@ func TestBehindProxiesOnlyElevenLabsAddressesPassWithSourceIPs(t *testing.T) {
 			}
 			t.Run(test.name, func(t *testing.T) {
 				if test.reason != "" {
-					requireRefused(t, b, test.send(t, s, secret), 403, test.reason)
+					requireRejected(t, b, test.send(t, s, secret), 403, test.reason)
 					return
 				}
 				require.Equal(t, 200, test.send(t, s, secret).status)
 				deliveries := b.take()
 				require.Len(t, deliveries, 1)
 				assert.Equal(t, digestOf([]byte(transcript)), deliveries[0].digest)
-				requireRefused(t, b, test.send(t, s, "wsec_other"), 401, "signature_mismatch")
+				requireRejected(t, b, test.send(t, s, "wsec_other"), 401, "signature_mismatch")
 			})
 		}
 	}

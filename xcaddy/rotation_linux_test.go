@@ -289,7 +289,7 @@ func (m *machine) rotate(r rotation, file string, write func(caddyfile string)) 
 	assert.GreaterOrEqual(t, len(m.backend.take()), m.answered[secret]+m.answered[newSecret]+1, "each arrived, and the sample")
 
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
-	requireRefused(t, m.backend, send(t, client, m.signed([]byte(transcript), secret, time.Now())), 401, "signature_mismatch")
+	requireRejected(t, m.backend, send(t, client, m.signed([]byte(transcript), secret, time.Now())), 401, "signature_mismatch")
 	require.Equal(t, 200, send(t, client, m.signed([]byte(transcript), newSecret, time.Now())).status)
 	for _, key := range []string{secret, newSecret} {
 		assert.NotContains(t, m.log.String(), key)
