@@ -50,7 +50,7 @@ func (h *Handler) readBody(r *http.Request, header signature.Header, e *event) (
 	defer scanners.Put(scanner)
 	scanner.Reset()
 
-	limits := spool.Limits{Size: h.MaxSize, Memory: h.MemoryBuffer, Total: h.SpoolLimit, Dir: h.SpoolDir}
+	limits := spool.Limits{Size: h.MaxSize, Memory: h.MemoryBuffer, TotalMemory: h.MemoryLimit, Total: h.SpoolLimit, Dir: h.SpoolDir}
 	start := time.Now()
 	body, err := spool.Read(r.Body, limits, func(p []byte) {
 		_, _ = check.Write(p) // none of the three ever fails

@@ -42,6 +42,7 @@ func parseCaddyfile(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, e
 //		tolerance     <past> [<future>]
 //		max_size      <size>
 //		memory_buffer <size>
+//		memory_limit  <size>
 //		spool_dir     <path>
 //		spool_limit   <size>
 //		read_timeout  <duration>

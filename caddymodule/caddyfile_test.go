@@ -3,8 +3,10 @@ package caddymodule
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -80,6 +82,8 @@ func TestBadCaddyfilesNameTheLineAndTheOption(t *testing.T) {
 		{"memory_buffer above max_size", secret + "\nmemory_buffer 2MiB\nmax_size 1MiB", "5", []string{"memory_buffer", "max_size"}},
 		{"memory_buffer above max_size, other order", secret + "\nmax_size 1MiB\nmemory_buffer 2MiB", "6", []string{"memory_buffer", "max_size"}},
 		{"memory_buffer above the default max_size", secret + "\nmemory_buffer 101MiB", "5", []string{"memory_buffer", "max_size"}},
+		{"memory_limit zero", secret + "\nmemory_limit 0", "5", []string{"memory_limit", "greater than zero"}},
+		{"memory_limit a word", secret + "\nmemory_limit half", "5", []string{"memory_limit", "not a size"}},
 		{"spool_limit zero", secret + "\nspool_limit 0", "5", []string{"spool_limit", "greater than zero"}},
 		{"read_timeout zero", secret + "\nread_timeout 0s", "5", []string{"read_timeout", "greater than zero"}},
 		{"read_timeout negative", secret + "\nread_timeout -1s", "5", []string{"read_timeout", "greater than zero"}},
@@ -128,6 +132,7 @@ func TestBadJSONNamesTheOption(t *testing.T) {
 		{"secret", &Handler{}},
 		{"max_size", &Handler{Secrets: secrets, MaxSize: -1}},
 		{"memory_buffer", &Handler{Secrets: secrets, MemoryBuffer: 2, MaxSize: 1}},
+		{"memory_limit", &Handler{Secrets: secrets, MemoryLimit: -1}},
 		{"spool_limit", &Handler{Secrets: secrets, SpoolLimit: -1}},
 		{"spool_dir", &Handler{Secrets: secrets, SpoolDir: "/nonexistent/folder"}},
 		{"read_timeout", &Handler{Secrets: secrets, ReadTimeout: -1}},
@@ -158,16 +163,36 @@ func TestDefaultMemoryBufferIsClampedToMaxSize(t *testing.T) {
 	require.NoError(t, h.Validate())
 }
 
+func setMemoryLimit(t *testing.T, limit int64) {
+	before := debug.SetMemoryLimit(limit)
+	t.Cleanup(func() { debug.SetMemoryLimit(before) })
+}
+
 func TestDefaultsAreTheDocumentedOnes(t *testing.T) {
+	setMemoryLimit(t, math.MaxInt64)
 	h := new(Handler)
 	h.setDefaults()
 	defaults, err := json.Marshal(h)
 	require.NoError(t, err)
 	assert.JSONEq(t, `{
 		"tolerance": {"past": 1800000000000, "future": 300000000000},
-		"max_size": 104857600, "memory_buffer": 1048576, "spool_limit": 1073741824,
+		"max_size": 104857600, "memory_buffer": 1048576, "memory_limit": 134217728, "spool_limit": 1073741824,
 		"read_timeout": 60000000000, "retries": {"count": 3, "pause": 100000000}
 	}`, string(defaults))
+}
+
+func TestDefaultMemoryLimitFollowsGosMemoryLimit(t *testing.T) {
+	for limit, want := range map[int64]int64{
+		math.MaxInt64: 128 << 20, // none
+		2 << 30:       128 << 20,
+		1 << 30:       128 << 20,
+		512 << 20:     64 << 20,
+	} {
+		setMemoryLimit(t, limit)
+		h := new(Handler)
+		h.setDefaults()
+		assert.Equal(t, want, h.MemoryLimit, "with a limit of %d", limit)
+	}
 }
 
 func TestHandlerUnmarshalsWithoutTheDirectivesHelper(t *testing.T) {

@@ -72,6 +72,14 @@ type Handler struct {
 	// Default: 1048576 (1 MiB), or max_size if that is less.
 	MemoryBuffer int64 `json:"memory_buffer,omitempty"`
 
+	// How much memory all bodies of this process may hold together, in bytes. A body
+	// beyond it goes to a temporary file early, and takes 4096 bytes of memory only.
+	// All handlers of the process share one count, and each compares it with its own
+	// limit. Default: an eighth of Go's memory limit, at most 134217728 (128 MiB).
+	// Go's limit is `GOMEMLIMIT`. If that is not set, Caddy sets it to 90 % of the
+	// memory of its cgroup or, without one, of the machine.
+	MemoryLimit int64 `json:"memory_limit,omitempty"`
+
 	// The folder for temporary files. Only Caddy's user can read them, and where the
 	// system allows it they have no name. Default: the system's folder, which is
 	// usually that in the variable `TMPDIR`, or `/tmp`.

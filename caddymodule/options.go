@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"time"
@@ -87,6 +88,13 @@ var options = []option{
 		setDefault: func(h *Handler) { setDefault(&h.MemoryBuffer, min(1<<20, h.MaxSize)) },
 		check:      checkMemoryBuffer,
 		shown:      func(h *Handler) any { return h.MemoryBuffer },
+	},
+	{
+		name: "memory_limit", args: "<size>",
+		parse:      func(h *Handler, args []string) error { return parseSize(args[0], &h.MemoryLimit) },
+		setDefault: func(h *Handler) { setDefault(&h.MemoryLimit, defaultMemoryLimit()) },
+		check:      func(h *Handler) error { return notNegative(h.MemoryLimit) },
+		shown:      func(h *Handler) any { return h.MemoryLimit },
 	},
 	{
 		name: "spool_dir", args: "<path>",
@@ -224,6 +232,11 @@ func checkSecrets(h *Handler) error {
 	}
 	return nil
 }
+
+// defaultMemoryLimit returns an eighth of Go's memory limit, which Caddy sets from
+// the cgroup or the machine. The rest is for connections, for what Go has not yet
+// collected, and for everything else that Caddy does.
+func defaultMemoryLimit() int64 { return min(debug.SetMemoryLimit(-1)/8, 128<<20) }
 
 func checkMemoryBuffer(h *Handler) error {
 	maxSize := h.MaxSize

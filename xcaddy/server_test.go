@@ -324,16 +324,21 @@ func (s *server) requireNothingLeft() {
 	}
 }
 
-var peakLine = regexp.MustCompile(`VmHWM:\s+(\d+) kB`)
-
 // peakMemory returns the process's peak resident memory in MiB, or 0 on a system without
 // /proc.
-func (s *server) peakMemory() int {
+func (s *server) peakMemory() int { return s.memory("VmHWM") }
+
+// residentMemory returns the process's resident memory, like peakMemory.
+func (s *server) residentMemory() int { return s.memory("VmRSS") }
+
+func (s *server) memory(field string) int {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.command.Process.Pid))
 	if err != nil {
 		return 0
 	}
-	kib, err := strconv.Atoi(string(peakLine.FindSubmatch(status)[1]))
+	_, value, found := strings.Cut(string(status), field+":")
+	require.True(s.t, found, field)
+	kib, err := strconv.Atoi(strings.Fields(value)[0])
 	require.NoError(s.t, err)
 	return kib >> 10
 }

@@ -36,7 +36,7 @@ func (r *reader) Read(p []byte) (int, error) {
 		return n, err
 	}
 	for r.block < len(b.blocks) {
-		block := b.blocks[r.block]
+		block := b.blocks[r.block].bytes
 		n := copy(p, block[r.offset:])
 		r.offset += int64(n)
 		if r.offset == int64(len(block)) {

@@ -31,6 +31,10 @@ type Limits struct {
 	// Memory is the largest size of a body that is kept in memory. A larger body
 	// goes to a temporary file.
 	Memory int64
+	// TotalMemory is the limit for the memory of all bodies of the process together.
+	// A body that would exceed it goes to a temporary file early, and keeps only the
+	// smallest block in memory until it is complete.
+	TotalMemory int64
 	// Total is the limit for all bodies of the process together, in memory and on
 	// disk.
 	Total int64
@@ -38,29 +42,19 @@ type Limits struct {
 	Dir string
 }
 
-// Memory is allocated in blocks as the body arrives. The first block is small, so a
-// client that has sent little holds little, even if it declared a large body.
-const (
-	smallBlock = 4 << 10
-	largeBlock = 64 << 10
-)
-
-var (
-	smallBlocks = sync.Pool{New: func() any { return new([smallBlock]byte) }}
-	largeBlocks = sync.Pool{New: func() any { return new([largeBlock]byte) }}
-)
-
 // Body is a body that was read whole. It never changes. Its readers are independent
 // of each other, and may run at the same time.
 type Body struct {
 	limits Limits
 	size   int64
 
-	blocks [][]byte // the body; with a file, the part that is not written yet
+	// blocks hold the body or, with a file, the part that is not written yet. They
+	// are allocated as the body arrives, so a client that has sent little holds
+	// little, even if it declared a large body.
+	blocks []*block
 	file   *os.File
 	linked bool  // the file still has a name, which Close must remove
-	held   int64 // bytes, in memory and on disk
-	onDisk int64 // the part of held on disk
+	onDisk int64 // bytes that count as disk
 
 	mu     sync.RWMutex // held for writing only by Close
 	closed bool
@@ -111,7 +105,6 @@ func Read(r io.Reader, limits Limits, observe func([]byte)) (_ *Body, err error)
 		if err := b.flush(); err != nil {
 			return nil, err
 		}
-		b.free()
 	}
 	done = true
 	return b, nil
@@ -120,48 +113,63 @@ func Read(r io.Reader, limits Limits, observe func([]byte)) (_ *Body, err error)
 // space returns room for the next piece: at least one byte, and at most one byte
 // more than Limits.Size still allows.
 func (b *Body) space() ([]byte, error) {
-	last := len(b.blocks) - 1
-	if last < 0 || len(b.blocks[last]) == cap(b.blocks[last]) {
-		size := int64(largeBlock)
-		if last < 0 {
-			size = smallBlock
+	if last := len(b.blocks) - 1; last < 0 || b.blocks[last].full() {
+		if err := b.grow(); err != nil {
+			return nil, err
 		}
-		if !reserve(size, b.limits.Total) {
-			return nil, ErrFull
-		}
-		b.held += size
-		if size == smallBlock {
-			b.blocks = append(b.blocks, smallBlocks.Get().(*[smallBlock]byte)[:0])
-		} else {
-			b.blocks = append(b.blocks, largeBlocks.Get().(*[largeBlock]byte)[:0])
-		}
-		last++
 	}
-	block := b.blocks[last]
-	space := block[len(block):cap(block)]
+	bytes := b.blocks[len(b.blocks)-1].bytes
+	space := bytes[len(bytes):cap(bytes)]
 	if room := b.limits.Size - b.size; int64(len(space)) > room {
 		space = space[:room+1]
 	}
 	return space, nil
 }
 
+// grow adds a block. If the memory of all bodies has reached its limit, grow writes
+// the body to the file, and adds the smallest block in any case: nothing can be read
+// without one.
+func (b *Body) grow() error {
+	size := nextSize(b.size)
+	if !reserve(&memory, size, b.limits.TotalMemory) {
+		if len(b.blocks) > 0 {
+			if err := b.spill(); err != nil {
+				return err
+			}
+		}
+		size = smallBlock
+		memory.Add(size)
+	}
+	if !reserve(&total, size, b.limits.Total) {
+		memory.Add(-size)
+		return ErrFull
+	}
+	scheduleTrim()
+	b.blocks = append(b.blocks, newBlock(size))
+	return nil
+}
+
 // keep adds the first n bytes of the space to the body.
 func (b *Body) keep(n int) error {
-	last := len(b.blocks) - 1
-	block := b.blocks[last]
-	b.blocks[last] = block[:len(block)+n]
+	last := b.blocks[len(b.blocks)-1]
+	last.bytes = last.bytes[:len(last.bytes)+n]
 	b.size += int64(n)
 
 	switch {
 	case b.file == nil && b.size > b.limits.Memory:
-		if err := b.create(); err != nil {
-			return fmt.Errorf("%w: %w", ErrStorage, err)
-		}
-		return b.flush()
-	case b.file != nil && len(block)+n == cap(block):
+		return b.spill()
+	case b.file != nil && last.full():
 		return b.flush()
 	}
 	return nil
+}
+
+// spill moves the body from memory to a new file.
+func (b *Body) spill() error {
+	if err := b.create(); err != nil {
+		return fmt.Errorf("%w: %w", ErrStorage, err)
+	}
+	return b.flush()
 }
 
 // create makes the temporary file. Only this user can read it. If the system allows
@@ -176,47 +184,31 @@ func (b *Body) create() error {
 	return nil
 }
 
-// flush writes all blocks to the file. It keeps one block, empty, for the next piece.
+// flush writes all blocks to the file, and frees them.
 func (b *Body) flush() error {
-	for i, block := range b.blocks {
-		n := int64(len(block))
-		if !reserve(n, b.limits.Total) {
+	for len(b.blocks) > 0 {
+		bytes := b.blocks[0].bytes
+		n := int64(len(bytes))
+		if !reserve(&total, n, b.limits.Total) {
 			return ErrFull
 		}
-		b.held += n
 		b.onDisk += n
 		disk.Add(n)
-		if _, err := b.file.Write(block); err != nil {
+		if _, err := b.file.Write(bytes); err != nil {
 			return fmt.Errorf("%w: %w", ErrStorage, err)
 		}
-		b.blocks[i] = block[:0]
-	}
-	for len(b.blocks) > 1 {
 		b.freeBlock()
 	}
 	return nil
 }
 
-// free returns all blocks to their pools.
-func (b *Body) free() {
-	for len(b.blocks) > 0 {
-		b.freeBlock()
-	}
-}
-
-// freeBlock returns the first block to its pool. flush keeps the last block, which
-// may be larger.
+// freeBlock frees the first block.
 func (b *Body) freeBlock() {
-	block := b.blocks[0]
+	first := b.blocks[0]
 	b.blocks = b.blocks[1:]
-	size := int64(cap(block))
-	if size == smallBlock {
-		smallBlocks.Put((*[smallBlock]byte)(block[:smallBlock]))
-	} else {
-		largeBlocks.Put((*[largeBlock]byte)(block[:largeBlock]))
-	}
-	b.held -= size
-	release(size)
+	memory.Add(-first.size())
+	total.Add(-first.size())
+	first.free()
 }
 
 // Size returns the body's size in bytes.
@@ -231,7 +223,9 @@ func (b *Body) Close() {
 		return
 	}
 	b.closed = true
-	b.free()
+	for len(b.blocks) > 0 {
+		b.freeBlock()
+	}
 	if b.file != nil {
 		// An error does not matter, since nobody reads the file again.
 		_ = b.file.Close()
@@ -240,8 +234,7 @@ func (b *Body) Close() {
 		}
 	}
 	disk.Add(-b.onDisk)
-	release(b.held)
-	b.held, b.onDisk = 0, 0
+	total.Add(-b.onDisk)
 }
 
 // CheckDir returns an error if temporary files cannot be created in a directory. The

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"testing"
 	"testing/iotest"
+	"testing/synctest"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -31,7 +33,7 @@ func pattern(n int) []byte {
 }
 
 func testLimits(t testing.TB) Limits {
-	return Limits{Size: 8 * mib, Memory: mib, Total: 64 * mib, Dir: t.TempDir()}
+	return Limits{Size: 8 * mib, Memory: mib, TotalMemory: 64 * mib, Total: 64 * mib, Dir: t.TempDir()}
 }
 
 func requireNothingLeft(t testing.TB, dir string) {
@@ -49,7 +51,7 @@ func (o oddPieces) Read(p []byte) (int, error) { return o.r.Read(p[:min(len(p), 
 
 func TestReadersReturnTheBodyThatWasRead(t *testing.T) {
 	for _, size := range []int{
-		0, 1, smallBlock - 1, smallBlock, smallBlock + 1, largeBlock, smallBlock + largeBlock, smallBlock + largeBlock + 1,
+		0, 1, smallBlock - 1, smallBlock, smallBlock + 1, 2*smallBlock + 1, largeBlock - 1, largeBlock, largeBlock + 1, 3*largeBlock + 1,
 		mib - 1, mib, mib + 1, mib + largeBlock, 3*mib + 7, 8 * mib,
 	} {
 		t.Run(strconv.Itoa(size), func(t *testing.T) {
@@ -267,6 +269,90 @@ func TestReaderNeverReturnsBytesOfAnotherBody(t *testing.T) {
 	}
 	wg.Wait()
 	requireNothingLeft(t, limits.Dir)
+}
+
+func TestBodyHoldsAtMostTwiceWhatWasSent(t *testing.T) {
+	sent := 0
+	r := readerFunc(func(p []byte) (int, error) {
+		// Read has asked for more, so all blocks for what was sent are there.
+		assert.LessOrEqual(t, Held().Memory, max(smallBlock, 2*int64(sent)), "after %d bytes", sent)
+		if sent == 256<<10 {
+			return 0, io.EOF
+		}
+		sent++
+		return copy(p, "x"), nil
+	})
+	b, err := Read(r, testLimits(t), ignore)
+	require.NoError(t, err)
+	b.Close()
+}
+
+type readerFunc func([]byte) (int, error)
+
+func (r readerFunc) Read(p []byte) (int, error) { return r(p) }
+
+func TestTotalMemorySpillsEarly(t *testing.T) {
+	limits := testLimits(t)
+	limits.TotalMemory = mib
+	first, err := Read(bytes.NewReader(pattern(mib/2)), limits, ignore)
+	require.NoError(t, err)
+	require.Nil(t, first.file)
+	held := Held()
+
+	for _, size := range []int{mib / 2, mib/2 + 1, mib} { // none is larger than Limits.Memory
+		sent := pattern(size)
+		second, err := Read(oddPieces{bytes.NewReader(sent)}, limits, func([]byte) {
+			assert.LessOrEqual(t, Held().Memory, int64(mib))
+		})
+		require.NoError(t, err)
+		assert.Equal(t, Usage{held.Memory, int64(size)}, Held(), "the second body must be on disk")
+		got, err := io.ReadAll(second.NewReader())
+		require.NoError(t, err)
+		assert.True(t, bytes.Equal(sent, got))
+		second.Close()
+	}
+
+	// Without any memory left, a body gets the smallest block, and never a larger one.
+	limits.TotalMemory = 0
+	for _, size := range []int{smallBlock - 1, smallBlock, 2 * mib} {
+		sent := pattern(size)
+		third, err := Read(bytes.NewReader(sent), limits, func([]byte) {
+			assert.LessOrEqual(t, Held().Memory, held.Memory+smallBlock)
+		})
+		require.NoError(t, err)
+		assert.Equal(t, size >= smallBlock, third.file != nil)
+		got, err := io.ReadAll(third.NewReader())
+		require.NoError(t, err)
+		assert.True(t, bytes.Equal(sent, got))
+		third.Close()
+	}
+
+	first.Close()
+	requireNothingLeft(t, limits.Dir)
+}
+
+func TestMemoryIsReturnedAfterAFlood(t *testing.T) {
+	inUse := func() int64 {
+		var stats runtime.MemStats
+		runtime.ReadMemStats(&stats)
+		return int64(stats.HeapSys - stats.HeapReleased) //nolint:gosec // far from the limit
+	}
+	synctest.Test(t, func(t *testing.T) {
+		const size = 48 * mib
+		limits := testLimits(t)
+		limits.Size, limits.Memory = size, size
+		trim()
+		idle := inUse()
+		for range 2 { // trim must be scheduled again
+			b, err := Read(io.LimitReader(&countingReader{}, size), limits, ignore)
+			require.NoError(t, err)
+			time.Sleep(3 * trimInterval)
+			assert.GreaterOrEqual(t, inUse(), idle+size/2)
+			b.Close()
+			time.Sleep(2 * trimInterval)
+			assert.Less(t, inUse(), idle+size/8)
+		}
+	})
 }
 
 func BenchmarkRead(b *testing.B) {
