@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -34,6 +35,14 @@ func setReadDeadline(w http.ResponseWriter, r *http.Request, deadline time.Time)
 	}
 }
 
+// requestMemory is about what Go and Caddy take for a request in flight beside its
+// body: the goroutine, and the buffers of HTTP/2 or of TLS.
+const requestMemory = 48 << 10
+
+// maxBodies returns the number of bodies whose requests take half of Go's memory
+// limit.
+func maxBodies() int64 { return debug.SetMemoryLimit(-1) / 2 / requestMemory }
+
 var scanners = sync.Pool{New: func() any { return new(envelope.Scanner) }}
 
 // readBody reads the body once. While the body passes, it computes the signatures
@@ -50,7 +59,9 @@ func (h *Handler) readBody(r *http.Request, header signature.Header, e *event) (
 	defer scanners.Put(scanner)
 	scanner.Reset()
 
-	limits := spool.Limits{Size: h.MaxSize, Memory: h.MemoryBuffer, TotalMemory: h.MemoryLimit, Total: h.SpoolLimit, Dir: h.SpoolDir}
+	limits := spool.Limits{
+		Size: h.MaxSize, Memory: h.MemoryBuffer, TotalMemory: h.MemoryLimit, Total: h.SpoolLimit, Bodies: h.maxBodies, Dir: h.SpoolDir,
+	}
 	start := time.Now()
 	body, err := spool.Read(r.Body, limits, func(p []byte) {
 		_, _ = check.Write(p) // none of the three ever fails
@@ -110,7 +121,7 @@ func bodyRejection(err error) *facts.Rejection {
 	}
 	var timeout interface{ Timeout() bool }
 	switch {
-	case errors.Is(err, spool.ErrFull):
+	case errors.Is(err, spool.ErrFull), errors.Is(err, spool.ErrTooMany):
 		return facts.Overloaded
 	case errors.Is(err, spool.ErrStorage):
 		return facts.SpoolFailed

@@ -135,6 +135,8 @@ type Handler struct {
 	now      func() time.Time // nil except in tests
 	group    *group
 	notifier *notifier // nil if no app takes events
+
+	maxBodies int64 // of all handlers together
 }
 
 // Tolerance is how far the time of signing may differ from this machine's clock.
@@ -174,6 +176,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.logger = ctx.Logger()
 	h.sampled = newSampled(h.logger)
 	h.setDefaults()
+	h.maxBodies = maxBodies()
 
 	keys, err := resolveSecrets(h.Secrets, h.logger)
 	if err != nil {

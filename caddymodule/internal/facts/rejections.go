@@ -104,8 +104,8 @@ var (
 	})
 	Overloaded = rejection(Rejection{
 		Code: "overloaded", Status: http.StatusServiceUnavailable,
-		Sentence: "the bodies in flight have reached spool_limit",
-		Remedy:   "Raise spool_limit if memory and disk allow. Many large bodies are in flight, or the application is slow.",
+		Sentence: "the bodies in flight have reached spool_limit, or their number what memory allows",
+		Remedy:   "Raise spool_limit if memory and disk allow, or give the server more memory. Many bodies are in flight, or the application is slow.",
 	})
 	SpoolFailed = rejection(Rejection{
 		Code: "spool_failed", Status: http.StatusServiceUnavailable,

@@ -7,6 +7,9 @@ import "sync/atomic"
 // reload.
 var memory, disk, total atomic.Int64
 
+// bodies is the number of bodies that are read or held. It belongs to the process too.
+var bodies atomic.Int64
+
 // Usage is the number of bytes that bodies hold.
 type Usage struct{ Memory, Disk int64 }
 

@@ -17,6 +17,8 @@ var (
 	// ErrFull is returned if all bodies of the process together would hold more
 	// than Limits.Total.
 	ErrFull = errors.New("all bodies together have reached their limit")
+	// ErrTooMany is returned if the process already has Limits.Bodies bodies.
+	ErrTooMany = errors.New("too many bodies are in flight")
 	// ErrStorage is wrapped, together with the cause, by the error for a temporary
 	// file that cannot be created or written.
 	ErrStorage = errors.New("the body could not be stored")
@@ -38,6 +40,8 @@ type Limits struct {
 	// Total is the limit for all bodies of the process together, in memory and on
 	// disk.
 	Total int64
+	// Bodies is the largest number of bodies of the process, being read or held.
+	Bodies int64
 	// Dir is the directory for temporary files. Empty means the system's.
 	Dir string
 }
@@ -55,6 +59,7 @@ type Body struct {
 	file   *os.File
 	linked bool  // the file still has a name, which Close must remove
 	onDisk int64 // bytes that count as disk
+	counts bool  // among bodies
 
 	mu     sync.RWMutex // held for writing only by Close
 	closed bool
@@ -64,14 +69,17 @@ type Body struct {
 // of the body, in order. observe must not keep or change the piece.
 //
 // Read takes at most one byte more than Limits.Size from r. The error is
-//   - ErrTooLarge or ErrFull,
+//   - ErrTooLarge, ErrFull or ErrTooMany,
 //   - one that wraps ErrStorage, or
 //   - the error of r, unchanged.
 //
 // After an error, or a panic of r or observe, Read leaves no memory and no file
 // behind. Otherwise the caller must call Close.
 func Read(r io.Reader, limits Limits, observe func([]byte)) (_ *Body, err error) {
-	b := &Body{limits: limits}
+	if !reserve(&bodies, 1, limits.Bodies) {
+		return nil, ErrTooMany
+	}
+	b := &Body{limits: limits, counts: true}
 	done := false
 	defer func() {
 		if !done {
@@ -235,6 +243,9 @@ func (b *Body) Close() {
 	}
 	disk.Add(-b.onDisk)
 	total.Add(-b.onDisk)
+	if b.counts {
+		bodies.Add(-1)
+	}
 }
 
 // CheckDir returns an error if temporary files cannot be created in a directory. The

@@ -33,12 +33,14 @@ func pattern(n int) []byte {
 }
 
 func testLimits(t testing.TB) Limits {
-	return Limits{Size: 8 * mib, Memory: mib, TotalMemory: 64 * mib, Total: 64 * mib, Dir: t.TempDir()}
+	return Limits{Size: 8 * mib, Memory: mib, TotalMemory: 64 * mib, Total: 64 * mib, Bodies: 1000, Dir: t.TempDir()}
 }
 
 func requireNothingLeft(t testing.TB, dir string) {
 	t.Helper()
 	require.Zero(t, Held(), "bytes still reserved")
+	require.Zero(t, total.Load(), "bytes still reserved")
+	require.Zero(t, bodies.Load(), "bodies still counted")
 	names, err := filepath.Glob(filepath.Join(dir, "*"))
 	require.NoError(t, err)
 	require.Empty(t, names)
@@ -147,6 +149,23 @@ func TestTotalLimitsAllBodiesTogether(t *testing.T) {
 	again, err := Read(bytes.NewReader([]byte("x")), limits, ignore)
 	require.NoError(t, err, "Close must make room at once")
 	again.Close()
+	requireNothingLeft(t, limits.Dir)
+}
+
+func TestBodiesLimitsTheNumberOfBodies(t *testing.T) {
+	limits := testLimits(t)
+	limits.Bodies = 1
+	first, err := Read(bytes.NewReader(nil), limits, ignore)
+	require.NoError(t, err)
+	for range 2 {
+		_, err = Read(bytes.NewReader(nil), limits, ignore)
+		require.ErrorIs(t, err, ErrTooMany)
+	}
+	first.Close()
+	first.Close()
+	second, err := Read(bytes.NewReader(nil), limits, ignore)
+	require.NoError(t, err)
+	second.Close()
 	requireNothingLeft(t, limits.Dir)
 }
 
