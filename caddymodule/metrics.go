@@ -27,11 +27,6 @@ var (
 		[]float64{-300, -60, -5, -1, 0, 1, 5, 15, 30, 60, 300, 900, 1800, 3600})
 
 	inFlight = gauge("requests_in_flight", "Webhook requests being served.")
-
-	spooled = []prometheus.Collector{
-		spooledBytes("memory", func(u spool.Usage) int64 { return u.Memory }),
-		spooledBytes("disk", func(u spool.Usage) int64 { return u.Disk }),
-	}
 )
 
 const (
@@ -60,18 +55,27 @@ func histogram(name, help string, buckets []float64, labels ...string) *promethe
 	return vec
 }
 
-func spooledBytes(medium string, of func(spool.Usage) int64) prometheus.Collector {
-	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-		Namespace: namespace, Subsystem: subsystem, Name: "spooled_bytes",
-		Help:        "Bytes that the bodies of all requests in flight hold.",
-		ConstLabels: prometheus.Labels{"medium": medium},
-	}, func() float64 { return float64(of(spool.Held())) })
+// spooledCollector collects what bodies hold in memory and on disk at one moment, so
+// that a body that goes to disk does not count twice.
+type spooledCollector struct{}
+
+var spooledDesc = prometheus.NewDesc(prometheus.BuildFQName(namespace, subsystem, "spooled_bytes"),
+	"Bytes that the bodies of all requests in flight hold.", []string{"medium"}, nil)
+
+// Describe implements prometheus.Collector.
+func (spooledCollector) Describe(ch chan<- *prometheus.Desc) { ch <- spooledDesc }
+
+// Collect implements prometheus.Collector.
+func (spooledCollector) Collect(ch chan<- prometheus.Metric) {
+	held := spool.Held()
+	ch <- prometheus.MustNewConstMetric(spooledDesc, prometheus.GaugeValue, float64(held.Memory), "memory")
+	ch <- prometheus.MustNewConstMetric(spooledDesc, prometheus.GaugeValue, float64(held.Disk), "disk")
 }
 
 // registerMetrics registers the metrics with a configuration's registry. Another
 // handler of the same configuration may have done so.
 func registerMetrics(registry *prometheus.Registry) error {
-	for _, c := range slices.Concat(perHandler, spooled, []prometheus.Collector{statusCollector{}}) {
+	for _, c := range slices.Concat(perHandler, []prometheus.Collector{spooledCollector{}, statusCollector{}}) {
 		err := registry.Register(c)
 		if _, already := errors.AsType[prometheus.AlreadyRegisteredError](err); err != nil && !already {
 			return fmt.Errorf("registering metrics: %w", err)

@@ -79,6 +79,7 @@ type server struct {
 	log     *lockedBuffer
 	file    string // the Caddyfile
 	idle    int    // the number of goroutines after the start
+	most    int    // MiB of memory that the server may take
 }
 
 type lockedBuffer struct {
@@ -149,7 +150,7 @@ func newServer(t testing.TB) *server {
 	t.Helper()
 	dir := t.TempDir()
 	s := &server{
-		t: t, done: make(chan struct{}), log: new(lockedBuffer),
+		t: t, done: make(chan struct{}), log: new(lockedBuffer), most: 512,
 		address: "localhost:" + strconv.Itoa(freePort(t)),
 		admin:   "127.0.0.1:" + strconv.Itoa(freePort(t)),
 		spool:   filepath.Join(dir, "spool"),
@@ -173,6 +174,11 @@ func (s *server) serve() {
 		_ = s.command.Wait()
 	}()
 	t.Cleanup(s.stop)
+	t.Cleanup(func() {
+		if s.running() && !raceDetector {
+			assert.Less(t, s.peakMemory(), s.most, "MiB of memory")
+		}
+	})
 	t.Cleanup(func() { // a cleanup of its own, so that the server stops even if this fails
 		if !t.Failed() && s.running() {
 			s.requireNothingLeft()

@@ -13,8 +13,12 @@ var bodies atomic.Int64
 // Usage is the number of bytes that bodies hold.
 type Usage struct{ Memory, Disk int64 }
 
-// Held returns the bytes that all bodies of the process hold now.
-func Held() Usage { return Usage{memory.Load(), disk.Load()} }
+// Held returns the bytes that all bodies of the process hold now. Together, they are
+// never above Limits.Total, even if a body goes from memory to disk meanwhile.
+func Held() Usage {
+	onDisk := disk.Load()
+	return Usage{max(0, total.Load()-onDisk), onDisk} // below 0 if a body closes between the loads
+}
 
 // reserve adds n bytes to a count if the sum is within the limit, and reports whether
 // it is.
