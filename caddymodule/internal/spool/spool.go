@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync"
 )
 
@@ -56,6 +57,7 @@ type Body struct {
 	// are allocated as the body arrives, so a client that has sent little holds
 	// little, even if it declared a large body.
 	blocks []*block
+	first  [8]*block // what blocks points to until there are more: up to 192 KiB
 	file   *os.File
 	linked bool  // the file still has a name, which Close must remove
 	onDisk int64 // bytes that count as disk
@@ -80,6 +82,7 @@ func Read(r io.Reader, limits Limits, observe func([]byte)) (_ *Body, err error)
 		return nil, ErrTooMany
 	}
 	b := &Body{limits: limits, counts: true}
+	b.blocks = b.first[:0]
 	done := false
 	defer func() {
 		if !done {
@@ -213,7 +216,7 @@ func (b *Body) flush() error {
 // freeBlock frees the first block.
 func (b *Body) freeBlock() {
 	first := b.blocks[0]
-	b.blocks = b.blocks[1:]
+	b.blocks = slices.Delete(b.blocks, 0, 1) // keeps the slice's capacity for later blocks
 	memory.Add(-first.size())
 	total.Add(-first.size())
 	first.free()
