@@ -40,8 +40,8 @@ func setReadDeadline(w http.ResponseWriter, r *http.Request, deadline time.Time)
 const requestMemory = 48 << 10
 
 // maxBodies returns the number of bodies whose requests take half of Go's memory
-// limit.
-func maxBodies() int64 { return debug.SetMemoryLimit(-1) / 2 / requestMemory }
+// limit. It is never so low that a limit set in error stops all events.
+func maxBodies() int64 { return max(100, debug.SetMemoryLimit(-1)/2/requestMemory) }
 
 var scanners = sync.Pool{New: func() any { return new(envelope.Scanner) }}
 

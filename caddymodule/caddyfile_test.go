@@ -181,17 +181,18 @@ func TestDefaultsAreTheDocumentedOnes(t *testing.T) {
 	}`, string(defaults))
 }
 
-func TestDefaultMemoryLimitFollowsGosMemoryLimit(t *testing.T) {
-	for limit, want := range map[int64]int64{
-		math.MaxInt64: 128 << 20, // none
-		2 << 30:       128 << 20,
-		1 << 30:       128 << 20,
-		512 << 20:     64 << 20,
+func TestMemoryFollowsGosMemoryLimit(t *testing.T) {
+	for _, test := range []struct{ limit, memoryLimit, bodies int64 }{
+		{math.MaxInt64, 128 << 20, math.MaxInt64 / 2 / requestMemory}, // none
+		{2 << 30, 128 << 20, 21_845},
+		{1 << 30, 128 << 20, 10_922},
+		{512 << 20, 64 << 20, 5_461},
+		{1 << 20, 128 << 10, 100},
 	} {
-		setMemoryLimit(t, limit)
-		h := new(Handler)
-		h.setDefaults()
-		assert.Equal(t, want, h.MemoryLimit, "with a limit of %d", limit)
+		setMemoryLimit(t, test.limit)
+		h, _ := provision(t, &Handler{})
+		assert.Equal(t, test.memoryLimit, h.MemoryLimit, "with a limit of %d", test.limit)
+		assert.Equal(t, test.bodies, h.maxBodies, "with a limit of %d", test.limit)
 	}
 }
 

@@ -263,3 +263,20 @@ func TestAClockThatIsWrongByAnHourIsNamedAsTheLikelyCause(t *testing.T) {
 		assert.Equal(t, test.hint, rejected[0].ContextMap()["hint"])
 	}
 }
+
+func TestMoreBodiesThanMemoryAllowsAreRejected(t *testing.T) {
+	h, logs := provision(t, &Handler{})
+	h.maxBodies = 1
+	var second *response
+	first := serveWith(t, h, newRequest(transcript), caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+		second = serve(t, h, newRequest(transcript)) // while the first is in flight
+		w.WriteHeader(http.StatusOK)
+		return nil
+	}))
+	assert.Equal(t, 200, first.Code)
+	requireRejected(t, second, "overloaded", 503)
+	entries := logs.FilterField(zap.String("reason", "overloaded")).All()
+	require.Len(t, entries, 1)
+	assert.Equal(t, "too many bodies are in flight", entries[0].ContextMap()["error"])
+	assert.Equal(t, 200, serve(t, h, newRequest(transcript)).Code, "afterwards")
+}

@@ -37,18 +37,21 @@ func TestUnfinishedBodiesStayWithinMemoryLimit(t *testing.T) {
 		name     string
 		flood    bodyFlood
 		goLimit  string
+		limit    int  // the default of memory_limit
 		most     int  // MiB that the server takes
 		overload bool // rejects some of the bodies
 	}{
-		{"just below memory_buffer", bodyFlood{1_040, mib - mib>>10, "HTTP/1.1", "spool_limit 2GiB"}, "off", 512, false},
-		{"just above a block", bodyFlood{64 * streamsOfConnection, 4_097, "HTTP/2.0", ""}, "off", 1024, false},
-		{"just above a block, with 512 MiB", bodyFlood{64 * streamsOfConnection, 4_097, "HTTP/2.0", ""}, limitOf512MiB, 512, true},
+		{"just below memory_buffer", bodyFlood{1_040, mib - mib>>10, "HTTP/1.1", "spool_limit 2GiB"}, "off", 128 * mib, 512, false},
+		{"just above a block", bodyFlood{64 * streamsOfConnection, 4_097, "HTTP/2.0", ""}, "off", 128 * mib, 1024, false},
+		{"just above a block, with 512 MiB", bodyFlood{64 * streamsOfConnection, 4_097, "HTTP/2.0", ""}, limitOf512MiB, 460 * mib / 8, 512, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Setenv("GOMEMLIMIT", test.goLimit)
 			b := newBackend(t)
 			s := start(t, webhook(b.address(), "read_timeout 10m\n"+test.flood.option))
 			s.most = test.most // the server is held to it when the test ends
+			config := shown(t, s, "/elevenlabs/status")[0]["config"].([]any)[0].(map[string]any)
+			assert.InDelta(t, test.limit, config["memory_limit"], 0)
 			client, event := s.client("HTTP/1.1"), audio(2*mib)
 			require.Equal(t, 200, send(t, client, s.event(event)).status)
 			requireDelivered(t, b, event)
@@ -88,6 +91,9 @@ func TestUnfinishedBodiesStayWithinMemoryLimit(t *testing.T) {
 		})
 	}
 }
+
+// residentMemory returns the process's resident memory in MiB.
+func (s *server) residentMemory() int { return s.memory("VmRSS") }
 
 // inFlight returns the number of requests that the handler serves.
 func (s *server) inFlight() int {

@@ -334,9 +334,6 @@ func (s *server) requireNothingLeft() {
 // /proc.
 func (s *server) peakMemory() int { return s.memory("VmHWM") }
 
-// residentMemory returns the process's resident memory, like peakMemory.
-func (s *server) residentMemory() int { return s.memory("VmRSS") }
-
 func (s *server) memory(field string) int {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.command.Process.Pid))
 	if err != nil {
