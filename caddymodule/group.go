@@ -33,8 +33,9 @@ var groups = struct {
 	byName map[string]*group
 }{byName: map[string]*group{}}
 
-// joinGroup adds a handler, whose secrets have these keys, to its group.
-func joinGroup(h *Handler, keys [][]byte) *group {
+// joinGroup adds a handler, whose secrets have these keys, to its group. The handler
+// must not change after that: the admin endpoint and the metrics read its options.
+func joinGroup(h *Handler, keys [][]byte) {
 	name := h.name()
 	groups.Lock()
 	defer groups.Unlock()
@@ -49,9 +50,9 @@ func joinGroup(h *Handler, keys [][]byte) *group {
 	if len(g.handlers) == 0 {
 		g.inheritStreak()
 	}
+	h.group = g
 	g.handlers = append(g.handlers, h)
 	g.metrics.initSeries(h)
-	return g
 }
 
 // inheritStreak continues the failure streak of the most recently active group that

@@ -196,3 +196,30 @@ func TestTheStatusShowsTheConfigurationWithoutSecrets(t *testing.T) {
 	assert.Equal(t, h.MaxSize, shown[0].Config[0].MaxSize)
 	assert.NotEmpty(t, h.Secrets[1].Value, "the handler keeps its own")
 }
+
+// The race detector finds what a handler still writes when others can see it.
+func TestTheStatusCanBeReadWhileAHandlerJoins(t *testing.T) {
+	registry := newRegistry(t)
+	done, read := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(read)
+		for {
+			select {
+			case <-done:
+				return
+			default:
+				_, err := json.Marshal(allStatus())
+				assert.NoError(t, err)
+				_, err = registry.Gather()
+				assert.NoError(t, err)
+			}
+		}
+	}()
+	for range 200 {
+		h, end := configure(t, secretA)
+		require.NoError(t, h.Validate())
+		end()
+	}
+	close(done)
+	<-read
+}

@@ -203,8 +203,8 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 		return err
 	}
 	keepConnections(ctx)
-	h.group = joinGroup(h, keys)
 	h.warn()
+	joinGroup(h, keys)
 	return nil
 }
 
