@@ -18,36 +18,35 @@ var alarmLevels = map[deliveries.Alarm]zapcore.Level{
 	deliveries.Critical: zapcore.ErrorLevel,
 }
 
-// raise tells the operator that deliveries fail in a row, or that they succeed again.
-func (h *Handler) raise(alarm deliveries.Alarm, status deliveries.Status, e *event) {
-	if alarm == deliveries.None {
-		return
-	}
+// raise tells the operator that deliveries of a secret fail in a row, or that they
+// succeed again.
+func (h *Handler) raise(r deliveries.Raised, e *event) {
 	logger := h.logger.With(
 		zap.String("handler", e.Handler),
-		zap.Int("failures_in_row", status.FailuresInRow),
-		zap.Time("failing_since", status.FailingSince))
-	if alarm == deliveries.Recovered {
+		zap.String("secret", r.Secret),
+		zap.Int("failures_in_row", r.FailuresInRow),
+		zap.Time("failing_since", r.FailingSince))
+	if r.Alarm == deliveries.Recovered {
 		logger.Info("webhook deliveries succeed again")
-		h.notifier.notifyStreak(eventRecovered, status, e)
+		h.notifier.notifyStreak(eventRecovered, r, e)
 		return
 	}
 	lastSuccess := zap.Skip()
-	if !status.LastSuccess.IsZero() {
-		lastSuccess = zap.Time("last_success", status.LastSuccess)
+	if !r.LastSuccess.IsZero() {
+		lastSuccess = zap.Time("last_success", r.LastSuccess)
 	}
-	logger.Log(alarmLevels[alarm], "webhook deliveries fail",
+	logger.Log(alarmLevels[r.Alarm], "webhook deliveries fail",
 		zap.String("reason", e.Reason),
 		zap.String("event_type", e.EventType),
 		zap.Int("upstream_status", e.UpstreamStatus),
 		lastSuccess,
-		zap.String("consequence", consequence(status, &e.Delivery)))
-	h.notifier.notifyStreak(eventFailing, status, e)
+		zap.String("consequence", consequence(r.Streak, &e.Delivery)))
+	h.notifier.notifyStreak(eventFailing, r, e)
 }
 
 // consequence says what ElevenLabs does after a failed delivery, and when it disables
 // the webhook.
-func consequence(s deliveries.Status, d *deliveries.Delivery) string {
+func consequence(s deliveries.Streak, d *deliveries.Delivery) string {
 	const days = int(facts.DisabledIfNoneFor / (24 * time.Hour))
 	left := facts.DisabledAfter - s.FailuresInRow
 	switch {

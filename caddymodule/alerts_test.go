@@ -133,7 +133,7 @@ func TestTheConsequenceSaysWhenElevenLabsDisablesTheWebhook(t *testing.T) {
 		"lately":  {now.Add(-time.Hour), "disables the webhook if it fails until the last success is more than 7 days ago"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var s deliveries.Status
+			var s deliveries.Streak
 			s.FailuresInRow, s.LastSuccess = 3, test.lastSuccess
 			got := consequence(s, &deliveries.Delivery{Ended: now, Reason: facts.BackendTimeout.Code, Fields: envelope.Fields{EventType: "post_call_transcription"}})
 			assert.Contains(t, got, test.want)
@@ -179,7 +179,7 @@ func TestTheConsequenceSaysWhetherElevenLabsRetries(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := deliveries.Delivery{Reason: test.reason, UpstreamStatus: test.status, Fields: envelope.Fields{EventType: test.typ}}
-			assert.Contains(t, consequence(deliveries.Status{}, &d), test.want)
+			assert.Contains(t, consequence(deliveries.Streak{}, &d), test.want)
 		})
 	}
 }

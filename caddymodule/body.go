@@ -90,7 +90,7 @@ func (h *Handler) readBody(r *http.Request, header signature.Header, e *event) (
 		e.Counts = !e.Test
 		e.Fields = scanner.Fields()
 		e.SignedAt = header.Timestamp()
-		e.SecretName = h.Secrets[match.Secret].Name
+		e.SecretName, e.Secret = h.Secrets[match.Secret].Name, h.secretNames[match.Secret]
 		e.age = match.Age
 	}
 	if err != nil {

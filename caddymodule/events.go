@@ -68,12 +68,13 @@ func (n *notifier) notify(name string, e *event) {
 }
 
 // notifyStreak emits an event about failures in a row.
-func (n *notifier) notifyStreak(name string, s deliveries.Status, e *event) {
+func (n *notifier) notifyStreak(name string, r deliveries.Raised, e *event) {
 	if n.wanted(name) {
 		data := e.data()
-		data["failures_in_row"] = s.FailuresInRow
-		data["failing_since"] = s.FailingSince
-		data["last_success"] = s.LastSuccess
+		data["secret"] = r.Secret
+		data["failures_in_row"] = r.FailuresInRow
+		data["failing_since"] = r.FailingSince
+		data["last_success"] = r.LastSuccess
 		n.send(name, data)
 	}
 }
@@ -124,6 +125,7 @@ func (n *notifier) emit(next notice) {
 func (e *event) data() map[string]any {
 	data := map[string]any{
 		"handler":         e.Handler,
+		"secret":          e.Secret,
 		"result":          string(e.Result),
 		"reason":          e.Reason,
 		"client_ip":       e.ClientIP,

@@ -15,13 +15,13 @@ import (
 // the process: a request may outlive its configuration, and a handler that was taken
 // out may come back. The operator makes up the names, so there are few.
 type group struct {
-	name    string
-	counter deliveries.Counter
-	metrics groupMetrics
+	name     string
+	counters *deliveries.Counters
+	metrics  groupMetrics
 
 	// groups guards these
-	handlers []*Handler // that are configured, in the order in which they joined
-	keys     map[keyDigest]struct{}
+	handlers []*Handler           // that are configured, in the order in which they joined
+	keys     map[keyDigest]string // with the name of the secret
 }
 
 // keyDigest identifies a key without keeping it.
@@ -36,45 +36,43 @@ var groups = struct {
 // joinGroup adds a handler, whose secrets have these keys, to its group. The handler
 // must not change after that: the admin endpoint and the metrics read its options.
 func joinGroup(h *Handler, keys [][]byte) {
-	name := h.name()
+	h.secretNames = secretNames(h.Secrets)
+	name := strings.Join(h.secretNames, ",")
 	groups.Lock()
 	defer groups.Unlock()
 	g := groups.byName[name]
 	if g == nil {
-		g = &group{name: name, metrics: newGroupMetrics(name), keys: map[keyDigest]struct{}{}}
+		g = &group{name: name, counters: deliveries.NewCounters(h.secretNames), metrics: newGroupMetrics(name), keys: map[keyDigest]string{}}
 		groups.byName[name] = g
 	}
-	for _, key := range keys {
-		g.keys[sha256.Sum256(key)] = struct{}{}
+	for i, key := range keys {
+		g.keys[sha256.Sum256(key)] = h.secretNames[i]
 	}
 	if len(g.handlers) == 0 {
-		g.inheritStreak()
+		g.inheritStreaks()
 	}
 	h.group = g
 	g.handlers = append(g.handlers, h)
 	g.metrics.initSeries(h)
 }
 
-// inheritStreak continues the failure streak of the most recently active group that
-// shares a key. To ElevenLabs it is the same webhook, whatever the secrets are called
-// here.
-func (g *group) inheritStreak() {
-	streak := g.counter.Status().Streak
+// inheritStreaks continues the streak of each secret from the group in which its key
+// was last active. To ElevenLabs it is the same webhook, whatever the secrets are
+// called here. The streak of what no secret proves continues likewise.
+func (g *group) inheritStreaks() {
 	for _, other := range groups.byName {
-		if its := other.counter.Status().Streak; its.LaterThan(streak) && other.sharesKey(g) {
-			streak = its
+		shared := false
+		for key, name := range g.keys {
+			if its, ok := other.keys[key]; ok {
+				shared = true
+				streak, _ := other.counters.Streak(its)
+				g.counters.Continue(name, streak)
+			}
+		}
+		if streak, ok := other.counters.Streak(""); ok && shared {
+			g.counters.Continue("", streak)
 		}
 	}
-	g.counter.SetStreak(streak)
-}
-
-func (g *group) sharesKey(other *group) bool {
-	for key := range g.keys {
-		if _, shared := other.keys[key]; shared {
-			return true
-		}
-	}
-	return false
 }
 
 // leave removes a handler when its configuration ends. Requests may still be in the
@@ -85,11 +83,11 @@ func (g *group) leave(h *Handler) {
 	g.handlers = slices.DeleteFunc(g.handlers, func(other *Handler) bool { return other == h })
 }
 
-// name returns the handler's name for the operator. It consists of the names of the
-// secrets. For a secret without a name, it has the variable or file of the secret.
-func (h *Handler) name() string {
-	names := make([]string, len(h.Secrets))
-	for i, s := range h.Secrets {
+// secretNames returns the names of secrets for the operator. A secret without a name
+// has that of its variable or file. The handler's name consists of them.
+func secretNames(secrets []Secret) []string {
+	names := make([]string, len(secrets))
+	for i, s := range secrets {
 		names[i] = s.Name
 		if s.Name == "" {
 			names[i] = fmt.Sprintf("secret %d", i+1)
@@ -98,14 +96,16 @@ func (h *Handler) name() string {
 			}
 		}
 	}
-	return strings.Join(names, ",")
+	return names
 }
 
 // groupStatus is the status of a group, and its configuration.
 type groupStatus struct {
 	Handler string `json:"handler"`
+	// Status has the results of all secrets, and the streak of the one that fails most.
 	deliveries.Status
-	Config []map[string]any `json:"config"` // of each handler
+	Secrets []deliveries.SecretStatus `json:"secrets"`
+	Config  []map[string]any          `json:"config"` // of each handler
 
 	spoolLimit int64 // the lowest of the handlers
 }
@@ -120,7 +120,8 @@ func allStatus() []groupStatus {
 		if len(g.handlers) == 0 {
 			continue
 		}
-		status := groupStatus{Handler: name, Status: g.counter.Status()}
+		secrets := g.counters.All()
+		status := groupStatus{Handler: name, Status: deliveries.Total(secrets), Secrets: secrets}
 		for _, h := range g.handlers {
 			status.Config = append(status.Config, h.shown())
 			if status.spoolLimit == 0 || h.SpoolLimit < status.spoolLimit {

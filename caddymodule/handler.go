@@ -130,11 +130,13 @@ type Handler struct {
 	logger   *zap.Logger
 	sampled  *zap.Logger // for what a flood of forgeries would log
 	verifier *signature.Verifier
-	sources  []netip.Prefix
-	proxy    caddyhttp.MiddlewareHandler
-	now      func() time.Time // nil except in tests
-	group    *group
-	notifier *notifier // nil if no app takes events
+	// secretNames are the names of the secrets for the operator.
+	secretNames []string
+	sources     []netip.Prefix
+	proxy       caddyhttp.MiddlewareHandler
+	now         func() time.Time // nil except in tests
+	group       *group
+	notifier    *notifier // nil if no app takes events
 
 	maxBodies int64 // of all handlers together
 }

@@ -32,6 +32,7 @@ var (
 const (
 	namespace, subsystem = "caddy", "elevenlabs_webhook"
 	labelHandler         = "handler"
+	labelSecret          = "secret"
 )
 
 // perHandler are the metrics with the label handler.
@@ -170,14 +171,14 @@ func (m *groupMetrics) observe(e *event) {
 type statusCollector struct{}
 
 var (
-	failuresDesc     = statusDesc("consecutive_failures", "Deliveries that failed in a row, as ElevenLabs counts.")
-	lastSuccessDesc  = statusDesc("last_success_timestamp_seconds", "When a delivery was last answered with 200; 0 if none was since the process began.")
-	lastDeliveryDesc = statusDesc("last_delivery_timestamp_seconds", "When a genuine event last came; 0 if none did since the process began.")
+	failuresDesc     = statusDesc("consecutive_failures", "Deliveries that failed in a row, as ElevenLabs counts.", labelSecret)
+	lastSuccessDesc  = statusDesc("last_success_timestamp_seconds", "When a delivery was last answered with 200; 0 if none was since the process began.", labelSecret)
+	lastDeliveryDesc = statusDesc("last_delivery_timestamp_seconds", "When a genuine event last came; 0 if none did since the process began.", labelSecret)
 	spoolLimitDesc   = statusDesc("spool_limit_bytes", "Bytes that all bodies of the process may hold together.")
 )
 
-func statusDesc(name, help string) *prometheus.Desc {
-	return prometheus.NewDesc(prometheus.BuildFQName(namespace, subsystem, name), help, []string{labelHandler}, nil)
+func statusDesc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(prometheus.BuildFQName(namespace, subsystem, name), help, append([]string{labelHandler}, labels...), nil)
 }
 
 // Describe implements prometheus.Collector.
@@ -189,14 +190,18 @@ func (statusCollector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (statusCollector) Collect(ch chan<- prometheus.Metric) {
-	for _, s := range allStatus() {
-		show := func(desc *prometheus.Desc, value float64) {
-			ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, s.Handler)
+	show := func(desc *prometheus.Desc, value float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(desc, prometheus.GaugeValue, value, labels...)
+	}
+	for _, group := range allStatus() {
+		for _, s := range group.Secrets {
+			show(failuresDesc, float64(s.FailuresInRow), group.Handler, s.Secret)
+			show(lastSuccessDesc, timestamp(s.LastSuccess), group.Handler, s.Secret)
+			if s.Secret != "" { // otherwise no delivery is proven
+				show(lastDeliveryDesc, timestamp(s.LastDelivery), group.Handler, s.Secret)
+			}
 		}
-		show(failuresDesc, float64(s.FailuresInRow))
-		show(lastSuccessDesc, timestamp(s.LastSuccess))
-		show(lastDeliveryDesc, timestamp(s.LastDelivery))
-		show(spoolLimitDesc, float64(s.spoolLimit))
+		show(spoolLimitDesc, float64(group.spoolLimit), group.Handler)
 	}
 }
 

@@ -17,9 +17,11 @@ var deliveryLog = deliveries.NewLog(time.Now())
 func (h *Handler) record(r *http.Request, e *event) {
 	e.Ended = time.Now()
 	deliveryLog.Add(&e.Delivery)
-	alarm, status := h.group.counter.Count(&e.Delivery)
+	raised := h.group.counters.Count(&e.Delivery)
 	h.group.metrics.observe(e)
-	h.raise(alarm, status, e)
+	for _, r := range raised {
+		h.raise(r, e)
+	}
 	if e.Result == deliveries.Rejected {
 		h.notifier.notify(eventRejected, e)
 	}

@@ -164,7 +164,7 @@ func TestEachResultHasTheSameNameInLogMetricsAndDeliveries(t *testing.T) {
 					assert.Equal(t, want, fields[key], key)
 				}
 			}
-			status := h.group.counter.Status()
+			status := statusOf(h.group)
 			assert.Equal(t, test.proven && test.counts, !status.LastDelivery.IsZero())
 			if test.counts && test.result != "accepted" && test.result != "ignored" {
 				assert.Equal(t, 1, status.FailuresInRow)
@@ -201,7 +201,7 @@ func TestAnAnswerThatBreaksOffIsAFailure(t *testing.T) {
 	})
 	d := lastDelivery(t)
 	assert.Equal(t, []string{"failed", "answer_incomplete"}, []string{string(d.Result), d.Reason})
-	assert.Equal(t, 1, h.group.counter.Status().FailuresInRow)
+	assert.Equal(t, 1, statusOf(h.group).FailuresInRow)
 	assert.Equal(t, 1, logs.FilterMessage("the backend's answer broke off").Len())
 }
 

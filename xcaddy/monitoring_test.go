@@ -147,7 +147,7 @@ func TestPrometheusScrapesTheServerAndEachQueryOfTheDashboardHasData(t *testing.
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
 	require.NoError(t, err)
-	assert.Contains(t, string(body), `caddy_elevenlabs_webhook_consecutive_failures{handler="end-to-end"} 4`)
+	assert.Contains(t, string(body), `caddy_elevenlabs_webhook_consecutive_failures{handler="end-to-end",secret="end-to-end"} 4`)
 
 	dashboard, err := os.ReadFile(monitoring + "/grafana.json")
 	require.NoError(t, err)

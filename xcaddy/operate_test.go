@@ -34,12 +34,13 @@ func newStatusBackend(t *testing.T) (address string, status *atomic.Int32) {
 }
 
 // metric returns the value of a series in /metrics. The name has neither the prefix
-// caddy_elevenlabs_webhook_ nor the label handler.
+// caddy_elevenlabs_webhook_ nor the labels of the handler and of its secret.
 func (s *server) metric(name string) string {
 	s.t.Helper()
 	for line := range strings.Lines(s.get("/metrics")) {
 		line = strings.TrimPrefix(strings.TrimSpace(line), "caddy_elevenlabs_webhook_")
-		line = strings.NewReplacer(`handler="end-to-end",`, "", `,handler="end-to-end"`, "", `{handler="end-to-end"}`, "").Replace(line)
+		line = strings.NewReplacer(`handler="end-to-end",`, "", `,handler="end-to-end"`, "", `{handler="end-to-end"}`, "",
+			`{handler="end-to-end",secret="end-to-end"}`, "").Replace(line)
 		if value, found := strings.CutPrefix(line, name+" "); found {
 			return value
 		}
@@ -225,7 +226,7 @@ func TestStreakOfFailuresContinuesUnderAnotherName(t *testing.T) {
 	warned := s.logged("webhook deliveries fail")
 	last := warned[len(warned)-1]
 	assert.Equal(t, []any{"warn", 5., "end-to-end,new"}, []any{last["level"], last["failures_in_row"], last["handler"]})
-	assert.Contains(t, s.get("/metrics"), `consecutive_failures{handler="end-to-end,new"} 5`)
+	assert.Contains(t, s.get("/metrics"), `consecutive_failures{handler="end-to-end,new",secret="end-to-end"} 5`)
 
 	s.load(site(`respond "closed for today"`))
 	assert.Empty(t, shown(t, s, "/elevenlabs/status"))

@@ -56,6 +56,9 @@ type Delivery struct {
 	SignedAt string `json:"signed_at,omitempty"`
 	// SecretName is the name of the secret that signed. It is empty unless Proven.
 	SecretName string `json:"secret_name,omitempty"`
+	// Secret is the name of the secret that signed, as in metrics: that of its
+	// variable or file if it has none. It is empty unless Proven.
+	Secret string `json:"secret,omitempty"`
 	// ClientIP is the client's address, as Caddy sees it.
 	ClientIP string `json:"client_ip,omitempty"`
 

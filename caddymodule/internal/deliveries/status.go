@@ -115,8 +115,8 @@ func (c *Counter) Count(d *Delivery) (Alarm, Status) {
 	}
 	if d.Success() {
 		before := *s
-		s.FailuresInRow, s.FailingSince, s.LastSuccess = 0, time.Time{}, latest(s.LastSuccess, d.Ended)
-		if before.FailuresInRow >= FirstAlarm {
+		s.LastSuccess = latest(s.LastSuccess, d.Ended)
+		if s.end() {
 			return Recovered, before
 		}
 		return None, *s
@@ -130,6 +130,24 @@ func (c *Counter) Count(d *Delivery) (Alarm, Status) {
 		s.LastFailure = &failure
 	}
 	return alarm(s.FailuresInRow), *s
+}
+
+// end ends the streak. It reports whether the streak has raised an alarm.
+func (s *Streak) end() bool {
+	raised := s.FailuresInRow >= FirstAlarm
+	s.FailuresInRow, s.FailingSince = 0, time.Time{}
+	return raised
+}
+
+// succeed notes successes that this counter did not count. If they are of all webhooks
+// that may have failed here, they end the streak. It reports whether the streak has
+// raised an alarm, and returns the status before it ended.
+func (c *Counter) succeed(last time.Time, all bool) (before Status, ended bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	before = c.status
+	c.status.LastSuccess = latest(c.status.LastSuccess, last)
+	return before, all && c.status.end()
 }
 
 // Status returns the current status.
