@@ -31,6 +31,7 @@ func init() {
 //   - the number of deliveries by result,
 //   - the number of failures in a row, as ElevenLabs counts them,
 //   - the last success, and the last failure with its reason,
+//   - the same for each secret, since each webhook of ElevenLabs has its own,
 //   - the handlers' options, without secrets.
 //
 // `GET /elevenlabs/deliveries` returns a JSON array of the last deliveries, newest
