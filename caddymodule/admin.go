@@ -35,8 +35,8 @@ func init() {
 //   - the handlers' options, without secrets.
 //
 // `GET /elevenlabs/deliveries` returns a JSON array of the last deliveries, newest
-// first. It has the last 256 that ElevenLabs signed, and the last 256 others, so that
-// forgeries displace nothing genuine. `?result=` (accepted, rejected, ignored,
+// first. It has the last 256 that ElevenLabs signed, the last 256 others from its
+// addresses, and the last 256 of the rest, so that forgeries displace nothing genuine. `?result=` (accepted, rejected, ignored,
 // failed), `?type=` and `?limit=` select from them. A delivery has no body and no
 // secret, and values of the body only if a genuine signature proves them.
 //

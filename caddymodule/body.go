@@ -12,6 +12,7 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/envelope"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/sample"
@@ -81,13 +82,12 @@ func (h *Handler) readBody(r *http.Request, header signature.Header, e *event) (
 	}
 
 	match, err := check.Result()
-	e.EventID = hex.EncodeToString(digest.Sum(nil))
+	id := deliveries.EventID(digest.Sum(nil))
+	e.EventID = hex.EncodeToString(id[:])
 	e.Size = body.Size()
 	e.VerifySeconds = time.Since(received).Seconds()
 	if err == nil || errors.Is(err, signature.ErrStale) || errors.Is(err, signature.ErrFuture) {
-		e.Proven = true
-		e.Test = r.UserAgent() == sample.UserAgent
-		e.Counts = !e.Test
+		e.prove(id, r.UserAgent() == sample.UserAgent, err != nil)
 		e.Fields = scanner.Fields()
 		e.SignedAt = header.Timestamp()
 		e.SecretName, e.Secret = h.Secrets[match.Secret].Name, h.secretNames[match.Secret]

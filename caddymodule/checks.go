@@ -124,10 +124,3 @@ var elevenLabs = func() []netip.Prefix {
 	}
 	return prefixes
 }()
-
-// fromElevenLabs reports whether a request that is not proven is probably a webhook
-// all the same: it has a signature, and comes from an address of ElevenLabs. That is
-// enough for an alert, which anyone could raise otherwise.
-func fromElevenLabs(r *http.Request) bool {
-	return len(r.Header.Values(signature.HeaderName)) > 0 && contains(elevenLabs, clientIP(r))
-}

@@ -117,8 +117,11 @@ func newEvent(r *http.Request, handler string) *event {
 		Time: time.Now(), Handler: handler, ClientIP: clientIP(r), Size: -1,
 		// it stays so if another handler panics
 		Result: deliveries.Failed, Reason: facts.HandlerError.Code,
-		Counts: fromElevenLabs(r),
 	}}
+	e.FromElevenLabs = contains(elevenLabs, e.ClientIP)
+	// A request that is not proven is probably a webhook all the same if it has a
+	// signature and comes from there. For an alert, anything less is too little.
+	e.Counts = e.FromElevenLabs && len(r.Header.Values(signature.HeaderName)) > 0
 	first := eventOf(ctx) == nil
 	caddyhttp.SetVar(ctx, eventVar, e)
 	if repl, ok := ctx.Value(caddy.ReplacerCtxKey).(*caddy.Replacer); ok && first {
@@ -128,6 +131,19 @@ func newEvent(r *http.Request, handler string) *event {
 		extra.Set(zap.Object("elevenlabs", e))
 	}
 	return e
+}
+
+// seenEvents are the genuine events of the process.
+var seenEvents = new(deliveries.Seen)
+
+// prove notes that the signature is genuine, and whether the event was signed at a
+// wrong time. Such an event counts if it comes from ElevenLabs. Behind a proxy, Caddy
+// may not see that, so one from elsewhere counts for the first time.
+func (e *event) prove(id deliveries.EventID, test, wrongTime bool) {
+	before := seenEvents.Add(id)
+	e.Proven, e.Test = true, test
+	e.Replay = wrongTime && before && !e.FromElevenLabs
+	e.Counts = !test && !e.Replay
 }
 
 // eventOf returns the event of a request by its context, or nil if the request did

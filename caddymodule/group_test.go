@@ -23,6 +23,7 @@ import (
 
 // forgetUnused removes the groups without a handler, as in a new process.
 func forgetUnused() {
+	seenEvents = new(deliveries.Seen)
 	groups.Lock()
 	defer groups.Unlock()
 	for name, hook := range groups.byName {

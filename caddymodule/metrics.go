@@ -162,7 +162,7 @@ func (m *groupMetrics) observe(e *event) {
 		m.upstream.Observe(e.UpstreamSeconds)
 		m.responses.WithLabelValues(statusClass(e.UpstreamStatus)).Inc()
 	}
-	if e.Proven && !e.Test {
+	if e.Proven && e.Counts {
 		m.clockOffset.Observe(e.age.Seconds())
 	}
 }

@@ -44,6 +44,11 @@ type Delivery struct {
 	// Test reports whether the command send or doctor sent the request. ElevenLabs
 	// knows nothing of it.
 	Test bool `json:"test,omitempty"`
+	// FromElevenLabs reports whether the client's address is one of ElevenLabs.
+	FromElevenLabs bool `json:"from_elevenlabs,omitempty"`
+	// Replay reports whether a genuine event came with a wrong time, from another
+	// address, and not for the first time. Anyone who has an old request can send it.
+	Replay bool `json:"replay,omitempty"`
 	// Counts reports whether the delivery counts as a success or failure of the
 	// webhook, as ElevenLabs sees it.
 	Counts bool `json:"counts"`

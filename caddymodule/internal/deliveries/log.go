@@ -7,16 +7,19 @@ import (
 	"time"
 )
 
-// Capacity is how many deliveries the log keeps of those that are proven, and again
-// of the others. So forgeries cannot push out genuine deliveries.
+// Capacity is how many deliveries the log keeps of each kind: those that are proven,
+// others that came from an address of ElevenLabs, and the rest. So forgeries cannot
+// push out what ElevenLabs sent.
 const Capacity = 256
 
 // Log keeps the last deliveries and sends new ones to its followers.
 type Log struct {
-	mu             sync.Mutex
-	sequence       uint64
-	proven, others ring
-	followers      map[*Follower]struct{}
+	mu        sync.Mutex
+	sequence  uint64
+	proven    ring // without replays
+	addressed ring // from an address of ElevenLabs, and not proven
+	others    ring
+	followers map[*Follower]struct{}
 }
 
 // NewLog makes a log. Its sequence begins at the time, in microseconds.
@@ -53,9 +56,12 @@ func (l *Log) Add(d *Delivery) {
 	defer l.mu.Unlock()
 	l.sequence++
 	d.Sequence = l.sequence
-	if d.Proven {
+	switch {
+	case d.Proven && !d.Replay:
 		l.proven.add(d)
-	} else {
+	case d.FromElevenLabs:
+		l.addressed.add(d)
+	default:
 		l.others.add(d)
 	}
 	for f := range l.followers {
@@ -71,7 +77,10 @@ func (l *Log) Add(d *Delivery) {
 }
 
 // all returns a copy of all deliveries that are kept, in no order.
-func (l *Log) all() []Delivery { return append(l.proven.all(), l.others.all()...) }
+func (l *Log) all() []Delivery {
+	all := append(l.proven.all(), l.addressed.all()...)
+	return append(all, l.others.all()...)
+}
 
 // Filter selects deliveries. An empty field selects all.
 type Filter struct {

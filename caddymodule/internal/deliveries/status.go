@@ -107,11 +107,11 @@ func (c *Counter) Count(d *Delivery) (Alarm, Status) {
 	if d.WouldReject != "" {
 		s.WouldReject++
 	}
-	if d.Proven && !d.Test {
-		s.LastDelivery = latest(s.LastDelivery, d.Time)
-	}
 	if !d.Counts {
 		return None, *s
+	}
+	if d.Proven {
+		s.LastDelivery = latest(s.LastDelivery, d.Time)
 	}
 	if d.Success() {
 		before := *s

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// behindProxy is a server that believes a proxy at the test's address.
+const behindProxy = "{\nservers {\ntrusted_proxies static 127.0.0.0/8 ::1/128\ntrusted_proxies_strict\n}\n}\n"
+
+// from gives a request a client's address, as the proxy does.
+func from(address string, request *http.Request) *http.Request {
+	request.Header.Set("X-Forwarded-For", address)
+	return request
+}
+
+const (
+	elevenLabsAddress = "34.67.146.145"
+	strangersAddress  = "203.0.113.7"
+)
+
+// flood sends requests, some at once.
+func flood(t *testing.T, client *http.Client, count, status int, request func() *http.Request) {
+	t.Helper()
+	var senders sync.WaitGroup
+	for range 4 {
+		senders.Go(func() {
+			for range count / 4 {
+				got, err := try(client, request())
+				assert.NoError(t, err)
+				assert.Equal(t, status, got.status)
+			}
+		})
+	}
+	senders.Wait()
+}
+
+func TestAnOldRequestThatAStrangerReplaysDrivesNoWatchdog(t *testing.T) {
+	address, status := moody(t)
+	s := start(t, behindProxy+webhook(address, ""))
+	client := s.client("HTTP/2.0")
+	status.Store(500)
+	require.Equal(t, 500, send(t, client, from(elevenLabsAddress, s.event([]byte(transcript)))).status)
+	captured := []byte(`{"type":"post_call_audio","data":{"conversation_id":"conv_captured"}}`)
+	replayed := func() *http.Request {
+		return from(strangersAddress, s.signed(captured, secret, time.Now().Add(-30*24*time.Hour)))
+	}
+	require.Equal(t, 403, send(t, client, replayed()).status)
+	before := s.metric("last_delivery_timestamp_seconds")
+	flood(t, client, 300, 403, replayed)
+
+	assert.Equal(t, "2", s.metric("consecutive_failures"), "the genuine one, and the replayed one once")
+	assert.Equal(t, before, s.metric("last_delivery_timestamp_seconds"))
+	assert.Equal(t, "2", s.metric("clock_offset_seconds_count"))
+	failed := shown(t, s, "/elevenlabs/deliveries?result=failed")
+	require.Len(t, failed, 1, "what really failed is still there")
+	assert.Equal(t, "conv_1", failed[0]["conversation_id"])
+	last := shown(t, s, "/elevenlabs/deliveries?limit=1")[0]
+	assert.Equal(t, []any{true, true, false}, []any{last["proven"], last["replay"], last["counts"]})
+
+	for range 3 {
+		require.Equal(t, 403, send(t, client, from(elevenLabsAddress, s.signed(captured, secret, time.Now().Add(-time.Hour)))).status)
+	}
+	assert.Equal(t, "5", s.metric("consecutive_failures"), "late retries of ElevenLabs count")
+	s.awaitLog(`"failures_in_row":5`)
+	assert.Len(t, s.logged("webhook deliveries fail"), 2, "at 3 and at 5")
+}
