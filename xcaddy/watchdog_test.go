@@ -41,7 +41,7 @@ func flood(t *testing.T, client *http.Client, count, status int, request func() 
 }
 
 func TestAnOldRequestThatAStrangerReplaysDrivesNoWatchdog(t *testing.T) {
-	address, status := moody(t)
+	address, status := newStatusBackend(t)
 	s := start(t, behindProxy+webhook(address, ""))
 	client := s.client("HTTP/2.0")
 	status.Store(500)
