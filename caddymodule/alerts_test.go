@@ -218,11 +218,77 @@ func TestRejectionsAreEmittedWithoutDelayingRequests(t *testing.T) {
 	for range maxWaiting + 10 {
 		forge()
 	}
-	assert.NotZero(t, logs.FilterMessageSnippet("event not emitted").Len())
+	assert.NotZero(t, logs.FilterMessage("event not emitted, since the queue of events is full: "+eventRejected).Len())
 	e := s.next(t)
 	assert.Equal(t, "signature_mismatch", e.Data["reason"])
 	assert.Equal(t, "34.67.146.145", e.Data["client_ip"])
 	assert.Empty(t, e.Data["event_type"], "nothing is believed")
+}
+
+// A hook that is slow, or never returns, is on all three events.
+func TestAFloodOfForgeriesDoesNotSilenceTheWatchdog(t *testing.T) {
+	h, _ := provision(t, &Handler{})
+	ctx, end := caddy.NewContext(caddy.Context{Context: context.Background()})
+	t.Cleanup(end)
+	app := new(caddyevents.App)
+	require.NoError(t, app.Provision(ctx))
+	hook := slowHook{make(chan string), t.Context()}
+	for _, name := range []string{eventRejected, eventFailing, eventRecovered} {
+		require.NoError(t, app.On(name, hook))
+	}
+	require.NoError(t, app.Start())
+	core, logs := observer.New(zapcore.DebugLevel)
+	h.notifier = startNotifier(ctx, app, newSampled(zap.New(core)))
+	for range 3 * maxWaiting {
+		r := newRequest(transcript)
+		r.RemoteAddr = strangersAddress
+		sign(r, "wsec_other", signedAt, transcript)
+		serve(t, h, r)
+	}
+	for range deliveries.FirstAlarm {
+		deliver(t, h, 500)
+	}
+	deliver(t, h, 200)
+	for _, want := range []string{eventFailing, eventRecovered} {
+		select {
+		case got := <-hook.came:
+			assert.Equal(t, want, got)
+		case <-time.After(10 * time.Second):
+			t.Fatalf("%s did not come", want)
+		}
+	}
+
+	// The hook now keeps every event for itself.
+	deliverMany := func(streaks int) {
+		for range streaks {
+			for range deliveries.FirstAlarm {
+				deliver(t, h, 500)
+			}
+			deliver(t, h, 200)
+		}
+	}
+	deliverMany(maxWaiting)
+	for _, name := range []string{eventRejected, eventFailing, eventRecovered} {
+		assert.NotZero(t, logs.FilterMessage("event not emitted, since the queue of events is full: "+name).Len(), name)
+	}
+}
+
+// slowHook takes rejections without end, and of the others what the test asks for.
+type slowHook struct {
+	came chan string
+	test context.Context
+}
+
+func (s slowHook) Handle(_ context.Context, e caddy.Event) error {
+	came := s.came
+	if e.Name() == eventRejected {
+		came = nil
+	}
+	select {
+	case came <- e.Name():
+	case <-s.test.Done():
+	}
+	return nil
 }
 
 func TestEventsWithoutASubscriberAllocateNothing(t *testing.T) {
@@ -293,15 +359,20 @@ func TestCaddysEventsAppRunsAHook(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, response.Body.Close())
 	}
-	deliver("wsec_other", "")
-	for range 3 {
-		deliver(testSecret, "500")
-	}
-	deliver(testSecret, "200")
 	s := subscriber{events: hooked}
-	for _, want := range []struct{ name, reason string }{
-		{eventRejected, "signature_mismatch"}, {eventFailing, "backend_answer"}, {eventRecovered, ""},
+	for _, want := range []struct {
+		name, reason string
+		cause        func()
+	}{
+		{eventRejected, "signature_mismatch", func() { deliver("wsec_other", "") }},
+		{eventFailing, "backend_answer", func() {
+			for range 3 {
+				deliver(testSecret, "500")
+			}
+		}},
+		{eventRecovered, "", func() { deliver(testSecret, "200") }},
 	} {
+		want.cause()
 		e := s.next(t)
 		assert.Equal(t, want.name, e.Name())
 		assert.Equal(t, want.reason, e.Data["reason"])

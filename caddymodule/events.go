@@ -21,13 +21,21 @@ const (
 	eventRecovered = "elevenlabs_webhook_recovered"
 )
 
-// notifier emits events to Caddy's events app, in their order. A request never waits
-// for it, since a handler of events may be slow. A nil notifier does nothing.
+// notifier emits events to Caddy's events app. A request never waits for it, since a
+// handler of events may be slow. A nil notifier does nothing.
+//
+// Events about failures in a row have a queue of their own, and keep their order. A
+// flood of forgeries fills only the other queue.
 type notifier struct {
 	ctx    caddy.Context
 	app    *caddyevents.App
 	logger *zap.Logger
 
+	streaks, rejections queue
+}
+
+// queue holds the events that wait. While there are any, a goroutine emits them.
+type queue struct {
 	mu      sync.Mutex
 	waiting []notice
 	running bool
@@ -38,8 +46,8 @@ type notice struct {
 	data map[string]any
 }
 
-// maxWaiting is how many events may wait. An event beyond it is logged and not
-// emitted.
+// maxWaiting is how many events may wait in a queue. An event beyond it is logged and
+// not emitted.
 const maxWaiting = 256
 
 // newNotifier returns nil if there is no events app, as in tests.
@@ -63,7 +71,7 @@ func startNotifier(ctx caddy.Context, app *caddyevents.App, logger *zap.Logger) 
 // notify emits an event about one delivery.
 func (n *notifier) notify(name string, e *event) {
 	if n.wanted(name) {
-		n.send(name, e.data())
+		n.send(&n.rejections, notice{name, e.data()})
 	}
 }
 
@@ -75,38 +83,40 @@ func (n *notifier) notifyStreak(name string, r deliveries.Raised, e *event) {
 		data["failures_in_row"] = r.FailuresInRow
 		data["failing_since"] = r.FailingSince
 		data["last_success"] = r.LastSuccess
-		n.send(name, data)
+		n.send(&n.streaks, notice{name, data})
 	}
 }
 
 func (n *notifier) wanted(name string) bool { return n != nil && n.app.ShouldEmit(name) }
 
-func (n *notifier) send(name string, data map[string]any) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if len(n.waiting) == maxWaiting {
-		n.logger.Warn("event not emitted: the queue of events is full", zap.String("name", name))
+// send lets an event wait. The message of a dropped event has its name, since the
+// logger samples by message.
+func (n *notifier) send(q *queue, next notice) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.waiting) == maxWaiting {
+		n.logger.Warn("event not emitted, since the queue of events is full: " + next.name)
 		return
 	}
-	n.waiting = append(n.waiting, notice{name, data})
-	if !n.running {
-		n.running = true
-		go n.run()
+	q.waiting = append(q.waiting, next)
+	if !q.running {
+		q.running = true
+		go n.run(q)
 	}
 }
 
-// run emits events while there are any.
-func (n *notifier) run() {
+// run emits the events of a queue while there are any.
+func (n *notifier) run(q *queue) {
 	for {
-		n.mu.Lock()
-		if len(n.waiting) == 0 {
-			n.running = false
-			n.mu.Unlock()
+		q.mu.Lock()
+		if len(q.waiting) == 0 {
+			q.running = false
+			q.mu.Unlock()
 			return
 		}
-		next := n.waiting[0]
-		n.waiting = n.waiting[1:]
-		n.mu.Unlock()
+		next := q.waiting[0]
+		q.waiting = q.waiting[1:]
+		q.mu.Unlock()
 		n.emit(next)
 	}
 }
