@@ -128,7 +128,9 @@ type Handler struct {
 	ReverseProxyRaw json.RawMessage `json:"reverse_proxy,omitempty"`
 
 	logger   *zap.Logger
-	sampled  *zap.Logger // for what a flood of forgeries would log
+	// The loggers for what a flood would log: of requests from ElevenLabs' addresses,
+	// and of the others.
+	sampledElevenLabs, sampledOthers *zap.Logger
 	verifier *signature.Verifier
 	// secretNames are the names of the secrets for the operator.
 	secretNames []string
@@ -175,8 +177,7 @@ func (Handler) CaddyModule() caddy.ModuleInfo {
 
 // Provision sets the defaults, resolves the secrets and loads the proxy.
 func (h *Handler) Provision(ctx caddy.Context) error {
-	h.logger = ctx.Logger()
-	h.sampled = newSampled(h.logger)
+	h.setLogger(ctx.Logger())
 	h.setDefaults()
 	h.maxBodies = maxBodies()
 

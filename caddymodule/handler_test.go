@@ -60,8 +60,7 @@ func provision(t testing.TB, h *Handler) (*Handler, *observer.ObservedLogs) {
 	require.NoError(t, h.Provision(ctx))
 	require.NoError(t, h.Validate())
 	core, logs := observer.New(zapcore.DebugLevel)
-	h.logger = zap.New(core)
-	h.sampled = newSampled(h.logger)
+	h.setLogger(zap.New(core))
 	t.Cleanup(func() {
 		assert.NoError(t, h.Cleanup())
 		forgetUnused()

@@ -99,7 +99,7 @@ func (h *Handler) conclude(e *event, answer *answerWriter, err error) {
 	}
 	logger := h.logger
 	if !e.verified { // report_only: a flood of forgeries must not flood the log
-		logger = h.sampled
+		logger = h.sampled(e)
 	}
 	level, message := zapcore.ErrorLevel, "event not delivered"
 	switch failure {

@@ -78,14 +78,16 @@ func (h *Handler) logRejection(r *http.Request, rej *rejection, prefix string) {
 	if rej.Status >= http.StatusInternalServerError {
 		level = zapcore.ErrorLevel
 	}
-	entry := h.sampled.Check(level, prefix+rej.Code)
+	e := eventOf(r.Context())
+	entry := h.sampled(e).Check(level, prefix+rej.Code)
 	if entry == nil {
 		return
 	}
 	fields := []zap.Field{
 		zap.String("reason", rej.Code),
 		zap.String("explanation", rej.Sentence),
-		zap.String("client_ip", clientIP(r)),
+		zap.String("client_ip", e.ClientIP),
+		zap.Bool("from_elevenlabs", e.FromElevenLabs),
 		zap.String("method", r.Method),
 		zap.String("host", r.Host),
 		zap.String("path", r.URL.Path),
@@ -108,6 +110,20 @@ func clockHint(age time.Duration) string {
 		return fmt.Sprintf("this machine's clock is probably %s behind: set it", -age.Round(time.Second))
 	}
 	return fmt.Sprintf("this machine's clock is probably %s ahead, except if this is a retry or a replay: set it", age.Round(time.Second))
+}
+
+// setLogger sets the logger, and those that sample.
+func (h *Handler) setLogger(logger *zap.Logger) {
+	h.logger, h.sampledElevenLabs, h.sampledOthers = logger, newSampled(logger), newSampled(logger)
+}
+
+// sampled returns the logger for what a flood of requests like this would log. The
+// forgeries of others leave the lines about requests from ElevenLabs' addresses alone.
+func (h *Handler) sampled(e *event) *zap.Logger {
+	if e.FromElevenLabs {
+		return h.sampledElevenLabs
+	}
+	return h.sampledOthers
 }
 
 // newSampled returns a logger that writes the first ten entries of each message in a

@@ -280,3 +280,22 @@ func TestMoreBodiesThanMemoryAllowsAreRejected(t *testing.T) {
 	assert.Equal(t, "too many bodies are in flight", entries[0].ContextMap()["error"])
 	assert.Equal(t, 200, serve(t, h, newRequest(transcript)).Code, "afterwards")
 }
+
+func TestAFloodOfForgeriesDoesNotSilenceTheLogAboutElevenLabs(t *testing.T) {
+	h, logs := provision(t, &Handler{MaxSize: int64(len(transcript)) - 1})
+	fromElevenLabs := func() int {
+		return logs.FilterMessage("webhook rejected: body_too_large").FilterField(zap.Bool("from_elevenlabs", true)).Len()
+	}
+	for range 50 {
+		r := newRequest(transcript)
+		r.RemoteAddr = strangersAddress
+		serve(t, h, r)
+	}
+	assert.Zero(t, fromElevenLabs())
+	serve(t, h, newRequest(transcript))
+	assert.Equal(t, 1, fromElevenLabs())
+	for range 50 {
+		serve(t, h, newRequest(transcript))
+	}
+	assert.Equal(t, 10, fromElevenLabs(), "sampled as well")
+}

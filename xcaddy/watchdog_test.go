@@ -70,3 +70,28 @@ func TestAnOldRequestThatAStrangerReplaysDrivesNoWatchdog(t *testing.T) {
 	s.awaitLog(`"failures_in_row":5`)
 	assert.Len(t, s.logged("webhook deliveries fail"), 2, "at 3 and at 5")
 }
+
+func TestAFloodOfForgeriesPushesOutNothingThatElevenLabsSent(t *testing.T) {
+	address, _ := newStatusBackend(t)
+	s := start(t, behindProxy+webhook(address, "max_size 1KiB\nmemory_buffer 1KiB"))
+	client := s.client("HTTP/2.0")
+	large := audio(2000)
+	forged := func() *http.Request { return from(strangersAddress, s.signed(large, "wsec_other", time.Now())) }
+	flood(t, client, 40, 413, forged)
+	require.Equal(t, 413, send(t, client, from(elevenLabsAddress, s.event(large))).status)
+	flood(t, client, 320, 413, forged)
+
+	var kept []map[string]any
+	all := shown(t, s, "/elevenlabs/deliveries?result=rejected")
+	for _, d := range all {
+		if d["from_elevenlabs"] == true {
+			kept = append(kept, d)
+		}
+	}
+	assert.Len(t, all, 257)
+	require.Len(t, kept, 1)
+	assert.Equal(t, []any{"body_too_large", elevenLabsAddress, true}, []any{kept[0]["reason"], kept[0]["client_ip"], kept[0]["counts"]})
+	assert.Equal(t, "1", s.metric("consecutive_failures"))
+	s.awaitLog(`"client_ip":"` + elevenLabsAddress + `","from_elevenlabs":true`)
+	assert.Len(t, s.logged("webhook rejected: body_too_large"), 11, "ten of the others")
+}
