@@ -32,6 +32,10 @@ func (h *Handler) allowedByReportOnly(r *facts.Rejection) bool { return h.Report
 
 // reject logs a rejection and tells the client the reason by its code alone. It
 // returns the error that Caddy answers with, through handle_errors if there is one.
+//
+// Without handle_errors, Caddy logs each error of 5xx, with all headers of the request
+// and at the level ERROR. A flood must not fill the log, so reject then answers as
+// Caddy would.
 func (h *Handler) reject(w http.ResponseWriter, r *http.Request, e *event, rej *rejection) error {
 	e.Result, e.Reason = deliveries.Rejected, rej.Code
 	closeBody(w, r)
@@ -44,7 +48,40 @@ func (h *Handler) reject(w http.ResponseWriter, r *http.Request, e *event, rej *
 	case http.StatusServiceUnavailable:
 		header.Set("Retry-After", strconv.Itoa(int(retryAfter.Seconds())))
 	}
+	if rej.Status >= http.StatusInternalServerError && !hasErrorRoutes(r) {
+		w.WriteHeader(rej.Status)
+		return nil
+	}
 	return caddyhttp.Error(rej.Status, errors.New(rej.Sentence))
+}
+
+// hasErrorRoutes reports whether the server has a route for errors, of whatever
+// requests.
+func hasErrorRoutes(r *http.Request) bool {
+	server, _ := r.Context().Value(caddyhttp.ServerCtxKey).(*caddyhttp.Server)
+	if server == nil || server.Errors != nil && len(server.Errors.Routes) > 0 || subrouteHasErrorRoutes(server.Routes) {
+		return true
+	}
+	for _, route := range server.NamedRoutes {
+		if subrouteHasErrorRoutes(caddyhttp.RouteList{*route}) {
+			return true
+		}
+	}
+	return false
+}
+
+// subrouteHasErrorRoutes reports whether one of the subroutes, which only JSON
+// configures so, has routes for errors.
+func subrouteHasErrorRoutes(routes caddyhttp.RouteList) bool {
+	for _, route := range routes {
+		for _, handler := range route.Handlers {
+			sub, ok := handler.(*caddyhttp.Subroute)
+			if ok && (sub.Errors != nil || subrouteHasErrorRoutes(sub.Routes)) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // closeBody makes the rest of the body unreadable if a handler before ours keeps a copy

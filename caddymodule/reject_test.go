@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -298,4 +299,44 @@ func TestAFloodOfForgeriesDoesNotSilenceTheLogAboutElevenLabs(t *testing.T) {
 		serve(t, h, newRequest(transcript))
 	}
 	assert.Equal(t, 10, fromElevenLabs(), "sampled as well")
+}
+
+func TestA5xxIsAnErrorOnlyIfTheServerHasErrorRoutes(t *testing.T) {
+	routes := func(handlers ...caddyhttp.MiddlewareHandler) caddyhttp.RouteList {
+		return caddyhttp.RouteList{{Handlers: handlers}}
+	}
+	handled := &caddyhttp.HTTPErrorConfig{Routes: routes()}
+	withErrors := &caddyhttp.Subroute{Errors: handled}
+	for _, test := range []struct {
+		name    string
+		server  *caddyhttp.Server
+		isError bool
+	}{
+		{"none", &caddyhttp.Server{}, false},
+		{"none, with other subroutes", &caddyhttp.Server{Errors: new(caddyhttp.HTTPErrorConfig), Routes: routes(&caddyhttp.Subroute{Routes: routes(&Handler{})})}, false},
+		{"of the server", &caddyhttp.Server{Errors: handled}, true},
+		{"of a subroute", &caddyhttp.Server{Routes: routes(&Handler{}, withErrors)}, true},
+		{"of a subroute in a subroute", &caddyhttp.Server{Routes: routes(&caddyhttp.Subroute{Routes: routes(withErrors)})}, true},
+		{"of a named route", &caddyhttp.Server{NamedRoutes: map[string]*caddyhttp.Route{"a": {Handlers: []caddyhttp.MiddlewareHandler{withErrors}}}}, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			h, _ := provision(t, &Handler{SpoolLimit: 1})
+			w := httptest.NewRecorder()
+			r := caddyhttp.PrepareRequest(newRequest(transcript), caddy.NewReplacer(), w, test.server)
+			caddyhttp.SetVar(r.Context(), caddyhttp.ClientIPVarKey, "34.67.146.145")
+			err := h.ServeHTTP(w, r, nil)
+			assert.Equal(t, "overloaded", w.Header().Get("X-ElevenLabs-Rejection"))
+			assert.Equal(t, "5", w.Header().Get("Retry-After"))
+			assert.Equal(t, []string{"rejected", "overloaded"}, []string{string(lastDelivery(t).Result), lastDelivery(t).Reason})
+			if test.isError {
+				var handlerErr caddyhttp.HandlerError
+				require.ErrorAs(t, err, &handlerErr)
+				assert.Equal(t, 503, handlerErr.StatusCode)
+				return
+			}
+			assert.NoError(t, err)
+			assert.Equal(t, 503, w.Code)
+			assert.Empty(t, w.Body)
+		})
+	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -94,4 +95,39 @@ func TestAFloodOfForgeriesPushesOutNothingThatElevenLabsSent(t *testing.T) {
 	assert.Equal(t, "1", s.metric("consecutive_failures"))
 	s.awaitLog(`"client_ip":"` + elevenLabsAddress + `","from_elevenlabs":true`)
 	assert.Len(t, s.logged("webhook rejected: body_too_large"), 11, "ten of the others")
+}
+
+// Caddy itself logs each error of 5xx with all headers of the request.
+func TestAFloodThatIsRejectedAsOverloadedDoesNotFloodTheLog(t *testing.T) {
+	address, _ := newStatusBackend(t)
+	config := behindProxy + webhook(address, "spool_limit 1")
+	errorRoute := func(route string) string { return strings.TrimSuffix(config, "}\n") + route + "}\n" }
+	for _, test := range []struct {
+		name, config, body string
+		status             int
+	}{
+		{"without handle_errors", config, "", 503},
+		{"with handle_errors", errorRoute("handle_errors {\nrespond \"{http.elevenlabs.rejection} {err.message}\" 503\n}\n"), "overloaded the bodies in flight have reached spool_limit", 503},
+		{"with handle_errors of another status", errorRoute("handle_errors 404 {\nrespond gone\n}\n"), "", 503},
+		{"with an error route that changes the status", errorRoute("handle_errors 5xx {\nrespond later 429\n}\n"), "later", 429},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := start(t, test.config)
+			client := s.client("HTTP/2.0")
+			overload := func(address string) *http.Request {
+				request := from(address, s.event([]byte(transcript)))
+				request.Header.Set("Padding", strings.Repeat("x", 15<<10))
+				return request
+			}
+			got := send(t, client, overload(strangersAddress))
+			assert.Equal(t, []any{test.status, test.body}, []any{got.status, got.body})
+			assert.Equal(t, []string{"overloaded", "5"}, []string{got.header.Get("X-ElevenLabs-Rejection"), got.header.Get("Retry-After")})
+			flood(t, client, 300, test.status, func() *http.Request { return overload(strangersAddress) })
+			send(t, client, overload(elevenLabsAddress))
+			s.awaitLog(`"client_ip":"` + elevenLabsAddress + `"`)
+			assert.Len(t, s.logged("webhook rejected: overloaded"), 11, "ten of the flood, and one from ElevenLabs")
+			assert.NotContains(t, s.log.String(), "xxx", "the headers")
+			assert.Less(t, len(s.log.String()), 40<<10)
+		})
+	}
 }
