@@ -288,6 +288,18 @@ func TestTheAlertRulesKnowEveryLabelValue(t *testing.T) {
 	}
 }
 
+func TestTheAlertOnLostEventsLeavesOutThoseThatElevenLabsRetries(t *testing.T) {
+	var retried []string
+	for _, e := range facts.EventTypes {
+		if e.Retried {
+			retried = append(retried, e.Name)
+		}
+	}
+	rules, err := os.ReadFile(filepath.Join("..", "examples", "monitoring", "rules.yml"))
+	require.NoError(t, err)
+	assert.Contains(t, string(rules), `event_type!~"`+strings.Join(append(retried, typeNone), "|")+`"`)
+}
+
 func TestEveryIDOfAnEventTypeIsAHeader(t *testing.T) {
 	var ids []string
 	for i := range identity {

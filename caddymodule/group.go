@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"maps"
@@ -92,7 +93,8 @@ func secretNames(secrets []Secret) []string {
 		if s.Name == "" {
 			names[i] = fmt.Sprintf("secret %d", i+1)
 			if source, ok := s.placeholder(); ok {
-				_, names[i], _ = strings.Cut(source, ".") // env.NAME, file./path
+				_, name, _ := strings.Cut(source, ".") // env.NAME, file./path
+				names[i] = cmp.Or(name, source)
 			}
 		}
 	}

@@ -127,11 +127,11 @@ type Handler struct {
 	// verified events are forwarded to, without the `handler` key.
 	ReverseProxyRaw json.RawMessage `json:"reverse_proxy,omitempty"`
 
-	logger   *zap.Logger
+	logger *zap.Logger
 	// The loggers for what a flood would log: of requests from ElevenLabs' addresses,
 	// and of the others.
 	sampledElevenLabs, sampledOthers *zap.Logger
-	verifier *signature.Verifier
+	verifier                         *signature.Verifier
 	// secretNames are the names of the secrets for the operator.
 	secretNames []string
 	sources     []netip.Prefix

@@ -17,6 +17,8 @@ import (
 // that they continue over a reload. No label has a value that a client chooses.
 var (
 	deliveriesTotal = counter("deliveries_total", "Webhook requests, by result.", "result", "reason", "event_type")
+	genuineTotal    = counter("genuine_deliveries_total", "Deliveries that ElevenLabs sent, by result: proven, or from one of its addresses; without replays and tests.", labelSecret, "result", "event_type")
+	testsTotal      = counter("test_deliveries_total", "Deliveries of the commands send and doctor, by result.", "result")
 	wouldReject     = counter("would_reject_total", "Requests that only report_only forwarded, by the reason for which they would have been rejected.", "reason")
 	responses       = counter("upstream_responses_total", "Events forwarded, by the class of the backend's answer; none without an answer.", "class")
 
@@ -87,7 +89,8 @@ func registerMetrics(registry *prometheus.Registry) error {
 
 // groupMetrics are the metrics of one group of handlers.
 type groupMetrics struct {
-	deliveries, wouldReject, responses   *prometheus.CounterVec
+	deliveries, genuine, tests           *prometheus.CounterVec
+	wouldReject, responses               *prometheus.CounterVec
 	bodyBytes, receive, verify, upstream prometheus.Observer
 	clockOffset                          prometheus.Observer
 	inFlight                             prometheus.Gauge
@@ -97,6 +100,8 @@ func newGroupMetrics(name string) groupMetrics {
 	of := prometheus.Labels{labelHandler: name}
 	return groupMetrics{
 		deliveries:  deliveriesTotal.MustCurryWith(of),
+		genuine:     genuineTotal.MustCurryWith(of),
+		tests:       testsTotal.MustCurryWith(of),
 		wouldReject: wouldReject.MustCurryWith(of),
 		responses:   responses.MustCurryWith(of),
 		bodyBytes:   bodyBytes.With(of),
@@ -143,11 +148,50 @@ func (m *groupMetrics) initSeries(h *Handler) {
 	for _, class := range append(slices.Clone(classes), classNone) {
 		m.responses.WithLabelValues(class)
 	}
+	for _, result := range h.results() {
+		m.tests.WithLabelValues(string(result))
+	}
+	m.initGenuine(h)
 }
 
-// observe counts an event.
-func (m *groupMetrics) observe(e *event) {
+// initGenuine creates the series of each secret at 0, and those of what none proves.
+func (m *groupMetrics) initGenuine(h *Handler) {
+	names := h.group.counters.Names()
+	for _, secret := range names {
+		if secret != "" {
+			for _, typ := range append(slices.Clone(facts.EventTypeNames), typeOther) {
+				for _, result := range h.results() {
+					m.genuine.WithLabelValues(secret, string(result), typ)
+				}
+			}
+		}
+	}
+	unproven := []deliveries.Result{deliveries.Rejected}
+	if h.ReportOnly {
+		unproven = append(unproven, deliveries.Accepted, deliveries.Failed)
+	}
+	for _, result := range unproven {
+		m.genuine.WithLabelValues(names[len(names)-1], string(result), typeNone)
+	}
+}
+
+// results returns the results that a genuine event can have.
+func (h *Handler) results() []deliveries.Result {
+	if len(h.Events) > 0 {
+		return deliveries.Results
+	}
+	return []deliveries.Result{deliveries.Accepted, deliveries.Rejected, deliveries.Failed}
+}
+
+// observe counts an event, which counts to a secret.
+func (m *groupMetrics) observe(e *event, secret string) {
 	m.deliveries.WithLabelValues(string(e.Result), e.Reason, typeLabel(e)).Inc()
+	if e.Counts {
+		m.genuine.WithLabelValues(secret, string(e.Result), typeLabel(e)).Inc()
+	}
+	if e.Test {
+		m.tests.WithLabelValues(string(e.Result)).Inc()
+	}
 	if e.WouldReject != "" {
 		m.wouldReject.WithLabelValues(e.WouldReject).Inc()
 	}

@@ -63,7 +63,7 @@ func TestEveryMetricIsInTheDocs(t *testing.T) {
 	page, err := os.ReadFile("../docs/reference/metrics.md")
 	require.NoError(t, err)
 	found := scrape(t, newRegistry(t))
-	assert.Len(t, found, 12)
+	assert.Len(t, found, 14)
 	for name := range found {
 		assert.True(t, bytes.Contains(page, []byte("| `"+name+"`")), "%s is missing in the table of metrics", name)
 	}
@@ -188,4 +188,58 @@ func TestTheClockOffsetIsMeasuredOnGenuineDeliveriesOnly(t *testing.T) {
 		}
 	}
 	t.Error("there is no such metric")
+}
+
+func TestGenuineDeliveriesAreCountedBySecretWithoutTestsForgeriesAndReplays(t *testing.T) {
+	h, _ := configure(t, secretA, secretB)
+	deliver(t, h, 200)
+	deliverBy(t, h, "wsec_old", 500)
+	deliverBy(t, h, "wsec_of_another_webhook", 200) // from an address of ElevenLabs
+
+	forged := newRequest(transcript)
+	sign(forged, "wsec_of_another_webhook", signedAt, transcript)
+	forged.RemoteAddr = strangersAddress
+	serve(t, h, forged)
+	serve(t, h, replay(transcript, strangersAddress, time.Hour))
+	for _, key := range []string{testSecret, "wsec_of_another_webhook"} { // only the first is proven
+		tested := newRequest(transcript)
+		sign(tested, key, signedAt, transcript)
+		tested.RemoteAddr = "127.0.0.1:4711"
+		tested.Header.Set("User-Agent", sample.UserAgent)
+		serve(t, h, tested)
+	}
+
+	m := h.group.metrics
+	for _, test := range []struct {
+		secret, result, typ string
+		want                int
+	}{
+		{"a", "accepted", "post_call_transcription", 1},
+		{"a", "rejected", "post_call_transcription", 0},
+		{"b", "failed", "post_call_transcription", 1},
+		{"b", "accepted", "post_call_transcription", 0},
+		{"", "rejected", "none", 1},
+	} {
+		got := testutil.ToFloat64(m.genuine.WithLabelValues(test.secret, test.result, test.typ))
+		assert.Equal(t, test.want, int(got), "%+v", test)
+	}
+	assert.Equal(t, 1, int(testutil.ToFloat64(m.tests.WithLabelValues("accepted"))))
+	assert.Equal(t, 0, int(testutil.ToFloat64(m.tests.WithLabelValues("rejected"))))
+}
+
+func TestEverySeriesOfGenuineDeliveriesExistsBeforeItsFirstOccurrence(t *testing.T) {
+	configure(t, secretA)
+	configure(t, secretA, secretB)
+	there := scrape(t, newRegistry(t))
+	for _, secret := range []string{"a", "b"} {
+		for _, typ := range append(slices.Clone(facts.EventTypeNames), "other") {
+			for _, result := range []string{"accepted", "rejected", "failed"} {
+				assert.Contains(t, there["genuine_deliveries_total"], "event_type="+typ+" handler=a,b result="+result+" secret="+secret)
+			}
+		}
+	}
+	assert.Contains(t, there["genuine_deliveries_total"], "event_type=none handler=a,b result=rejected secret=")
+	assert.Contains(t, there["genuine_deliveries_total"], "event_type=none handler=a result=rejected secret=a")
+	assert.NotContains(t, strings.Join(there["genuine_deliveries_total"], "\n"), "result=ignored", "without events, nothing is")
+	assert.Contains(t, there["test_deliveries_total"], "handler=a result=failed")
 }

@@ -18,7 +18,7 @@ func (h *Handler) record(r *http.Request, e *event) {
 	e.Ended = time.Now()
 	deliveryLog.Add(&e.Delivery)
 	raised := h.group.counters.Count(&e.Delivery)
-	h.group.metrics.observe(e)
+	h.group.metrics.observe(e, h.group.counters.NameFor(&e.Delivery))
 	for _, r := range raised {
 		h.raise(r, e)
 	}

@@ -41,6 +41,10 @@ func (c *Counters) add(name string) {
 	}
 }
 
+// Names returns the names of the secrets, and an empty one for the handler if there are
+// several.
+func (c *Counters) Names() []string { return c.names }
+
 // NameFor returns the name of the secret that a delivery counts to. It is empty if the
 // delivery counts to the handler.
 func (c *Counters) NameFor(d *Delivery) string {
