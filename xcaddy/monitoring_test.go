@@ -158,10 +158,54 @@ func TestPrometheusScrapesTheServerAndEachQueryOfTheDashboardHasData(t *testing.
 	for _, match := range expressions {
 		var expression string
 		require.NoError(t, json.Unmarshal(match[1], &expression))
-		expression = strings.NewReplacer("$__rate_interval", "5m", "$__range", "1h", "$__interval", "1m", "$handler", ".*").Replace(expression)
+		expression = strings.NewReplacer("$__rate_interval", "5m", "$__range", "1h", "$__interval", "1m", "$handler", ".*", "$instance", ".*").Replace(expression)
 		s.eventually("an answer to "+expression, func() bool { // a rate needs two scrapes
 			values, err := query(at, expression)
 			return assert.NoError(t, err) && len(values) > 0
 		})
+	}
+}
+
+func TestTheDashboardSplitsByInstanceAndShowsTheRatioOfFailuresAndTheTests(t *testing.T) {
+	text, err := os.ReadFile(monitoring + "/grafana.json")
+	require.NoError(t, err)
+	var dashboard struct {
+		Templating struct {
+			List []struct{ Name string }
+		}
+		Panels []struct {
+			ID      int
+			Title   string
+			GridPos struct{ X, Y, W, H int }
+			Targets []struct{ Expr string }
+		}
+	}
+	require.NoError(t, json.Unmarshal(text, &dashboard))
+	var variables, expressions []string
+	for _, variable := range dashboard.Templating.List {
+		variables = append(variables, variable.Name)
+	}
+	assert.Equal(t, []string{"datasource", "instance", "handler"}, variables)
+	taken := map[[2]int]string{} // of the grid
+	for _, panel := range dashboard.Panels {
+		for _, target := range panel.Targets {
+			expressions = append(expressions, target.Expr)
+			metrics := strings.Count(target.Expr, "caddy_elevenlabs_webhook_")
+			assert.Positive(t, metrics, panel.Title)
+			assert.Equal(t, metrics, strings.Count(target.Expr, `{instance=~"$instance"`), "%s: %s", panel.Title, target.Expr)
+		}
+		for x := range panel.GridPos.W {
+			for y := range panel.GridPos.H {
+				cell := [2]int{panel.GridPos.X + x, panel.GridPos.Y + y}
+				assert.Empty(t, taken[cell], "%s lies on it", panel.Title)
+				taken[cell] = panel.Title
+			}
+		}
+	}
+	all := strings.Join(expressions, "\n")
+	assert.Regexp(t, `genuine_deliveries_total\{.*result=~"failed\|rejected"\}\[1h\]\)\) / `, all)
+	assert.Contains(t, all, "test_deliveries_total")
+	for _, metric := range []string{"consecutive_failures", "last_success_timestamp_seconds", "last_delivery_timestamp_seconds"} {
+		assert.Regexp(t, `by \(handler, secret\) \(caddy_elevenlabs_webhook_`+metric, all)
 	}
 }
