@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// behindProxy is a server that believes a proxy at the test's address.
-const behindProxy = "{\nservers {\ntrusted_proxies static 127.0.0.0/8 ::1/128\ntrusted_proxies_strict\n}\n}\n"
+// trustingProxy is a server that believes a proxy at the test's address.
+const trustingProxy = "{\nservers {\ntrusted_proxies static 127.0.0.0/8 ::1/128\ntrusted_proxies_strict\n}\n}\n"
 
 // from gives a request a client's address, as the proxy does.
 func from(address string, request *http.Request) *http.Request {
@@ -43,7 +43,7 @@ func flood(t *testing.T, client *http.Client, count, status int, request func() 
 
 func TestAnOldRequestThatAStrangerReplaysDrivesNoWatchdog(t *testing.T) {
 	address, status := newStatusBackend(t)
-	s := start(t, behindProxy+webhook(address, ""))
+	s := start(t, trustingProxy+webhook(address, ""))
 	client := s.client("HTTP/2.0")
 	status.Store(500)
 	require.Equal(t, 500, send(t, client, from(elevenLabsAddress, s.event([]byte(transcript)))).status)
@@ -74,7 +74,7 @@ func TestAnOldRequestThatAStrangerReplaysDrivesNoWatchdog(t *testing.T) {
 
 func TestAFloodOfForgeriesPushesOutNothingThatElevenLabsSent(t *testing.T) {
 	address, _ := newStatusBackend(t)
-	s := start(t, behindProxy+webhook(address, "max_size 1KiB\nmemory_buffer 1KiB"))
+	s := start(t, trustingProxy+webhook(address, "max_size 1KiB\nmemory_buffer 1KiB"))
 	client := s.client("HTTP/2.0")
 	large := audio(2000)
 	forged := func() *http.Request { return from(strangersAddress, s.signed(large, "wsec_other", time.Now())) }
@@ -100,7 +100,7 @@ func TestAFloodOfForgeriesPushesOutNothingThatElevenLabsSent(t *testing.T) {
 // Caddy itself logs each error of 5xx with all headers of the request.
 func TestAFloodThatIsRejectedAsOverloadedDoesNotFloodTheLog(t *testing.T) {
 	address, _ := newStatusBackend(t)
-	config := behindProxy + webhook(address, "spool_limit 1")
+	config := trustingProxy + webhook(address, "spool_limit 1")
 	errorRoute := func(route string) string { return strings.TrimSuffix(config, "}\n") + route + "}\n" }
 	for _, test := range []struct {
 		name, config, body string
