@@ -85,9 +85,10 @@ func subrouteHasErrorRoutes(routes caddyhttp.RouteList) bool {
 }
 
 // closeBody makes the rest of the body unreadable if a handler before ours keeps a copy
-// of the request, as tracing does: strip cannot reach that. The server reads a small
-// rest, as it does before each answer, and otherwise closes the connection. It does not
-// wait for a client that waits for 100 Continue.
+// of the request, as tracing does: strip cannot reach that. It does not wait for a
+// client that waits for 100 Continue. The connection must not be used again: Caddy wraps
+// the body, so net/http cannot see that a rest of it was not read, and would take that
+// for the next request.
 func closeBody(w http.ResponseWriter, r *http.Request) {
 	if !isCopy(r) {
 		return
@@ -96,6 +97,9 @@ func closeBody(w http.ResponseWriter, r *http.Request) {
 		setReadDeadline(w, r, time.Now())
 	}
 	_ = r.Body.Close() // its error says that a rest was not read
+	if r.ProtoMajor == 1 {
+		w.Header().Set("Connection", "close")
+	}
 }
 
 // isCopy reports whether the request is a copy of that which Caddy's server has: the

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net/http"
@@ -12,6 +14,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
 )
@@ -49,6 +52,63 @@ func rejectedRequests(body []byte) []rejectedRequest {
 			r.Trailer = http.Header{"X-Elevenlabs-Verified": {"true"}}
 			chunked(r)
 		}},
+	}
+}
+
+// What is left of a rejected body must not be read as the next request: behind a proxy
+// that shares connections, it would be somebody else's.
+func TestTheRestOfARejectedBodyIsNotTheNextRequest(t *testing.T) {
+	for _, before := range []string{"", "tracing", "request_body {\nmax_size 10MB\n}"} {
+		t.Run(before, func(t *testing.T) {
+			s := start(t, site(before+"\nhandle /webhooks/elevenlabs {\nelevenlabs_webhook {\nsecret {env.WEBHOOK_SECRET}\nmax_size 2MiB\nreverse_proxy 127.0.0.1:1\n}\n}\nrespond smuggled"))
+			smuggled := strings.Repeat("\r\n", 32<<10) + "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+			for _, size := range []int{100, 200 << 10, 300 << 10, 1 << 20, 3 << 20} {
+				for _, chunks := range []bool{false, true} {
+					for _, headers := range []string{"", "Expect: 100-continue\r\n", signature.HeaderName + ": " + signature.Sign([]byte("wsec_other"), time.Now(), nil) + "\r\n"} {
+						what := fmt.Sprintf("%d bytes, chunked %t, %q", size, chunks, headers)
+						body := strings.Repeat(smuggled, size/len(smuggled)+1)[:size]
+						framing := fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(body), body)
+						if chunks {
+							framing = fmt.Sprintf("Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(body), body)
+						}
+						config := s.tlsConfig()
+						config.NextProtos = []string{"http/1.1"}
+						conn, err := tls.Dial("tcp", s.address, config)
+						require.NoError(t, err)
+						sent := make(chan struct{})
+						go func() {
+							defer close(sent)
+							_, _ = io.WriteString(conn, "POST /webhooks/elevenlabs HTTP/1.1\r\nHost: localhost\r\n"+headers+framing+"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+						}()
+						require.NoError(t, conn.SetReadDeadline(time.Now().Add(patience)))
+						answers := bufio.NewReader(conn)
+						var statuses []int
+						for {
+							response, err := http.ReadResponse(answers, nil)
+							if err != nil {
+								break
+							}
+							text, _ := io.ReadAll(response.Body)
+							if response.StatusCode != http.StatusContinue {
+								statuses = append(statuses, response.StatusCode)
+							}
+							if len(statuses) > 1 {
+								assert.Equal(t, "smuggled", string(text), what) // the request after the body, and whole
+							}
+						}
+						conn.Close()
+						<-sent
+						if assert.NotEmpty(t, statuses, what) {
+							assert.Contains(t, []int{400, 401, 413}, statuses[0], what)
+							assert.LessOrEqual(t, len(statuses), 2, what)
+							if len(statuses) == 2 {
+								assert.Equal(t, 200, statuses[1], what)
+							}
+						}
+					}
+				}
+			}
+		})
 	}
 }
 
