@@ -4,7 +4,6 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
@@ -108,8 +107,4 @@ func TestSourceAddresses(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, test.want, contains(prefixes, test.client), "%v %s", test.sources, test.client)
 	}
-}
-
-func setClientIP(r *http.Request, ip string) {
-	caddyhttp.SetVar(r.Context(), caddyhttp.ClientIPVarKey, ip)
 }

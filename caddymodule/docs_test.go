@@ -194,11 +194,11 @@ func TestTheGrammarInTheDocsIsTheTableOfOptions(t *testing.T) {
 }
 
 func TestThePackagesGodocHasEveryRejection(t *testing.T) {
-	var want []string
 	byStatus := map[int][]string{}
 	for _, r := range facts.Rejections {
 		byStatus[r.Status] = append(byStatus[r.Status], r.Code)
 	}
+	want := make([]string, 0, len(byStatus))
 	for status, codes := range byStatus {
 		want = append(want, fmt.Sprintf("\t%d  %s", status, strings.Join(codes, ", ")))
 	}
@@ -212,7 +212,8 @@ func TestThePackagesGodocHasEveryRejection(t *testing.T) {
 }
 
 func TestEveryOptionOfTheDirectiveIsAnOptionInJSON(t *testing.T) {
-	want := []string{"reverse_proxy"}
+	want := make([]string, 0, len(options)+1)
+	want = append(want, "reverse_proxy")
 	for _, o := range options {
 		want = append(want, cmp.Or(o.json, o.name))
 	}
@@ -301,7 +302,7 @@ func TestTheAlertOnLostEventsLeavesOutThoseThatElevenLabsRetries(t *testing.T) {
 }
 
 func TestEveryIDOfAnEventTypeIsAHeader(t *testing.T) {
-	var ids []string
+	ids := make([]string, 0, len(identity))
 	for i := range identity {
 		ids = append(ids, identity[i].name)
 	}

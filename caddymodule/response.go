@@ -183,6 +183,7 @@ func (w *answerWriter) failure(err error) *facts.Failure {
 		return facts.ClientLeft
 	case brokenOff:
 		return facts.AnswerIncomplete
+	case unanswered, answered, statusSent, clientDone: // the answer decides
 	}
 	handlerErr, _ := errors.AsType[caddyhttp.HandlerError](err)
 	switch {

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"encoding/hex"
 	"net/http"
+	"slices"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
@@ -57,15 +58,9 @@ func (Strip) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 // ServeHTTP deletes the headers.
 func (Strip) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
 	for name, values := range r.Header {
-		switch kindOf(name) {
-		case headerOurs:
+		kind := kindOf(name)
+		if kind == headerOurs || kind == headerKey && slices.ContainsFunc(values, isEventID) {
 			delete(r.Header, name)
-		case headerKey:
-			for _, value := range values {
-				if isEventID(value) {
-					delete(r.Header, name)
-				}
-			}
 		}
 	}
 	return next.ServeHTTP(w, r)

@@ -5,10 +5,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-
-	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 )
 
 func TestStripDeletesWhatOnlyTheHandlerMaySet(t *testing.T) {

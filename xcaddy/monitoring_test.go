@@ -181,7 +181,8 @@ func TestTheDashboardSplitsByInstanceAndShowsTheRatioOfFailuresAndTheTests(t *te
 		}
 	}
 	require.NoError(t, json.Unmarshal(text, &dashboard))
-	var variables, expressions []string
+	var expressions []string
+	variables := make([]string, 0, len(dashboard.Templating.List))
 	for _, variable := range dashboard.Templating.List {
 		variables = append(variables, variable.Name)
 	}
