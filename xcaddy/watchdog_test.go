@@ -107,7 +107,7 @@ func TestAFloodThatIsRejectedAsOverloadedDoesNotFloodTheLog(t *testing.T) {
 		status             int
 	}{
 		{"without handle_errors", config, "", 503},
-		{"with handle_errors", errorRoute("handle_errors {\nrespond \"{http.elevenlabs.rejection} {err.message}\" 503\n}\n"), "overloaded the bodies in flight have reached spool_limit", 503},
+		{"with handle_errors", errorRoute("handle_errors {\nrespond \"{http.elevenlabs.rejection} {err.status_code}\" 503\n}\n"), "overloaded 503", 503},
 		{"with handle_errors of another status", errorRoute("handle_errors 404 {\nrespond gone\n}\n"), "", 503},
 		{"with an error route that changes the status", errorRoute("handle_errors 5xx {\nrespond later 429\n}\n"), "later", 429},
 	} {
