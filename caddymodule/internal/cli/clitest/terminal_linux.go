@@ -16,8 +16,8 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 )
 
-// terminal makes a terminal: text written to inside comes out of outside.
-func terminal(t *testing.T) (outside, inside *os.File) {
+// Terminal makes a terminal: text written to inside comes out of outside.
+func Terminal(t *testing.T) (outside, inside *os.File) {
 	t.Helper()
 	outside, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
 	require.NoError(t, err)
@@ -39,7 +39,7 @@ func terminal(t *testing.T) (outside, inside *os.File) {
 // there. It returns how long that took, and lets the server answer.
 func Drawn(t *testing.T, newCmd NewCmd, env cmdutil.Env, answer chan<- struct{}, word string, args ...string) (after time.Duration) {
 	t.Helper()
-	outside, inside := terminal(t)
+	outside, inside := Terminal(t)
 	root := Root(newCmd, env)
 	root.SetOut(io.Discard)
 	root.SetErr(inside)

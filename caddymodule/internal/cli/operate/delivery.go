@@ -9,11 +9,19 @@ import (
 	"time"
 
 	"github.com/dustin/go-humanize"
+	"github.com/fatih/color"
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
 )
+
+var resultColors = map[deliveries.Result]*color.Color{
+	deliveries.Accepted: cmdutil.Good,
+	deliveries.Rejected: cmdutil.Warning,
+	deliveries.Ignored:  cmdutil.Faint,
+	deliveries.Failed:   cmdutil.Bad,
+}
 
 // printDelivery prints a line. Its columns are wide enough for the usual values,
 // since earlier lines cannot be widened.
@@ -25,7 +33,10 @@ func printDelivery(cmd *cobra.Command, zone *time.Location, text json.RawMessage
 	if err := json.Unmarshal(text, &d); err != nil {
 		return fmt.Errorf("reading the admin endpoint's answer: %w", err)
 	}
-	result := paint(cmd.OutOrStdout(), d.Result, fmt.Sprintf("%-8s", d.Result))
+	result := fmt.Sprintf("%-8s", d.Result)
+	if c := resultColors[d.Result]; c != nil {
+		result = cmdutil.Paint(cmd.OutOrStdout(), c, result)
+	}
 	size, status, test := "-", "-", ""
 	if d.Test {
 		test = "true"

@@ -107,7 +107,7 @@ func (s webhookStatus) print(cmd *cobra.Command, now time.Time) error {
 		inRow = fmt.Sprintf("%d, the first %s (after %d, ElevenLabs may disable the webhook)", s.FailuresInRow, ago(s.FailingSince), facts.DisabledAfter)
 	}
 	if s.FailuresInRow >= deliveries.FirstAlarm {
-		inRow = paint(cmd.OutOrStdout(), deliveries.Failed, inRow)
+		inRow = cmdutil.Paint(cmd.OutOrStdout(), cmdutil.Bad, inRow)
 	}
 	failure := ago(time.Time{})
 	if f := s.LastFailure; f != nil {
