@@ -2,10 +2,7 @@ package caddymodule
 
 import (
 	"context"
-	"fmt"
-	"net/http"
 	"os/signal"
-	"strings"
 	"syscall"
 	"time"
 
@@ -31,24 +28,6 @@ func init() {
 			runInCaddy(cmd)
 		},
 	})
-}
-
-// askAdmin asks the admin endpoint of a running Caddy. It finds the endpoint as
-// Caddy's own commands do.
-func askAdmin(address, file, adapter, uri string, header http.Header) (*http.Response, error) {
-	address, err := caddycmd.DetermineAdminAPIAddress(address, nil, file, adapter)
-	if err != nil {
-		return nil, fmt.Errorf("finding the admin endpoint's address: %w", err)
-	}
-	response, err := caddycmd.AdminAPIRequest(address, http.MethodGet, uri, header, nil)
-	if err != nil {
-		hint := ""
-		if strings.HasPrefix(err.Error(), "performing request") { // otherwise Caddy has answered: the error wraps none
-			hint = " (is Caddy running? --address says where)"
-		}
-		return nil, fmt.Errorf("asking Caddy's admin endpoint at %s%s: %w", address, hint, err)
-	}
-	return response, nil
 }
 
 // runInCaddy makes a command and all below it exit as Caddy's commands do. The first

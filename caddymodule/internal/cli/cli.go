@@ -40,6 +40,7 @@ const examples = `  caddy elevenlabs send https://hooks.example.com/webhooks/ele
 func AddCommands(parent *cobra.Command, env cmdutil.Env) {
 	parent.Example = examples
 	cmdutil.JSONFlag(parent)
+	cmdutil.SuggestFlags(parent)
 	cmdutil.Group(parent,
 		send.NewCmdSend(env),
 		send.NewCmdSign(env),
@@ -48,5 +49,26 @@ func AddCommands(parent *cobra.Command, env cmdutil.Env) {
 		operate.NewCmdStatus(env),
 		operate.NewCmdTail(env),
 		webhooks.NewCmdWebhooks(env),
+		newCmdVersion(),
 	)
+	linkToDocs(parent)
+	hideSecrets(parent)
+}
+
+// docs is where the pages about the commands are.
+const docs = "https://github.com/caddy-elevenlabs/caddy-elevenlabs/blob/main/docs/cli/"
+
+// linkToDocs makes the help of each command end with a link to its page, where Caddy's
+// own help has one to Caddy's.
+func linkToDocs(parent *cobra.Command) {
+	help := parent.HelpTemplate()
+	link := func(cmd *cobra.Command, page string) {
+		cmd.SetHelpTemplate(help + "\nFull documentation is available at:\n" + docs + page + "\n")
+	}
+	link(parent, "README.md")
+	for _, cmd := range parent.Commands() {
+		if cmd.Name() != "version" { // which is in README.md
+			link(cmd, cmd.Name()+".md")
+		}
+	}
 }

@@ -3,12 +3,18 @@ package cli
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
+	"net/http"
+	"os"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/assert"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/clitest"
@@ -20,15 +26,18 @@ func TestAGroupByItselfOrWithAnUnknownCommandIsAnError(t *testing.T) {
 		args []string
 		says string
 	}{
-		{nil, "no command is given: give one of "},
+		{nil, "no command is given: give one of\n"},
+		{nil, "\n  doctor       Checks the whole way of an event, and names a remedy for every failure\n"},
+		{nil, "\nsee `elevenlabs --help`"},
 		{[]string{"nope"}, `there is no command "nope": give one of `},
-		{[]string{"snd", "https://example.com/", "--all"}, `there is no command "snd": give one of `},
+		{[]string{"snd", "https://example.com/", "--all"}, `there is no command "snd" (did you mean send?): give one of `},
+		{[]string{"webhooks", "rotat"}, `there is no command "rotat" (did you mean rotate?): give one of `},
 		{[]string{"nope", "--json"}, "; see `elevenlabs --help`"},
 		{[]string{"bogus", "--help"}, `there is no command "bogus": give`},
 		{[]string{"webhooks", "--json", "bgs", "-h"}, `there is no command "bgs": give`},
 		{[]string{"webhooks", "help", "no"}, `there is no command "no": give one of`},
 		{[]string{"webhooks", "help", "list", "x"}, `there is no command "x": give one of`},
-		{[]string{"webhooks", "--json", "--"}, "no command is given: give one of attach"},
+		{[]string{"webhooks", "--json", "--"}, "no command is given: give one of\n  attach "},
 		{[]string{"https://example.com/"}, `there is no command "https://example.com/": give`},
 	} {
 		outcome := run(clitest.Stopped, "", test.args...)
@@ -54,6 +63,98 @@ func TestAGroupHelpsWithItselfAndItsCommands(t *testing.T) {
 		assert.NoError(t, outcome.Err, test.args)
 		assert.Contains(t, outcome.Stdout, test.says)
 	}
+}
+
+// The pages are those of the repository, so that no link leads nowhere.
+func TestTheHelpOfEachCommandEndsWithALinkToItsPage(t *testing.T) {
+	for _, test := range []struct {
+		page string
+		args []string
+	}{
+		{"README.md", []string{"--help"}},
+		{"README.md", []string{"version", "--help"}},
+		{"send.md", []string{"help", "send"}},
+		{"sign.md", []string{"sign", "--help"}},
+		{"verify.md", []string{"verify", "-h"}},
+		{"doctor.md", []string{"doctor", "--help"}},
+		{"status.md", []string{"status", "--help"}},
+		{"tail.md", []string{"tail", "--help"}},
+		{"webhooks.md", []string{"webhooks", "--help"}},
+		{"webhooks.md", []string{"webhooks", "create", "--help"}},
+	} {
+		outcome := run(clitest.Stopped, "", test.args...)
+		assert.NoError(t, outcome.Err)
+		assert.Regexp(t, `\nFull documentation is available at:\n`+docs+regexp.QuoteMeta(test.page)+`\n$`, outcome.Stdout, test.args)
+		assert.NotContains(t, outcome.Stdout, "caddyserver.com")
+		assert.FileExists(t, "../../../docs/cli/"+test.page)
+	}
+}
+
+func TestAnUnknownFlagOfAnyCommandNamesThoseThatAreNear(t *testing.T) {
+	for _, args := range [][]string{{"send", "https://example.com/", "--jsom"}, {"webhooks", "list", "--jsom"}, {"status", "--jsom"}} {
+		outcome := run(clitest.Stopped, "", args...)
+		assert.ErrorContains(t, outcome.Err, "unknown flag: --jsom (did you mean --json?): see `elevenlabs "+args[0])
+	}
+}
+
+// pasted is a secret that the user gives where a name or a path belongs.
+const pasted = "wsec_00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+
+func TestASecretGivenAsANameOrAPathIsNotRepeated(t *testing.T) {
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", clitest.Secret)
+	t.Setenv("ELEVENLABS_API_KEY", "sk_0123456789abcdef0123456789abcdef0123456789abcdef")
+	env := clitest.Stopped
+	env.API = noAPI{}
+	env.Admin = func(_ context.Context, address, file, adapter, uri string, _ http.Header) (*http.Response, error) {
+		return nil, fmt.Errorf("no admin endpoint: %s%s%s%s", address, file, adapter, uri)
+	}
+	env.Inspect = func(file, adapter string) cmdutil.Config {
+		return cmdutil.Config{File: file, Problem: fmt.Errorf("no file %s, no adapter %s", file, adapter)}
+	}
+	root := &cobra.Command{Use: "elevenlabs"}
+	AddCommands(root, env)
+	positional := map[string][]string{"send": {"https://example.invalid/"}, "sign": {"none"}, "enable": {"x"}, "disable": {"x"}, "update": {"x"}, "delete": {"x"}, "attach": {"x"}, "detach": {"x"}, "rotate": {"x"}}
+	tried := 0
+	check := func(args ...string) {
+		t.Helper()
+		tried++
+		outcome := run(env, "", args...)
+		if outcome.Err != nil {
+			assert.NotContains(t, outcome.Err.Error(), pasted[len("wsec_"):], args)
+		}
+		assert.NotContains(t, outcome.Stderr, pasted[len("wsec_"):], args)
+	}
+	var each func(*cobra.Command, []string)
+	each = func(cmd *cobra.Command, path []string) {
+		check(append(slices.Clone(path), pasted)...)
+		check(append(slices.Clone(path), "--"+pasted)...)
+		if !cmd.HasSubCommands() {
+			cmd.Flags().VisitAll(func(flag *pflag.Flag) {
+				if flag.Value.Type() != "bool" {
+					check(append(append(slices.Clone(path), positional[cmd.Name()]...), "--"+flag.Name, pasted)...)
+				}
+			})
+		}
+		for _, sub := range cmd.Commands() {
+			each(sub, append(slices.Clone(path), sub.Name()))
+		}
+	}
+	each(root, nil)
+	assert.Greater(t, tried, 100)
+
+	outcome := run(env, "", "sign", "-", "--secret-env", pasted)
+	assert.ErrorContains(t, outcome.Err, "the environment variable (a secret) is not set: ")
+	assert.ErrorContains(t, outcome.Err, "a secret is never an argument")
+	outcome = run(env, "", "verify", "--body", pasted, "--header", "x")
+	assert.ErrorIs(t, outcome.Err, os.ErrNotExist, "the cause stays")
+	assert.ErrorContains(t, outcome.Err, "open (a secret): no such file")
+}
+
+// noAPI rejects every request.
+type noAPI struct{}
+
+func (noAPI) RoundTrip(*http.Request) (*http.Response, error) {
+	return &http.Response{StatusCode: http.StatusUnauthorized, Body: http.NoBody}, nil
 }
 
 func TestEveryCommandHasHelpWithExamplesAndJSON(t *testing.T) {

@@ -12,7 +12,7 @@ const (
 
 var (
 	secretPattern     = regexp.MustCompile(SecretPrefix + `\w+`)
-	credentialPattern = regexp.MustCompile(`\b(?:wh?sec_|sk_)\S+|[0-9A-Fa-f]{32,}`)
+	credentialPattern = regexp.MustCompile(`\b(?:wh?sec_|sk_)\S*[\w+/=-]|[0-9A-Fa-f]{32,}`)
 )
 
 // FindSecrets returns the signing secrets in a text.

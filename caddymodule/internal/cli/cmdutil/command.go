@@ -27,16 +27,18 @@ func Group(cmd *cobra.Command, commands ...*cobra.Command) {
 			words = unknown
 		}
 		var names []string
+		list := ""
 		for _, sub := range cmd.Commands() {
 			if sub.IsAvailableCommand() && sub.Name() != "help" {
 				names = append(names, sub.Name())
+				list += fmt.Sprintf("  %-*s  %s\n", sub.NamePadding(), sub.Name(), sub.Short)
 			}
 		}
-		problem := "no command is given"
-		if len(words) > 0 {
-			problem = fmt.Sprintf("there is no command %q", words[0])
+		if len(words) == 0 {
+			return fmt.Errorf("no command is given: give one of\n%ssee `%s --help`", list, cmd.CommandPath())
 		}
-		return fmt.Errorf("%s: give one of %s; see `%s --help`", problem, strings.Join(names, ", "), cmd.CommandPath())
+		return fmt.Errorf("there is no command %q%s: give one of %s; see `%s --help`",
+			words[0], DidYouMean(words[0], names), strings.Join(names, ", "), cmd.CommandPath())
 	}
 }
 

@@ -3,6 +3,7 @@
 package cmdutil
 
 import (
+	"context"
 	"net/http"
 	"time"
 )
@@ -15,9 +16,10 @@ type Env struct {
 	// adapter is empty, the file's name determines it.
 	Inspect func(file, adapter string) Config
 	// Admin sends a GET request to the admin endpoint of a running Caddy. The
-	// endpoint is at an address, or at that of a configuration file. A status
-	// of 400 or above is an error.
-	Admin func(address, file, adapter, uri string, header http.Header) (*http.Response, error)
+	// endpoint is at an address, or at that of a configuration file. The answer has
+	// the media type of the header Accept; any other is an error. It can be read
+	// until the context ends.
+	Admin func(ctx context.Context, address, file, adapter, uri string, header http.Header) (*http.Response, error)
 	// API carries requests to ElevenLabs's API. It is nil except in tests.
 	API http.RoundTripper
 }

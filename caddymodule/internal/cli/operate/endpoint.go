@@ -3,7 +3,8 @@
 package operate
 
 import (
-	"context"
+	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 
@@ -28,12 +29,31 @@ func endpointFlags(cmd *cobra.Command, env cmdutil.Env) *endpoint {
 	return e
 }
 
-// get asks the endpoint. The answer can be read until the context ends.
-func (e *endpoint) get(ctx context.Context, uri string, header http.Header) (io.ReadCloser, error) {
-	response, err := e.env.Admin(e.address, e.config, e.adapter, uri, header)
+// get asks the endpoint for an answer of a media type. The answer can be read until
+// the context ends.
+func (e *endpoint) get(cmd *cobra.Command, uri string, header http.Header) (io.ReadCloser, error) {
+	if err := cmdutil.RejectEmpty(cmd, "address", "config", "adapter"); err != nil {
+		return nil, err
+	}
+	response, err := e.env.Admin(cmd.Context(), e.address, e.config, e.adapter, uri, header)
+	if err != nil {
+		if cmd.Context().Err() != nil {
+			err = cmdutil.ErrInterrupted
+		}
+		return nil, err
+	}
+	return response.Body, nil
+}
+
+// list decodes a list that the endpoint shows.
+func (e *endpoint) list(cmd *cobra.Command, uri string) (all []json.RawMessage, err error) {
+	body, err := e.get(cmd, uri, http.Header{"Accept": {"application/json"}})
 	if err != nil {
 		return nil, err
 	}
-	context.AfterFunc(ctx, func() { _ = response.Body.Close() })
-	return response.Body, nil
+	defer body.Close()
+	if err := json.NewDecoder(body).Decode(&all); err != nil {
+		return nil, fmt.Errorf("reading the admin endpoint's answer: %w", err)
+	}
+	return all, nil
 }

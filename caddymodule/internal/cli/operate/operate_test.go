@@ -30,8 +30,8 @@ func adminEnv(t *testing.T, admin http.HandlerFunc) cmdutil.Env {
 	t.Cleanup(server.CloseClientConnections)
 	return cmdutil.Env{
 		Now: func() time.Time { return noon },
-		Admin: func(_, _, _, uri string, header http.Header) (*http.Response, error) {
-			request, err := http.NewRequest(http.MethodGet, server.URL+uri, nil)
+		Admin: func(ctx context.Context, _, _, _, uri string, header http.Header) (*http.Response, error) {
+			request, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+uri, nil)
 			if err != nil {
 				return nil, err
 			}
@@ -104,7 +104,7 @@ func TestStatusWithoutAnAnswerIsAnErrorOfTheSetUp(t *testing.T) {
 		says string
 		env  cmdutil.Env
 	}{
-		{"connection refused", cmdutil.Env{Admin: func(string, string, string, string, http.Header) (*http.Response, error) {
+		{"connection refused", cmdutil.Env{Admin: func(context.Context, string, string, string, string, http.Header) (*http.Response, error) {
 			return nil, errors.New("connection refused")
 		}}},
 		{"no elevenlabs_webhook handler", adminEnv(t, showing(t, []any{}))},
@@ -206,7 +206,7 @@ func TestTailFollowsAndGoesOnAfterAReload(t *testing.T) {
 
 func TestTailAsksForAllThatCameInAReloadThoughThereWasNothingBefore(t *testing.T) {
 	asked := make(chan string)
-	env := cmdutil.Env{Now: clitest.Stopped.Now, Admin: func(_, _, _, uri string, _ http.Header) (*http.Response, error) {
+	env := cmdutil.Env{Now: clitest.Stopped.Now, Admin: func(_ context.Context, _, _, _, uri string, _ http.Header) (*http.Response, error) {
 		asked <- uri
 		return &http.Response{Body: http.NoBody}, nil
 	}}
@@ -232,7 +232,7 @@ func TestTailAsksForAllThatCameInAReloadThoughThereWasNothingBefore(t *testing.T
 
 func TestTailEndsWhenCaddyDoesNotComeBack(t *testing.T) {
 	tries := 0
-	env := cmdutil.Env{Now: clitest.Stopped.Now, Admin: func(string, string, string, string, http.Header) (*http.Response, error) {
+	env := cmdutil.Env{Now: clitest.Stopped.Now, Admin: func(context.Context, string, string, string, string, http.Header) (*http.Response, error) {
 		if tries++; tries > 1 {
 			return nil, errors.New("connection refused")
 		}
@@ -246,7 +246,7 @@ func TestTailEndsWhenCaddyDoesNotComeBack(t *testing.T) {
 	assert.ErrorContains(t, cmd.Execute(), "connection refused")
 	assert.Equal(t, 1+maxReconnects+1, tries)
 
-	outcome := clitest.Run(NewCmdTail, cmdutil.Env{Admin: func(string, string, string, string, http.Header) (*http.Response, error) {
+	outcome := clitest.Run(NewCmdTail, cmdutil.Env{Admin: func(context.Context, string, string, string, string, http.Header) (*http.Response, error) {
 		return nil, errors.New("connection refused")
 	}}, "", "tail")
 	assert.Equal(t, 1, outcome.Code, "at first it does not wait")

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 	"time"
 
@@ -46,14 +45,9 @@ The exit code is 2 if a webhook failed three times in a row or more.`,
 }
 
 func (o *statusOptions) run(cmd *cobra.Command) error {
-	body, err := o.endpoint.get(cmd.Context(), "/elevenlabs/status", http.Header{})
+	all, err := o.endpoint.list(cmd, "/elevenlabs/status")
 	if err != nil {
 		return err
-	}
-	defer body.Close()
-	var all []json.RawMessage
-	if err := json.NewDecoder(body).Decode(&all); err != nil {
-		return fmt.Errorf("reading the admin endpoint's answer: %w", err)
 	}
 	if len(all) == 0 {
 		return errors.New("this Caddy has no elevenlabs_webhook handler in its configuration")

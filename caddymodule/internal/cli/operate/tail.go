@@ -2,7 +2,6 @@ package operate
 
 import (
 	"bufio"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -82,14 +81,9 @@ func (o *tailOptions) zone() *time.Location { return o.env.Now().Location() }
 
 // printPast prints past deliveries, oldest first.
 func (o *tailOptions) printPast(cmd *cobra.Command) error {
-	body, err := o.endpoint.get(cmd.Context(), o.uri(true), http.Header{})
+	past, err := o.endpoint.list(cmd, o.uri(true))
 	if err != nil {
 		return err
-	}
-	defer body.Close()
-	var past []json.RawMessage
-	if err := json.NewDecoder(body).Decode(&past); err != nil {
-		return fmt.Errorf("reading the admin endpoint's answer: %w", err)
 	}
 	slices.Reverse(past)
 	for _, text := range past {
@@ -119,7 +113,7 @@ func (f *follower) run(cmd *cobra.Command) error {
 		if f.lastID != "" {
 			header.Set("Last-Event-ID", f.lastID)
 		}
-		stream, err := f.endpoint.get(ctx, f.uri(!f.connected), header)
+		stream, err := f.endpoint.get(cmd, f.uri(!f.connected), header)
 		if err != nil {
 			if failed++; !f.connected || failed > maxReconnects {
 				return err

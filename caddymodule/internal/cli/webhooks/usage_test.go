@@ -24,7 +24,8 @@ func TestWrongUseIsAnErrorBeforeAnyRequest(t *testing.T) {
 	})}
 	create := "create --name gateway --url " + testURL + " --secret-out SECRET"
 	for args, want := range map[string]string{
-		"":                                       "no command is given: give one of attach, create, delete, detach, disable, enable, list, rotate, update",
+		"":                                       "no command is given: give one of\n  attach       Points events at a webhook\n  create       Creates a webhook, and keeps its secret\n  delete  ",
+		"rotaet":                                 `there is no command "rotaet" (did you mean rotate?): give one of attach, create, delete, detach, disable, enable, list, rotate, update`,
 		"remove":                                 `there is no command "remove"`,
 		"create --name gateway --url " + testURL: "give --secret-out <file> or --print-secret: ElevenLabs shows the signing secret only once",
 		create + " --print-secret":               "[print-secret secret-out] were all set",

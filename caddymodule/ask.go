@@ -1,0 +1,143 @@
+package caddymodule
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	caddycmd "github.com/caddyserver/caddy/v2/cmd"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
+)
+
+// askTimeout is how long the admin endpoint may take to begin its answer.
+const askTimeout = 10 * time.Second
+
+// askAdmin asks the admin endpoint of a running Caddy. It finds the endpoint as
+// Caddy's own commands do. The answer must be of the type that the header Accept asks
+// for: many servers answer 200 to any path.
+func askAdmin(ctx context.Context, address, file, adapter, uri string, header http.Header) (*http.Response, error) {
+	address, err := adminAddress(address, file, adapter)
+	if err != nil {
+		return nil, err
+	}
+	place, err := parseAdminAddress(address)
+	if err != nil {
+		return nil, err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, adminOrigin(place)+uri, nil)
+	if err != nil {
+		return nil, fmt.Errorf("asking Caddy's admin endpoint at %s: %w", address, err)
+	}
+	request.Header = header.Clone()
+	if !place.IsUnixNetwork() {
+		request.Header.Set("Origin", adminOrigin(place))
+	}
+	client := http.Client{
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport: &http.Transport{
+			ResponseHeaderTimeout: askTimeout,
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				dialer := net.Dialer{Timeout: askTimeout}
+				return dialer.DialContext(ctx, place.Network, place.JoinHostPort(0))
+			},
+		},
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		if request, ok := errors.AsType[*url.Error](err); ok {
+			err = request.Err // without the URL, which is made of the address
+		}
+		return nil, fmt.Errorf("asking Caddy's admin endpoint at %s (is Caddy running? --address says where): %w", address, err)
+	}
+	if err := checkAdminAnswer(response, header.Get("Accept")); err != nil {
+		_ = response.Body.Close()
+		return nil, fmt.Errorf("asking Caddy's admin endpoint at %s: %w", address, err)
+	}
+	return response, nil
+}
+
+// checkAdminAnswer returns an error if an answer is not of a media type. The admin
+// endpoint tells its errors in JSON.
+func checkAdminAnswer(response *http.Response, mediaType string) error {
+	got, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
+	if response.StatusCode == http.StatusOK && got == mediaType {
+		return nil
+	}
+	var told struct {
+		Error string `json:"error"`
+	}
+	if response.StatusCode >= 400 && got == "application/json" &&
+		json.NewDecoder(io.LimitReader(response.Body, 1<<16)).Decode(&told) == nil && told.Error != "" {
+		return fmt.Errorf("it answered %d: %s", response.StatusCode, cmdutil.Brief(told.Error, cmdutil.Longest))
+	}
+	answer := response.Status
+	if got != "" {
+		answer += " with " + cmdutil.Brief(got, cmdutil.Longest)
+	}
+	return fmt.Errorf("what answers there is another server, or a Caddy without this module: it answered %s (--address says where Caddy's admin endpoint is)", answer)
+}
+
+// adminAddress returns the address of the admin endpoint: one that is given, that of a
+// configuration file, or Caddy's default.
+func adminAddress(address, file, adapter string) (string, error) {
+	if address != "" || file == "" {
+		return caddycmd.DetermineAdminAPIAddress(address, nil, "", "")
+	}
+	config, _, _, err := caddycmd.LoadConfig(file, adapter)
+	if err != nil {
+		return "", fmt.Errorf("finding the admin endpoint's address in --config: %w", err)
+	}
+	var c struct {
+		Admin caddy.AdminConfig `json:"admin"`
+	}
+	if json.Unmarshal(config, &c) == nil && c.Admin.Disabled {
+		return "", fmt.Errorf("%s switches Caddy's admin endpoint off, which this command needs", file)
+	}
+	return caddycmd.DetermineAdminAPIAddress("", config, file, adapter)
+}
+
+// parseAdminAddress parses an address of the admin endpoint as Caddy's own commands do,
+// except that they dial port 0 if there is none.
+func parseAdminAddress(address string) (caddy.NetworkAddress, error) {
+	place, err := caddy.ParseNetworkAddress(address)
+	switch {
+	case strings.Contains(address, "://"):
+		err = errors.New("it is a URL")
+	case err != nil:
+	case place.IsUnixNetwork() && place.Host == "":
+		err = errors.New("it has no path")
+	case place.IsUnixNetwork():
+		place.Host, _, _ = strings.Cut(place.Host, "|") // the rest is the socket's mode
+		return place, nil
+	case !slices.Contains([]string{"tcp", "tcp4", "tcp6"}, place.Network):
+		err = fmt.Errorf("%q is no network that a command can dial", place.Network)
+	case place.StartPort == 0:
+		err = errors.New("it has no port")
+	case place.PortRangeSize() > 1:
+		err = errors.New("it has several ports")
+	}
+	if err != nil {
+		return place, fmt.Errorf("%q is no address of Caddy's admin endpoint: %w; give one such as localhost:2019 or unix//run/caddy/admin.sock", address, err)
+	}
+	return place, nil
+}
+
+// adminOrigin returns the origin that Caddy lets in. That of a socket is not shown
+// anywhere.
+func adminOrigin(place caddy.NetworkAddress) string {
+	if place.IsUnixNetwork() {
+		return "http://127.0.0.1"
+	}
+	return "http://" + place.JoinHostPort(0)
+}
