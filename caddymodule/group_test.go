@@ -202,6 +202,9 @@ func TestTheStatusShowsTheConfigurationWithoutSecrets(t *testing.T) {
 	assert.Equal(t, []Secret{{Value: "{env.TEST_SECRET}", Name: "by variable"}, {Name: "literal"}}, shown[0].Config[0].Secrets)
 	assert.Equal(t, h.MaxSize, shown[0].Config[0].MaxSize)
 	assert.NotEmpty(t, h.Secrets[1].Value, "the handler keeps its own")
+	assert.Contains(t, string(text), `"read_timeout":"1m0s","retries":{"count":3,"pause":"1ms"}`, "no nanoseconds")
+	assert.Contains(t, string(text), `"tolerance":{"future":"5m0s","past":"30m0s"}`)
+	assert.Equal(t, h.Tolerance, shown[0].Config[0].Tolerance, "as a configuration has it")
 }
 
 // The race detector finds what a handler still writes when others can see it.

@@ -73,7 +73,9 @@ var options = []option{
 			setDefault(&h.Tolerance.Future, caddy.Duration(facts.DefaultFuture))
 		},
 		check: func(h *Handler) error { return notNegative(h.Tolerance.Past, h.Tolerance.Future) },
-		shown: func(h *Handler) any { return h.Tolerance },
+		shown: func(h *Handler) any {
+			return map[string]any{"past": shownDuration(h.Tolerance.Past), "future": shownDuration(h.Tolerance.Future)}
+		},
 	},
 	{
 		name: "max_size", args: "<size>",
@@ -113,7 +115,7 @@ var options = []option{
 		parse:      func(h *Handler, args []string) error { return parseDuration(args[0], &h.ReadTimeout) },
 		setDefault: func(h *Handler) { setDefault(&h.ReadTimeout, caddy.Duration(time.Minute)) },
 		check:      func(h *Handler) error { return notNegative(h.ReadTimeout) },
-		shown:      func(h *Handler) any { return h.ReadTimeout },
+		shown:      func(h *Handler) any { return shownDuration(h.ReadTimeout) },
 	},
 	{
 		name: "source_ips", args: "<elevenlabs|region|cidr>...",
@@ -136,7 +138,9 @@ var options = []option{
 			setDefault(&h.Retries.Pause, caddy.Duration(100*time.Millisecond))
 		},
 		check: checkRetries,
-		shown: func(h *Handler) any { return h.Retries },
+		shown: func(h *Handler) any {
+			return map[string]any{"count": *h.Retries.Count, "pause": shownDuration(h.Retries.Pause)}
+		},
 	},
 	{
 		name:  "allow_http",
@@ -201,6 +205,10 @@ func (h *Handler) shown() map[string]any {
 	}
 	return shown
 }
+
+// shownDuration returns a duration as a Caddyfile and a JSON configuration take it. In
+// JSON, caddy.Duration would be a number of nanoseconds.
+func shownDuration(d caddy.Duration) string { return time.Duration(d).String() }
 
 // shownSecrets returns the secrets. A value is shown only if it is a placeholder and
 // nothing else.
