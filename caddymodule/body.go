@@ -15,7 +15,6 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/envelope"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
-	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/sample"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/spool"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
 )
@@ -87,7 +86,7 @@ func (h *Handler) readBody(r *http.Request, header signature.Header, e *event) (
 	e.Size = body.Size()
 	e.VerifySeconds = time.Since(received).Seconds()
 	if err == nil || errors.Is(err, signature.ErrStale) || errors.Is(err, signature.ErrFuture) {
-		e.prove(id, r.UserAgent() == sample.UserAgent, err != nil)
+		e.prove(id, err != nil)
 		e.Fields = scanner.Fields()
 		e.SignedAt = header.Timestamp()
 		e.SecretName, e.Secret = h.Secrets[match.Secret].Name, h.secretNames[match.Secret]

@@ -13,6 +13,7 @@ import (
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/sample"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
 )
 
@@ -117,6 +118,7 @@ func newEvent(r *http.Request, handler string) *event {
 		Time: time.Now(), Handler: handler, ClientIP: clientIP(r), Size: -1,
 		// it stays so if another handler panics
 		Result: deliveries.Failed, Reason: facts.HandlerError.Code,
+		Test: r.UserAgent() == sample.UserAgent,
 	}}
 	e.FromElevenLabs = contains(elevenLabs, e.ClientIP)
 	// A request that is not proven is probably a webhook all the same if it has a
@@ -139,11 +141,11 @@ var seenEvents = new(deliveries.Seen)
 // prove notes that the signature is genuine, and whether the event was signed at a
 // wrong time. Such an event counts if it comes from ElevenLabs. Behind a proxy, Caddy
 // may not see that, so one from elsewhere counts for the first time.
-func (e *event) prove(id deliveries.EventID, test, wrongTime bool) {
+func (e *event) prove(id deliveries.EventID, wrongTime bool) {
 	before := seenEvents.Add(id)
-	e.Proven, e.Test = true, test
+	e.Proven = true
 	e.Replay = wrongTime && before && !e.FromElevenLabs
-	e.Counts = !test && !e.Replay
+	e.Counts = !e.Test && !e.Replay
 }
 
 // eventOf returns the event of a request by its context, or nil if the request did

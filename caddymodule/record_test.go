@@ -98,6 +98,8 @@ func TestEachResultHasTheSameNameInLogMetricsAndDeliveries(t *testing.T) {
 		"a test":                            {change: isTest, next: answers(200), result: "accepted", typ: "post_call_transcription", class: "2xx", proven: true},
 		"a test that failed":                {change: isTest, next: answers(500), result: "failed", reason: "backend_answer", typ: "post_call_transcription", class: "5xx", proven: true},
 		"a test that was stale":             {change: func(r *http.Request) { isTest(r); sign(r, testSecret, signedAt.Add(-time.Hour), transcript) }, result: "rejected", reason: "timestamp_stale", typ: "post_call_transcription", proven: true},
+		"a test that was forged":            {change: func(r *http.Request) { isTest(r); forge(r); elsewhere(r) }, result: "rejected", reason: "signature_mismatch", typ: "none"},
+		"a test without a signature":        {change: func(r *http.Request) { isTest(r); r.Header.Del(signature.HeaderName) }, result: "rejected", reason: "signature_missing", typ: "none"},
 		"forged":                            {change: func(r *http.Request) { forge(r); elsewhere(r) }, result: "rejected", reason: "signature_mismatch", typ: "none"},
 		"another secret, from ElevenLabs":   {change: forge, result: "rejected", reason: "signature_mismatch", typ: "none", counts: true},
 		"not a webhook, from ElevenLabs":    {change: func(r *http.Request) { r.Header.Del(signature.HeaderName) }, result: "rejected", reason: "signature_missing", typ: "none"},
@@ -131,6 +133,7 @@ func TestEachResultHasTheSameNameInLogMetricsAndDeliveries(t *testing.T) {
 			assert.Equal(t, test.would, d.WouldReject)
 			assert.Equal(t, test.proven, d.Proven)
 			assert.Equal(t, test.counts, d.Counts)
+			assert.Equal(t, strings.HasPrefix(name, "a test"), d.Test)
 			assert.Equal(t, "TEST_SECRET", d.Handler)
 			assert.WithinDuration(t, time.Now(), d.Time, time.Minute)
 			if test.proven && test.typ != "other" {

@@ -41,8 +41,8 @@ type Delivery struct {
 	WouldReject string `json:"would_reject,omitempty"`
 	// Proven reports whether the signature is genuine. It may be too old.
 	Proven bool `json:"proven"`
-	// Test reports whether the command send or doctor sent the request. ElevenLabs
-	// knows nothing of it.
+	// Test reports whether the request says that the command send or doctor sent it, so
+	// that ElevenLabs knows nothing of it. Anyone can say so unless it is Proven.
 	Test bool `json:"test,omitempty"`
 	// FromElevenLabs reports whether the client's address is one of ElevenLabs.
 	FromElevenLabs bool `json:"from_elevenlabs,omitempty"`

@@ -42,16 +42,34 @@ type Counter struct {
 // Status is the state of a group of handlers.
 type Status struct {
 	// Results counts the deliveries since the process began.
-	Results struct {
-		Accepted int64 `json:"accepted"`
-		Rejected int64 `json:"rejected"`
-		Ignored  int64 `json:"ignored"`
-		Failed   int64 `json:"failed"`
-	} `json:"results"`
+	Results Tally `json:"results"`
+	// Tests are those of the results that the commands send and doctor caused.
+	Tests Tally `json:"tests,omitzero"`
 	// WouldReject counts the requests that only report_only forwarded.
 	WouldReject int64 `json:"would_reject,omitempty"`
 
 	Streak
+}
+
+// Tally counts deliveries by their results.
+type Tally struct {
+	Accepted int64 `json:"accepted"`
+	Rejected int64 `json:"rejected"`
+	Ignored  int64 `json:"ignored"`
+	Failed   int64 `json:"failed"`
+}
+
+func (t *Tally) count(result Result) {
+	switch result {
+	case Accepted:
+		t.Accepted++
+	case Rejected:
+		t.Rejected++
+	case Ignored:
+		t.Ignored++
+	case Failed:
+		t.Failed++
+	}
 }
 
 // Streak is the failures in a row, and what came last. It goes on if the group
@@ -94,15 +112,9 @@ func (c *Counter) Count(d *Delivery) (Alarm, Status) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := &c.status
-	switch d.Result {
-	case Accepted:
-		s.Results.Accepted++
-	case Rejected:
-		s.Results.Rejected++
-	case Ignored:
-		s.Results.Ignored++
-	case Failed:
-		s.Results.Failed++
+	s.Results.count(d.Result)
+	if d.Test {
+		s.Tests.count(d.Result)
 	}
 	if d.WouldReject != "" {
 		s.WouldReject++

@@ -152,3 +152,21 @@ func TestLaterThanComparesTheLastTimeOfEachStreak(t *testing.T) {
 		})
 	}
 }
+
+func TestStatusCountsTestsAlsoApart(t *testing.T) {
+	var c Counter
+	for _, d := range []Delivery{
+		{Result: Accepted, Proven: true, Counts: true},
+		{Result: Accepted, Proven: true, Test: true},
+		{Result: Failed, Proven: true, Test: true},
+		{Result: Failed, Proven: true, Test: true},
+		{Result: Rejected, Test: true},
+		{Result: Rejected},
+	} {
+		c.Count(&d)
+	}
+	s := c.Status()
+	assert.Equal(t, Tally{Accepted: 2, Rejected: 2, Failed: 2}, s.Results)
+	assert.Equal(t, Tally{Accepted: 1, Rejected: 1, Failed: 2}, s.Tests)
+	assert.Nil(t, s.LastFailure, "ElevenLabs knows of none")
+}
