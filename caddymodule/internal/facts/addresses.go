@@ -1,5 +1,10 @@
 package facts
 
+import (
+	"net/netip"
+	"slices"
+)
+
 // Region is a region of ElevenLabs, with the addresses that it sends from.
 type Region struct {
 	Name      string
@@ -17,4 +22,12 @@ var Regions = []Region{
 	{"eu_residency", []string{"34.77.234.246", "34.140.184.144"}},
 	{"india_residency", []string{"34.93.26.174", "34.93.252.69"}},
 	{"singapore_residency", []string{"34.87.23.17", "34.126.179.103"}},
+}
+
+// IsElevenLabs reports whether an address is one of ElevenLabs.
+func IsElevenLabs(address string) bool {
+	ip, err := netip.ParseAddr(address)
+	return err == nil && slices.ContainsFunc(Regions, func(r Region) bool {
+		return slices.Contains(r.Addresses, ip.WithZone("").Unmap().String())
+	})
 }

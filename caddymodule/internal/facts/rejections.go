@@ -22,6 +22,9 @@ type Rejection struct {
 	Sentence string
 	// Remedy says what the operator can do if the request was genuine.
 	Remedy string
+	// IfElevenLabs says what is likely, and what to do, if the client's address is
+	// one of ElevenLabs. It is empty if that changes nothing.
+	IfElevenLabs string
 	// ReportOnly reports whether report_only forwards the request all the same:
 	// the sender's side is wrong, and the body is here.
 	ReportOnly bool
@@ -37,7 +40,9 @@ var (
 	MethodNotAllowed = rejection(Rejection{
 		Code: "method_not_allowed", Status: http.StatusMethodNotAllowed,
 		Sentence: "the method is not POST",
-		Remedy:   "Ignore it if a browser or a monitor sent GET. Otherwise something in front of Caddy changes the method.",
+		Remedy:   "Ignore it if a browser or a monitor sent GET. If the client is ElevenLabs, a redirect in front made a GET of its POST: give the webhook the URL that the redirect leads to. The call of a server tool may be a GET too: give it another path.",
+		IfElevenLabs: "a redirect in front of Caddy made a GET of the POST, or this is the call of a server tool: " +
+			"give the webhook the URL that the redirect leads to, and the tool a path without elevenlabs_webhook",
 	})
 	InsecureTransport = rejection(Rejection{
 		Code: "insecure_transport", Status: http.StatusForbidden,
@@ -60,8 +65,10 @@ var (
 	SignatureMissing = rejection(Rejection{
 		Code: "signature_missing", Status: http.StatusBadRequest,
 		Sentence:   "there is no signature header",
-		Remedy:     "Ignore it if the client is not ElevenLabs. Otherwise something in front of Caddy removes the ElevenLabs-Signature header.",
+		Remedy:     "Ignore it if the client is not ElevenLabs. ElevenLabs signs neither conversation-initiation webhooks nor calls of server tools: give them another path. Otherwise something in front of Caddy removes the ElevenLabs-Signature header.",
 		ReportOnly: true,
+		IfElevenLabs: "ElevenLabs signs neither conversation-initiation webhooks nor calls of server tools: " +
+			"give them a path without elevenlabs_webhook; otherwise something in front of Caddy removes the header",
 	})
 	SignatureMalformed = rejection(Rejection{
 		Code: "signature_malformed", Status: http.StatusBadRequest,
