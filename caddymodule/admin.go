@@ -121,7 +121,7 @@ func writeJSON(w http.ResponseWriter, value any) error {
 
 func parseFilter(r *http.Request) (filter deliveries.Filter, err error) {
 	query := r.URL.Query()
-	filter.Type = query.Get("type")
+	filter.Types = slices.DeleteFunc(query["type"], func(name string) bool { return name == "" })
 	filter.Result = deliveries.Result(query.Get("result"))
 	if filter.Result != "" && !slices.Contains(deliveries.Results, filter.Result) {
 		return filter, fmt.Errorf("there is no result %q: choose one of %v", filter.Result, deliveries.Results)

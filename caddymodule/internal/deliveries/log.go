@@ -85,7 +85,8 @@ func (l *Log) all() []Delivery {
 // Filter selects deliveries. An empty field selects all.
 type Filter struct {
 	Result Result
-	Type   string
+	// Types selects events of any of these types.
+	Types []string
 	// After selects deliveries with a higher sequence.
 	After uint64
 	// Limit is the number of deliveries, the last ones; 0 means all.
@@ -93,7 +94,7 @@ type Filter struct {
 }
 
 func (f *Filter) matches(d *Delivery) bool {
-	return (f.Result == "" || d.Result == f.Result) && (f.Type == "" || d.EventType == f.Type) && d.Sequence > f.After
+	return (f.Result == "" || d.Result == f.Result) && (len(f.Types) == 0 || slices.Contains(f.Types, d.EventType)) && d.Sequence > f.After
 }
 
 // Last returns the deliveries that are kept and that the filter selects, oldest

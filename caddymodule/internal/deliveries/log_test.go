@@ -72,12 +72,13 @@ func TestLastSelects(t *testing.T) {
 	}{
 		{"all, oldest first", Filter{}, []int64{0, 1, 2, 3}},
 		{"by result", Filter{Result: Accepted}, []int64{0, 3}},
-		{"by type", Filter{Type: "a"}, []int64{0, 2}},
-		{"by type and result", Filter{Type: "a", Result: Accepted}, []int64{0}},
+		{"by type", Filter{Types: []string{"a"}}, []int64{0, 2}},
+		{"by types", Filter{Types: []string{"a", "b"}}, []int64{0, 2, 3}},
+		{"by type and result", Filter{Types: []string{"a"}, Result: Accepted}, []int64{0}},
 		{"the last two", Filter{Limit: 2}, []int64{2, 3}},
 		{"the last by result", Filter{Limit: 1, Result: Rejected}, []int64{1}},
 		{"after a sequence", Filter{After: all[1].Sequence}, []int64{2, 3}},
-		{"none", Filter{Type: "c"}, []int64{}},
+		{"none", Filter{Types: []string{"c"}}, []int64{}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) { assert.Equal(t, test.want, sizes(l.Last(test.filter))) })

@@ -14,6 +14,7 @@ import (
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
 
 var resultColors = map[deliveries.Result]*color.Color{
@@ -38,8 +39,11 @@ func printDelivery(cmd *cobra.Command, zone *time.Location, text json.RawMessage
 		result = cmdutil.Paint(cmd.OutOrStdout(), c, result)
 	}
 	size, status, test := "-", "-", ""
-	if d.Test {
+	switch {
+	case d.Test && d.Proven:
 		test = "true"
+	case d.Test:
+		test = "claimed"
 	}
 	if d.Size >= 0 {
 		size = humanize.IBytes(uint64(d.Size))
@@ -62,6 +66,10 @@ func printDelivery(cmd *cobra.Command, zone *time.Location, text json.RawMessage
 		if id.value != "" {
 			fmt.Fprintf(line, "  %s=%s", id.name, id.value)
 		}
+	}
+	reason := facts.RejectionByCode(cmp.Or(d.WouldReject, d.Reason))
+	if reason != nil && reason.IfElevenLabs != "" && facts.IsElevenLabs(d.ClientIP) {
+		fmt.Fprintf(line, "  (an address of ElevenLabs: %s)", reason.IfElevenLabs)
 	}
 	_, err := fmt.Fprintln(cmd.OutOrStdout(), line)
 	return err

@@ -79,12 +79,20 @@ func TestStatusShowsTheHealthOfEachWebhook(t *testing.T) {
 		"last_failure":    map[string]any{"ended": noon.Add(-time.Minute), "reason": "backend_unreachable", "event_type": "post_call_transcription"},
 		"config":          []map[string]any{{"report_only": true}},
 	}
+	tested := map[string]any{
+		"handler":         "ELEVENLABS_WEBHOOK_SECRET",
+		"results":         map[string]int{"accepted": 0, "rejected": 7, "ignored": 0, "failed": 20},
+		"tests":           map[string]int{"accepted": 0, "rejected": 6, "ignored": 0, "failed": 20},
+		"failures_in_row": 0,
+		"config":          []map[string]any{{"max_size": 104857600}},
+	}
 	for name, test := range map[string]struct {
 		webhooks []any
 		code     int
 	}{
 		"healthy": {[]any{healthy()}, 0},
 		"failing": {[]any{healthy(), failing}, 2},
+		"tested":  {[]any{tested}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			env := adminEnv(t, showing(t, test.webhooks))
@@ -119,6 +127,10 @@ func TestStatusWithoutAnAnswerIsAnErrorOfTheSetUp(t *testing.T) {
 func someDeliveries() []deliveries.Delivery {
 	at := func(ago int64) time.Time { return time.Unix(noon.Unix()-ago, 0).UTC() }
 	return []deliveries.Delivery{ // newest first
+		{Sequence: 9, Time: at(3), Handler: "staging", Result: deliveries.Rejected, Reason: "method_not_allowed", ClientIP: "34.67.146.145", Size: -1},
+		{Sequence: 8, Time: at(4), Handler: "staging", Result: deliveries.Rejected, Reason: "signature_missing", ClientIP: "34.67.146.145", Size: -1},
+		{Sequence: 7, Time: at(5), Handler: "staging", Result: deliveries.Rejected, Reason: "signature_missing", Test: true, ClientIP: "203.0.113.9", Size: -1},
+		{Sequence: 6, Time: at(6), Handler: "staging", Result: deliveries.Accepted, Proven: true, Test: true, Fields: envelope.Fields{EventType: "post_call_audio", ConversationID: "conv_test_1"}, ClientIP: "203.0.113.9", Size: 18_300, UpstreamStatus: 200, UpstreamSeconds: .021},
 		{Sequence: 5, Time: at(9), Handler: "ELEVENLABS_WEBHOOK_SECRET", Result: deliveries.Rejected, Reason: "body_too_large", ClientIP: "34.67.146.145", Size: -1},
 		{Sequence: 4, Time: at(37), Handler: "staging", Result: deliveries.Rejected, Reason: "signature_mismatch", ClientIP: "203.0.113.7", Size: 120, ReceiveSeconds: .001},
 		{Sequence: 3, Time: at(61), Handler: "ELEVENLABS_WEBHOOK_SECRET", Result: deliveries.Failed, Reason: "backend_answer", Fields: envelope.Fields{EventType: "post_call_audio", ConversationID: "conv_3701kb2s"}, ClientIP: "34.67.146.145", Size: 5 << 20, UpstreamStatus: 500, ReceiveSeconds: 1.25, UpstreamSeconds: .1},
@@ -133,9 +145,10 @@ func TestTailOncePrintsTheLastDeliveriesOldestFirst(t *testing.T) {
 		asked = r.URL.RawQuery
 		showing(t, someDeliveries())(w, r)
 	})
-	outcome := clitest.Run(NewCmdTail, env, "", "tail", "--once", "--lines", "4", "--result", "failed", "--type", "x")
+	outcome := clitest.Run(NewCmdTail, env, "", "tail", "--once", "--lines", "4", "--result", "failed", "--type", "transcript")
 	require.NoError(t, outcome.Err)
-	assert.Equal(t, "limit=4&result=failed&type=x", asked)
+	assert.Equal(t, "limit=4&result=failed&type=post_call_transcription&type=post_call_transcription_otel", asked)
+	assert.Empty(t, outcome.Stderr)
 	text := clitest.Run(NewCmdTail, env, "", "tail", "--once")
 	lines := clitest.Run(NewCmdTail, env, "", "tail", "--once", "--json")
 	clitest.Golden(t, "testdata/tail/once.txtar", clitest.Case{Command: "tail --once", Code: text.Code, Parts: []clitest.Part{
@@ -251,4 +264,85 @@ func TestTailEndsWhenCaddyDoesNotComeBack(t *testing.T) {
 	}}, "", "tail")
 	assert.Equal(t, 1, outcome.Code, "at first it does not wait")
 	assert.Equal(t, 1, clitest.Run(NewCmdTail, env, "", "tail", "--lines", "0").Code)
+}
+
+func TestTailTakesOnlyTypesAndResultsThatThereAre(t *testing.T) {
+	env := adminEnv(t, func(_ http.ResponseWriter, r *http.Request) { t.Errorf("%s was asked", r.URL) })
+	for _, test := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"--type", "post_call_transcripton"}, `there is no type "post_call_transcripton" (did you mean post_call_transcription?): give --type one of post_call_transcription, `},
+		{[]string{"--type", "typo"}, `there is no type "typo": give --type one of post_call_transcription, `},
+		{[]string{"--type", ""}, "--type is empty"},
+		{[]string{"--result", "fialed"}, `there is no result "fialed" (did you mean failed?): give --result one of accepted, rejected, ignored, failed`},
+		{[]string{"--result", ""}, "--result is empty"},
+		{[]string{"--address", ""}, "--address is empty"},
+		{[]string{"--config", ""}, "--config is empty"},
+		{[]string{"--lines", "0"}, "--lines must be above 0, not 0"},
+	} {
+		for _, once := range []string{"--once=false", "--once"} {
+			outcome := clitest.Run(NewCmdTail, env, "", append([]string{"tail", once}, test.args...)...)
+			assert.ErrorContains(t, outcome.Err, test.says)
+			assert.Equal(t, 1, outcome.Code)
+			assert.Empty(t, outcome.Stdout+outcome.Stderr)
+		}
+	}
+}
+
+func TestTailSaysWhatItWaitsForWhileThereIsNothing(t *testing.T) {
+	staging := map[string]any{"handler": "staging"}
+	for _, test := range []struct {
+		handlers []any
+		args     []string
+		says     string
+	}{
+		{[]any{healthy(), staging}, nil, "waiting for deliveries to ELEVENLABS_WEBHOOK_SECRET; staging; Ctrl-C ends\n"},
+		{[]any{staging}, []string{"--result", "failed"}, "waiting for deliveries with the result failed to staging; Ctrl-C ends\n"},
+		{[]any{staging}, []string{"--result", "failed", "--type", "flows"}, "waiting for deliveries with the result failed and of the type flows_generation or flows_template_run to staging; Ctrl-C ends\n"},
+		{[]any{}, nil, "this Caddy has no elevenlabs_webhook handler in its configuration: waiting until it has one; Ctrl-C ends\n"},
+		{nil, []string{"--once"}, "no deliveries since Caddy started\n"},
+		{nil, []string{"--once", "--type", "audio"}, "no deliveries of the type post_call_audio since Caddy started\n"},
+	} {
+		ctx, interrupt := context.WithCancel(t.Context())
+		env := adminEnv(t, func(w http.ResponseWriter, r *http.Request) {
+			switch {
+			case r.URL.Path == "/elevenlabs/status":
+				showing(t, test.handlers)(w, r)
+			case r.Header.Get("Accept") == "application/json":
+				showing(t, []any{})(w, r)
+			default:
+				interrupt()
+			}
+		})
+		var stdout bytes.Buffer
+		outcome := clitest.RunWith(ctx, NewCmdTail, env, nil, &stdout, append([]string{"tail"}, test.args...)...)
+		require.NoError(t, outcome.Err)
+		assert.Equal(t, test.says, outcome.Stderr)
+		assert.Empty(t, stdout.String(), "scripts read only deliveries there")
+		interrupt()
+	}
+}
+
+func TestTailSaysOnceThatCaddyIsGoneAndThatItIsBack(t *testing.T) {
+	answers := []error{nil, errors.New("connection refused"), errors.New("connection refused"), nil}
+	ctx, interrupt := context.WithCancel(t.Context())
+	env := cmdutil.Env{Now: clitest.Stopped.Now, Admin: func(context.Context, string, string, string, string, http.Header) (*http.Response, error) {
+		if len(answers) == 0 {
+			interrupt()
+			return nil, ctx.Err()
+		}
+		err := answers[0]
+		answers = answers[1:]
+		return &http.Response{Body: http.NoBody}, err
+	}}
+	cmd := NewCmdTail(env)
+	var stderr bytes.Buffer
+	cmd.SetErr(&stderr)
+	tailing := following(env, "")
+	tailing.pause = 10 * time.Millisecond
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return tailing.run(cmd) }
+	cmd.SetArgs([]string{})
+	require.NoError(t, cmd.ExecuteContext(ctx))
+	assert.Equal(t, "Caddy is gone, and tail waits 150ms for it: connection refused\nCaddy is back\n", stderr.String())
 }

@@ -32,12 +32,14 @@ failed as ElevenLabs counts them, the last success, and the last failure with it
 reason. With --json it also shows the handlers' options, without secrets.
 
 The counts begin when Caddy starts, and reloads keep them. Events from "send" and
-"doctor" are counted only in the results, since ElevenLabs does not know of them.
+"doctor" are counted only in the results, and there also apart, since ElevenLabs does
+not know of them.
 
 The exit code is 2 if a webhook failed three times in a row or more.`,
 		Example: `  caddy elevenlabs status
   caddy elevenlabs status --address localhost:2020 --json`,
-		Args: cobra.NoArgs,
+		Args:              cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	o := &statusOptions{env: env, endpoint: endpointFlags(cmd, env)}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return o.run(cmd) }
@@ -45,7 +47,7 @@ The exit code is 2 if a webhook failed three times in a row or more.`,
 }
 
 func (o *statusOptions) run(cmd *cobra.Command) error {
-	all, err := o.endpoint.list(cmd, "/elevenlabs/status")
+	all, err := o.endpoint.statuses(cmd)
 	if err != nil {
 		return err
 	}
@@ -53,17 +55,13 @@ func (o *statusOptions) run(cmd *cobra.Command) error {
 		return errors.New("this Caddy has no elevenlabs_webhook handler in its configuration")
 	}
 	var failing []string
-	for i, text := range all {
-		var s webhookStatus
-		if err := json.Unmarshal(text, &s); err != nil {
-			return fmt.Errorf("reading the admin endpoint's answer: %w", err)
-		}
+	for i, s := range all {
 		if s.FailuresInRow >= deliveries.FirstAlarm {
 			failing = append(failing, s.Handler)
 		}
 		switch {
 		case cmdutil.WantsJSON(cmd):
-			err = cmdutil.PrintJSON(cmd, text)
+			err = cmdutil.PrintJSON(cmd, s.text)
 		case i > 0:
 			_, err = fmt.Fprintln(cmd.OutOrStdout())
 			fallthrough
@@ -80,6 +78,22 @@ func (o *statusOptions) run(cmd *cobra.Command) error {
 	return nil
 }
 
+// statuses asks for the status of each webhook.
+func (e *endpoint) statuses(cmd *cobra.Command) ([]webhookStatus, error) {
+	texts, err := e.list(cmd, "/elevenlabs/status")
+	if err != nil {
+		return nil, err
+	}
+	all := make([]webhookStatus, len(texts))
+	for i, text := range texts {
+		if err := json.Unmarshal(text, &all[i]); err != nil {
+			return nil, fmt.Errorf("reading the admin endpoint's answer: %w", err)
+		}
+		all[i].text = text
+	}
+	return all, nil
+}
+
 // webhookStatus is the admin endpoint's account of a webhook.
 type webhookStatus struct {
 	Handler string `json:"handler"`
@@ -87,12 +101,18 @@ type webhookStatus struct {
 	Config []struct {
 		ReportOnly bool `json:"report_only"`
 	} `json:"config"`
+
+	text json.RawMessage // as it came
 }
 
 func (s webhookStatus) print(cmd *cobra.Command, now time.Time) error {
+	none := "none since Caddy started"
+	if s.Tests != (deliveries.Tally{}) {
+		none += " (tests do not count)"
+	}
 	ago := func(t time.Time) string {
 		if t.IsZero() {
-			return "none since Caddy started"
+			return none
 		}
 		return humanize.RelTime(t, now, "ago", "ahead of this clock")
 	}
@@ -103,7 +123,7 @@ func (s webhookStatus) print(cmd *cobra.Command, now time.Time) error {
 	if s.FailuresInRow >= deliveries.FirstAlarm {
 		inRow = cmdutil.Paint(cmd.OutOrStdout(), cmdutil.Bad, inRow)
 	}
-	failure := ago(time.Time{})
+	failure := none
 	if f := s.LastFailure; f != nil {
 		failure = fmt.Sprintf("%s: %s", ago(f.Ended), f.Reason)
 		if f.UpstreamStatus != 0 {
@@ -117,7 +137,10 @@ func (s webhookStatus) print(cmd *cobra.Command, now time.Time) error {
 	fmt.Fprintf(table, "  last success\t%s\n", ago(s.LastSuccess))
 	fmt.Fprintf(table, "  last genuine event\t%s\n", ago(s.LastDelivery))
 	fmt.Fprintf(table, "  last failure\t%s\n", failure)
-	fmt.Fprintf(table, "  results\t%d accepted, %d rejected, %d ignored, %d failed\n", s.Results.Accepted, s.Results.Rejected, s.Results.Ignored, s.Results.Failed)
+	fmt.Fprintf(table, "  results\t%s\n", tally(s.Results))
+	if s.Tests != (deliveries.Tally{}) {
+		fmt.Fprintf(table, "  of which tests\t%s\n", tally(s.Tests))
+	}
 	for _, config := range s.Config {
 		if config.ReportOnly {
 			fmt.Fprintf(table, "  report_only\ton: %d forwarded that would have been rejected\n", s.WouldReject)
@@ -125,4 +148,8 @@ func (s webhookStatus) print(cmd *cobra.Command, now time.Time) error {
 		}
 	}
 	return table.Flush()
+}
+
+func tally(t deliveries.Tally) string {
+	return fmt.Sprintf("%d accepted, %d rejected, %d ignored, %d failed", t.Accepted, t.Rejected, t.Ignored, t.Failed)
 }

@@ -1,10 +1,7 @@
 package operate
 
 import (
-	"bufio"
 	"fmt"
-	"io"
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -14,6 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
 
 // tailOptions are the options of `tail`.
@@ -21,6 +20,7 @@ type tailOptions struct {
 	env         cmdutil.Env
 	endpoint    *endpoint
 	result, typ string
+	types       []string // that typ stands for
 	lines       int
 	once        bool
 }
@@ -33,31 +33,58 @@ func NewCmdTail(env cmdutil.Env) *cobra.Command {
 		Long: `Prints the last deliveries to a running Caddy, and then each new one, until it is
 interrupted. A line has the time, the result and its reason, the event's type and
 size, the application's answer, the duration, the ids, and the handler. It has no
-body and no secret.
+body and no secret. What tail waits for, and whether Caddy is gone, is on standard
+error.
 
 Caddy keeps the last 256 deliveries that ElevenLabs signed, and the last 256
 requests that ElevenLabs did not sign. Reloads keep them.`,
 		Example: `  caddy elevenlabs tail
   caddy elevenlabs tail --result failed
+  caddy elevenlabs tail --type audio
   caddy elevenlabs tail --once --lines 256 --json`,
-		Args: cobra.NoArgs,
+		Args:              cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	o := &tailOptions{env: env, endpoint: endpointFlags(cmd, env)}
 	flags := cmd.Flags()
-	flags.StringVar(&o.result, "result", "", "only deliveries with this `result`: accepted, rejected, ignored or failed")
-	flags.StringVar(&o.typ, "type", "", "only events of this `type`")
+	flags.StringVar(&o.result, "result", "", "only deliveries with this `result`: "+strings.Join(results(), ", "))
+	flags.StringVar(&o.typ, "type", "", "only events of this `type`, or of those that a subscription of this name brings")
 	flags.IntVarP(&o.lines, "lines", "n", 10, "the `number` of past deliveries to print")
 	flags.BoolVar(&o.once, "once", false, "print the past deliveries, and end")
+	cmdutil.Complete(cmd, "result", results())
+	cmdutil.Complete(cmd, "type", facts.EventTypeNames)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return o.run(cmd) }
 	return cmd
+}
+
+func results() []string {
+	names := make([]string, 0, len(deliveries.Results))
+	for _, result := range deliveries.Results {
+		names = append(names, string(result))
+	}
+	return names
 }
 
 func (o *tailOptions) run(cmd *cobra.Command) error {
 	if o.lines < 1 {
 		return fmt.Errorf("--lines must be above 0, not %d", o.lines)
 	}
+	if err := cmdutil.CheckChoice(cmd, "result", results()); err != nil {
+		return err
+	}
+	if o.types = facts.EventTypesOf(o.typ); len(o.types) == 0 {
+		if err := cmdutil.CheckChoice(cmd, "type", facts.EventTypeNames); err != nil {
+			return err
+		}
+		if o.typ != "" {
+			o.types = []string{o.typ}
+		}
+	}
 	if o.once {
 		return o.printPast(cmd)
+	}
+	if err := o.announce(cmd); err != nil {
+		return err
 	}
 	return (&follower{tailOptions: o, pause: time.Second}).run(cmd)
 }
@@ -65,10 +92,11 @@ func (o *tailOptions) run(cmd *cobra.Command) error {
 // uri asks for past deliveries, or, without a limit, for all that came since.
 func (o *tailOptions) uri(limit bool) string {
 	query := url.Values{}
-	for name, value := range map[string]string{"result": o.result, "type": o.typ} {
-		if value != "" {
-			query.Set(name, value)
-		}
+	if o.result != "" {
+		query.Set("result", o.result)
+	}
+	for _, typ := range o.types {
+		query.Add("type", typ)
 	}
 	if limit {
 		query.Set("limit", strconv.Itoa(o.lines))
@@ -79,11 +107,29 @@ func (o *tailOptions) uri(limit bool) string {
 // zone is the time zone of this machine's clock.
 func (o *tailOptions) zone() *time.Location { return o.env.Now().Location() }
 
+// selected says which deliveries the flags select, if not all.
+func (o *tailOptions) selected() string {
+	var by []string
+	if o.result != "" {
+		by = append(by, "with the result "+o.result)
+	}
+	if len(o.types) > 0 {
+		by = append(by, "of the type "+strings.Join(o.types, " or "))
+	}
+	if len(by) == 0 {
+		return ""
+	}
+	return " " + strings.Join(by, " and ")
+}
+
 // printPast prints past deliveries, oldest first.
 func (o *tailOptions) printPast(cmd *cobra.Command) error {
 	past, err := o.endpoint.list(cmd, o.uri(true))
 	if err != nil {
 		return err
+	}
+	if len(past) == 0 {
+		note(cmd, "no deliveries%s since Caddy started", o.selected())
 	}
 	slices.Reverse(past)
 	for _, text := range past {
@@ -94,60 +140,25 @@ func (o *tailOptions) printPast(cmd *cobra.Command) error {
 	return nil
 }
 
-// maxReconnects is how many times in a row tail reconnects to Caddy.
-const maxReconnects = 15
-
-// follower prints deliveries as they come, also after Caddy restarts.
-type follower struct {
-	*tailOptions
-	pause time.Duration // before tail reconnects
-
-	connected bool   // at least once, so that only later deliveries are asked for
-	lastID    string // of the delivery that was printed last
+// announce says what tail waits for, since there may be nothing to print for hours.
+func (o *tailOptions) announce(cmd *cobra.Command) error {
+	all, err := o.endpoint.statuses(cmd)
+	if err != nil {
+		return err
+	}
+	if len(all) == 0 {
+		note(cmd, "this Caddy has no elevenlabs_webhook handler in its configuration: waiting until it has one; Ctrl-C ends")
+		return nil
+	}
+	names := make([]string, 0, len(all))
+	for _, s := range all {
+		names = append(names, s.Handler)
+	}
+	note(cmd, "waiting for deliveries%s to %s; Ctrl-C ends", o.selected(), strings.Join(names, "; "))
+	return nil
 }
 
-func (f *follower) run(cmd *cobra.Command) error {
-	ctx := cmd.Context()
-	for failed := 0; ; {
-		header := http.Header{"Accept": {"text/event-stream"}}
-		if f.lastID != "" {
-			header.Set("Last-Event-ID", f.lastID)
-		}
-		stream, err := f.endpoint.get(cmd, f.uri(!f.connected), header)
-		if err != nil {
-			if failed++; !f.connected || failed > maxReconnects {
-				return err
-			}
-		} else {
-			f.connected, failed = true, 0
-			err = f.print(cmd, stream)
-			_ = stream.Close()
-			if err != nil {
-				return err
-			}
-		}
-		// Caddy reloads, or is being restarted
-		select {
-		case <-time.After(f.pause):
-		case <-ctx.Done():
-			return nil // an interrupt is the usual end
-		}
-	}
-}
-
-// print prints the deliveries of a stream of server-sent events, until it ends.
-func (f *follower) print(cmd *cobra.Command, stream io.Reader) error {
-	lines := bufio.NewScanner(stream)
-	for lines.Scan() {
-		field, value, _ := strings.Cut(lines.Text(), ": ")
-		switch field {
-		case "id":
-			f.lastID = value
-		case "data":
-			if err := printDelivery(cmd, f.zone(), []byte(value)); err != nil {
-				return err
-			}
-		}
-	}
-	return nil // the next connection shows why the stream ended
+// note tells the user something about the command itself, and not of deliveries.
+func note(cmd *cobra.Command, format string, args ...any) {
+	cmd.PrintErrf(format+"\n", args...)
 }
