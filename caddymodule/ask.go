@@ -1,11 +1,13 @@
 package caddymodule
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net"
 	"net/http"
@@ -25,7 +27,7 @@ const askTimeout = 10 * time.Second
 
 // askAdmin asks the admin endpoint of a running Caddy. It finds the endpoint as
 // Caddy's own commands do. The answer must be of the type that the header Accept asks
-// for: many servers answer 200 to any path.
+// for, or else JSON: many servers answer 200 to any path.
 func askAdmin(ctx context.Context, address, file, adapter, uri string, header http.Header) (*http.Response, error) {
 	address, err := adminAddress(address, file, adapter)
 	if err != nil {
@@ -39,7 +41,7 @@ func askAdmin(ctx context.Context, address, file, adapter, uri string, header ht
 	if err != nil {
 		return nil, fmt.Errorf("asking Caddy's admin endpoint at %s: %w", address, err)
 	}
-	request.Header = header.Clone()
+	maps.Copy(request.Header, header)
 	if !place.IsUnixNetwork() {
 		request.Header.Set("Origin", adminOrigin(place))
 	}
@@ -60,7 +62,7 @@ func askAdmin(ctx context.Context, address, file, adapter, uri string, header ht
 		}
 		return nil, fmt.Errorf("asking Caddy's admin endpoint at %s (is Caddy running? --address says where): %w", address, err)
 	}
-	if err := checkAdminAnswer(response, header.Get("Accept")); err != nil {
+	if err := checkAdminAnswer(response, cmp.Or(header.Get("Accept"), "application/json")); err != nil {
 		_ = response.Body.Close()
 		return nil, fmt.Errorf("asking Caddy's admin endpoint at %s: %w", address, err)
 	}

@@ -55,6 +55,7 @@ func TestOnlyTheAdminEndpointsAnswerIsTaken(t *testing.T) {
 	}{
 		{"a list", 200, "application/json", "[]", "application/json", ""},
 		{"a stream", 200, "text/event-stream", "", "text/event-stream", ""},
+		{"a list, by default", 200, "application/json", "[]", "", ""},
 		{"with a parameter", 200, "text/event-stream; charset=utf-8", "", "text/event-stream", ""},
 		{"a web site", 200, "text/html; charset=utf-8", "<html>", "application/json", "another server, or a Caddy without this module: it answered 200 OK with text/html (--address"},
 		{"a list in place of a stream", 200, "application/json", "[]", "text/event-stream", "it answered 200 OK with application/json"},

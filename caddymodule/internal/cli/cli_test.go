@@ -97,6 +97,55 @@ func TestAnUnknownFlagOfAnyCommandNamesThoseThatAreNear(t *testing.T) {
 	}
 }
 
+// A placeholder is a noun that can stand for the value: pflag takes the word in
+// backquotes, or else the type.
+func TestThePlaceholdersInTheHelpAreNouns(t *testing.T) {
+	nouns := []string{
+		"adapter", "address", "duration", "durations", "events", "file", "format", "host:address", "id", "length", "name", "name=value",
+		"number", "path=value", "region", "result", "time", "type", "url", "value", "way",
+	}
+	root := &cobra.Command{Use: "elevenlabs"}
+	AddCommands(root, clitest.Stopped)
+	var each func(*cobra.Command)
+	each = func(cmd *cobra.Command) {
+		cmd.Flags().VisitAll(func(flag *pflag.Flag) {
+			if placeholder, _ := pflag.UnquoteUsage(flag); placeholder != "" {
+				assert.Contains(t, nouns, placeholder, "%s --%s", cmd.CommandPath(), flag.Name)
+			}
+		})
+		for _, sub := range cmd.Commands() {
+			each(sub)
+		}
+	}
+	each(root)
+}
+
+func TestTheShellCompletesTheValuesOfFlags(t *testing.T) {
+	for _, test := range []struct {
+		args []string
+		want []string // among others
+	}{
+		{[]string{"tail", "--result", ""}, []string{"accepted", "rejected", "ignored", "failed"}},
+		{[]string{"tail", "--type", ""}, []string{"post_call_audio", "flows_generation"}},
+		{[]string{"webhooks", "list", "--region", ""}, []string{"eu", "in", "sg", "us"}},
+		{[]string{"doctor", "--region", ""}, []string{"eu", "in", "sg", "us"}},
+		{[]string{"webhooks", "attach", "gateway", "--events", "transcript,a"}, []string{"transcript,audio", "transcript,agent_qa"}},
+		{[]string{"webhooks", "create", "--events", ""}, []string{"audio", "flows"}},
+		{[]string{"webhooks", "detach", "gateway", "--events", ""}, []string{"flows"}},
+		{[]string{"webhooks", "update", "gateway", "--events", ""}, []string{"flows"}},
+		{[]string{"webhooks", "attach", "gateway", "--transcript-format", ""}, []string{"json", "opentelemetry"}},
+		{[]string{"status", ""}, nil},
+		{[]string{"tail", ""}, nil},
+	} {
+		outcome := run(clitest.Stopped, "", append([]string{"__complete"}, test.args...)...)
+		assert.NoError(t, outcome.Err)
+		completions, directive, _ := strings.Cut(outcome.Stdout, ":")
+		assert.Equal(t, "4\n", directive, "no names of files")
+		assert.Subset(t, strings.Fields(completions), test.want, test.args)
+		assert.Equal(t, test.want == nil, completions == "", test.args)
+	}
+}
+
 // pasted is a secret that the user gives where a name or a path belongs.
 const pasted = "wsec_00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
 

@@ -17,8 +17,8 @@ type Env struct {
 	Inspect func(file, adapter string) Config
 	// Admin sends a GET request to the admin endpoint of a running Caddy. The
 	// endpoint is at an address, or at that of a configuration file. The answer has
-	// the media type of the header Accept; any other is an error. It can be read
-	// until the context ends.
+	// the media type of the header Accept, or else JSON; any other is an error. It can
+	// be read until the context ends.
 	Admin func(ctx context.Context, address, file, adapter, uri string, header http.Header) (*http.Response, error)
 	// API carries requests to ElevenLabs's API. It is nil except in tests.
 	API http.RoundTripper

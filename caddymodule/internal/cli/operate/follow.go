@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-
 )
 
 // maxReconnects is how many times in a row tail reconnects to Caddy.

@@ -54,8 +54,8 @@ func NewCmdSend(env cmdutil.Env) *cobra.Command {
 	flags.BoolVar(&o.all, "all", false, "send every type of event, and every forgery")
 	flags.IntVar(&o.turns, "turns", 10, "the `number` of turns in a transcript")
 	flags.Float64Var(&o.minutes, "minutes", 1, "the `length` of audio, which takes 1.28 MB a minute")
-	flags.IntVar(&o.count, "count", 1, "send this `many` times, with new events each time")
-	flags.IntVar(&o.concurrency, "concurrency", 1, "have this `many` deliveries in flight at once")
+	flags.IntVar(&o.count, "count", 1, "send this `number` of times, with new events each time")
+	flags.IntVar(&o.concurrency, "concurrency", 1, "the `number` of deliveries in flight at once")
 	cmd.MarkFlagsMutuallyExclusive("event", "file", "all")
 	cmd.MarkFlagsMutuallyExclusive("forge", "all")
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return o.run(cmd, args[0]) }

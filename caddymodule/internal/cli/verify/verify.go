@@ -51,7 +51,7 @@ secret, nor a signature that it computed.`,
 	flags.StringVar(&o.bodyFile, "body", "", "read the body from this `file`, or from standard input (-)")
 	flags.StringVar(&o.header, "header", "", "the `value` of the ElevenLabs-Signature header")
 	flags.StringVar(&o.headerFile, "header-file", "", "read that value from this `file`, or from standard input (-)")
-	flags.StringVar(&o.tolerance, "tolerance", "30m 5m", "how `far` the time of signing may lie in the past and, after a blank, in the future")
+	flags.StringVar(&o.tolerance, "tolerance", "30m 5m", "one or two `durations`: how far the time of signing may lie in the past, and in the future")
 	cmdutil.AtFlag(cmd, "verify")
 	flags.BoolVar(&o.explain, "explain", false, "look for the one change that would make the signature match")
 	cmd.MarkFlagsMutuallyExclusive("header", "header-file")

@@ -44,6 +44,7 @@ can have the same.
 	o.attach.needs = "--transcript-format and --replace need events after calls, or --agent"
 	cmd.Flags().BoolVar(&o.attach.replace, "replace", false, "take the place of another webhook, if one is attached")
 	cmd.Flags().Var(cmdutil.Words{Values: &o.events}, "events", "the `events`, with commas between them")
+	cmdutil.Complete(cmd, "events", subscriptions)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return o.run(cmd, args[0]) }
 	return cmd
 }

@@ -19,6 +19,9 @@ import (
 // post_call_transcription_otel.
 var transcriptFormats = []string{"json", "opentelemetry"}
 
+// subscriptions are the events of both kinds.
+var subscriptions = slices.Concat(facts.PostCallSubscriptions, facts.WorkspaceSubscriptions)
+
 // attachment says how a webhook is put into slots.
 type attachment struct {
 	w       *workspace.Workspace
@@ -33,6 +36,7 @@ type attachment struct {
 func attachmentFlags(cmd *cobra.Command, w *workspace.Workspace) *attachment {
 	a := &attachment{w: w}
 	cmd.Flags().StringVar(&a.format, "transcript-format", "", "send transcripts in this `format`: "+strings.Join(transcriptFormats, " or "))
+	cmdutil.Complete(cmd, "transcript-format", transcriptFormats)
 	return a
 }
 

@@ -55,6 +55,7 @@ done and which are left, with the commands for them.
 	o.attach.taken = "create the webhook unattached, give Caddy its secret, and then take the place by `attach --replace`"
 	o.attach.needs = "--transcript-format and events after calls need --attach or --agent"
 	flags.Var(cmdutil.Words{Values: &o.all}, "events", "the `events` for it, with commas between them")
+	cmdutil.Complete(cmd, "events", subscriptions)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return o.run(cmd) }
 	return cmd
 }

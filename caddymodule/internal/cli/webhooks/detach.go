@@ -10,6 +10,7 @@ import (
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/workspace"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
 
 // detachOptions are the options of `detach`.
@@ -40,6 +41,7 @@ workspace: ` + workspaceEvents + `
 	o := &detachOptions{w: workspace.Flags(cmd, env)}
 	o.w.AgentFlag(cmd, "detach it from the agent with this `id`, instead of the workspace")
 	cmd.Flags().Var(cmdutil.Words{Values: &o.events}, "events", "the `events` of the workspace, with commas between them")
+	cmdutil.Complete(cmd, "events", facts.WorkspaceSubscriptions)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return o.run(cmd, args[0]) }
 	return cmd
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/workspace"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/elevenlabs"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
 
 // updateOptions are the options of `update`.
@@ -52,6 +53,7 @@ Events of the workspace: ` + workspaceEvents + `
 	cmd.MarkFlagsMutuallyExclusive("header", "no-headers")
 	cmd.MarkFlagsMutuallyExclusive("header-file", "no-headers")
 	flags.Var(cmdutil.Words{Values: &o.events, None: true}, "events", "send it only these `events` of the workspace, with commas between them")
+	cmdutil.Complete(cmd, "events", facts.WorkspaceSubscriptions)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return o.run(cmd, args[0]) }
 	return cmd
 }

@@ -32,7 +32,8 @@ type Workspace struct {
 // Flags adds the flags that say which workspace a command is for.
 func Flags(cmd *cobra.Command, env cmdutil.Env) *Workspace {
 	w := &Workspace{APIKey: cmdutil.APIKeyFlags(cmd), env: env, cmd: cmd}
-	cmd.Flags().StringVar(&w.region, "region", "", "the workspace's data residency: "+strings.Join(elevenlabs.Regions(), ", ")+" (default: as the end of the key says)")
+	cmd.Flags().StringVar(&w.region, "region", "", "the `region` of the workspace's data residency: "+strings.Join(elevenlabs.Regions(), ", ")+" (default: as the end of the key says)")
+	cmdutil.Complete(cmd, "region", elevenlabs.Regions())
 	return w
 }
 
