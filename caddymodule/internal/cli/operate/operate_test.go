@@ -79,6 +79,13 @@ func TestStatusShowsTheHealthOfEachWebhook(t *testing.T) {
 		"last_failure":    map[string]any{"ended": noon.Add(-time.Minute), "reason": "backend_unreachable", "event_type": "post_call_transcription"},
 		"config":          []map[string]any{{"report_only": true}},
 	}
+	several := healthy()
+	several["handler"], several["failures_in_row"], several["failing_since"] = "sales,support", 3, noon.Add(-time.Hour)
+	several["secrets"] = []map[string]any{
+		{"secret": "sales", "failures_in_row": 0, "last_success": noon.Add(-90 * time.Second)},
+		{"secret": "support", "failures_in_row": 3, "failing_since": noon.Add(-time.Hour)},
+		{"failures_in_row": 1, "failing_since": noon.Add(-time.Minute)},
+	}
 	tested := map[string]any{
 		"handler":         "ELEVENLABS_WEBHOOK_SECRET",
 		"results":         map[string]int{"accepted": 0, "rejected": 7, "ignored": 0, "failed": 20},
@@ -93,6 +100,7 @@ func TestStatusShowsTheHealthOfEachWebhook(t *testing.T) {
 		"healthy": {[]any{healthy()}, 0},
 		"failing": {[]any{healthy(), failing}, 2},
 		"tested":  {[]any{tested}, 0},
+		"several": {[]any{several}, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			env := adminEnv(t, showing(t, test.webhooks))

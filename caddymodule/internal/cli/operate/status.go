@@ -98,6 +98,11 @@ func (e *endpoint) statuses(cmd *cobra.Command) ([]webhookStatus, error) {
 type webhookStatus struct {
 	Handler string `json:"handler"`
 	deliveries.Status
+	// Secrets are the same for each secret, and then for what none of several signed.
+	Secrets []struct {
+		Secret string `json:"secret"`
+		deliveries.Status
+	} `json:"secrets"`
 	Config []struct {
 		ReportOnly bool `json:"report_only"`
 	} `json:"config"`
@@ -116,12 +121,15 @@ func (s webhookStatus) print(cmd *cobra.Command, now time.Time) error {
 		}
 		return humanize.RelTime(t, now, "ago", "ahead of this clock")
 	}
-	inRow := "0"
-	if s.FailuresInRow > 0 {
-		inRow = fmt.Sprintf("%d, the first %s (after %d, ElevenLabs may disable the webhook)", s.FailuresInRow, ago(s.FailingSince), facts.DisabledAfter)
-	}
-	if s.FailuresInRow >= deliveries.FirstAlarm {
-		inRow = cmdutil.Paint(cmd.OutOrStdout(), cmdutil.Bad, inRow)
+	inRow := func(s deliveries.Status, consequence string) string {
+		if s.FailuresInRow == 0 {
+			return "0"
+		}
+		text := fmt.Sprintf("%d, the first %s%s", s.FailuresInRow, ago(s.FailingSince), consequence)
+		if s.FailuresInRow >= deliveries.FirstAlarm {
+			text = cmdutil.Paint(cmd.OutOrStdout(), cmdutil.Bad, text)
+		}
+		return text
 	}
 	failure := none
 	if f := s.LastFailure; f != nil {
@@ -133,7 +141,12 @@ func (s webhookStatus) print(cmd *cobra.Command, now time.Time) error {
 	}
 	table := cmdutil.NewTable(cmd.OutOrStdout())
 	fmt.Fprintf(table, "%s\n", s.Handler)
-	fmt.Fprintf(table, "  failures in a row\t%s\n", inRow)
+	fmt.Fprintf(table, "  failures in a row\t%s\n", inRow(s.Status, fmt.Sprintf(" (after %d, ElevenLabs may disable the webhook)", facts.DisabledAfter)))
+	if len(s.Secrets) > 1 { // each is the secret of another webhook
+		for _, secret := range s.Secrets {
+			fmt.Fprintf(table, "    %s\t%s\n", cmp.Or(secret.Secret, "signed by none"), inRow(secret.Status, ""))
+		}
+	}
 	fmt.Fprintf(table, "  last success\t%s\n", ago(s.LastSuccess))
 	fmt.Fprintf(table, "  last genuine event\t%s\n", ago(s.LastDelivery))
 	fmt.Fprintf(table, "  last failure\t%s\n", failure)
