@@ -189,7 +189,7 @@ func (m *groupMetrics) observe(e *event, secret string) {
 	if e.Counts {
 		m.genuine.WithLabelValues(secret, string(e.Result), typeLabel(e)).Inc()
 	}
-	if e.Test {
+	if e.Test && e.Proven { // anyone can claim to be a test
 		m.tests.WithLabelValues(string(e.Result)).Inc()
 	}
 	if e.WouldReject != "" {
