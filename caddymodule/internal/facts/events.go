@@ -1,5 +1,7 @@
 package facts
 
+import "slices"
+
 // EventType is a type of event that ElevenLabs documents, or names in its SDKs.
 type EventType struct {
 	// Name is the value of type in the body.
@@ -68,6 +70,32 @@ func EventTypesOf(subscription string) []string {
 		}
 	}
 	return names
+}
+
+// EventTypesNamed returns the names of the types that a name stands for: that of a
+// type, or that of a subscription. It returns none for another name, and for a
+// subscription whose types are not known.
+func EventTypesNamed(name string) []string {
+	if _, ok := EventTypeByName(name); ok {
+		return []string{name}
+	}
+	return EventTypesOf(name)
+}
+
+// SubscriptionNamed returns the subscription that a name stands for: that of a
+// subscription, or that of a type. It is empty for another name, and for a type that
+// has no subscription.
+func SubscriptionNamed(name string) string {
+	if IsSubscription(name) {
+		return name
+	}
+	t, _ := EventTypeByName(name)
+	return t.Subscription
+}
+
+// IsSubscription reports whether events are subscribed to under that name.
+func IsSubscription(name string) bool {
+	return slices.Contains(PostCallSubscriptions, name) || slices.Contains(WorkspaceSubscriptions, name)
 }
 
 // The names under which events are subscribed to. Those after a call stand with

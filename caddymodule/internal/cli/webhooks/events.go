@@ -8,16 +8,20 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
 
-// splitEvents sorts events by the place of their subscription.
+// splitEvents sorts events by the place of their subscription. The type of an event
+// stands for the subscription that brings it.
 func splitEvents(events []string) (postCall, workspace []string, err error) {
-	for _, event := range events {
+	for _, name := range events {
+		event := facts.SubscriptionNamed(name)
 		switch {
+		case event == "" && len(facts.EventTypesNamed(name)) > 0:
+			return nil, nil, fmt.Errorf("no webhook can be attached to %s: ElevenLabs has no subscription for it", name)
 		case slices.Contains(facts.PostCallSubscriptions, event):
 			postCall = appendNew(postCall, event)
 		case slices.Contains(facts.WorkspaceSubscriptions, event):
 			workspace = appendNew(workspace, event)
 		default:
-			return nil, nil, fmt.Errorf("there is no event %q for --events: --help lists them", event)
+			return nil, nil, fmt.Errorf("there is no event %q for --events: --help lists them", name)
 		}
 	}
 	return postCall, workspace, nil

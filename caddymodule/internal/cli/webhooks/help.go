@@ -10,7 +10,8 @@ import (
 var workspaceEvents = strings.Join(facts.WorkspaceSubscriptions, ", ") + "."
 
 var eventsHelp = "Events after a call: " + strings.Join(facts.PostCallSubscriptions, ", ") + `.
-Events of the workspace: ` + workspaceEvents
+Events of the workspace: ` + workspaceEvents + `
+The type of an event, such as post_call_audio, stands for the event that brings it.`
 
 const webhookArgument = `
 Name the webhook by its id, or by its name or URL if no other webhook has the same.`

@@ -64,6 +64,7 @@ func TestWrongUseIsAnErrorBeforeAnyRequest(t *testing.T) {
 		"disable a b":                                                 "give one argument, not 2",
 		"delete":                                                      "give one argument, not 0",
 		"attach":                                                      "give one argument, not 0",
+		"attach gateway --events dubbing_project_ready":               "no webhook can be attached to dubbing_project_ready",
 		"attach gateway --events stt":                                 `there is no event "stt"`,
 		"attach gateway --events flows --replace":                     "--transcript-format and --replace need events after calls, or --agent",
 		"attach gateway --transcript-format x":                        "--transcript-format must be",
