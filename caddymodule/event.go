@@ -13,7 +13,6 @@ import (
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
-	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/sample"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
 )
 
@@ -112,13 +111,14 @@ func (f *field) public(e *event) string {
 // placeholders, which are all empty at first. If a request passes several handlers,
 // each keeps its own event; placeholders show the innermost.
 func newEvent(r *http.Request, handler string) *event {
+	keepMark(r)
 	clearHeaders(r.Header)
 	ctx := r.Context()
 	e := &event{Delivery: deliveries.Delivery{
 		Time: time.Now(), Handler: handler, ClientIP: clientIP(r), Size: -1,
 		// it stays so if another handler panics
 		Result: deliveries.Failed, Reason: facts.HandlerError.Code,
-		Test: r.UserAgent() == sample.UserAgent,
+		Test: marked(ctx),
 	}}
 	e.FromElevenLabs = contains(elevenLabs, e.ClientIP)
 	// A request that is not proven is probably a webhook all the same if it has a

@@ -16,7 +16,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
-	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/sample"
 )
 
 // scrape returns the labels of all series of this module in the registry, by name.
@@ -174,7 +173,7 @@ func TestTheClockOffsetIsMeasuredOnGenuineDeliveriesOnly(t *testing.T) {
 	sign(forged, "wsec_other", signedAt.Add(-time.Hour), transcript)
 	serve(t, h, forged)
 	tested := newRequest(transcript)
-	tested.Header.Set("User-Agent", sample.UserAgent)
+	tested.Header.Set(facts.HeaderTest, facts.TestMark)
 	sign(tested, testSecret, signedAt.Add(-time.Hour), transcript)
 	serve(t, h, tested)
 	families, err := newRegistry(t).Gather()
@@ -205,7 +204,7 @@ func TestGenuineDeliveriesAreCountedBySecretWithoutTestsForgeriesAndReplays(t *t
 		tested := newRequest(transcript)
 		sign(tested, key, signedAt, transcript)
 		tested.RemoteAddr = "127.0.0.1:4711"
-		tested.Header.Set("User-Agent", sample.UserAgent)
+		tested.Header.Set(facts.HeaderTest, facts.TestMark)
 		serve(t, h, tested)
 	}
 

@@ -48,7 +48,7 @@ func TestEachResultHasTheSameNameInLogMetricsAndDeliveries(t *testing.T) {
 		}
 	}
 	forge := func(r *http.Request) { sign(r, "wsec_other", signedAt, transcript) }
-	isTest := func(r *http.Request) { r.Header.Set("User-Agent", "caddy-elevenlabs-send") }
+	isTest := func(r *http.Request) { r.Header.Set("X-ElevenLabs-Test", "caddy-elevenlabs") }
 	elsewhere := func(r *http.Request) { r.RemoteAddr = "203.0.113.7:4711" }
 	canLeave := func(r *http.Request) {
 		ctx, leave := context.WithCancel(r.Context())

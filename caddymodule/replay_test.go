@@ -9,7 +9,8 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
-	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/sample"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
 
 const strangersAddress = "203.0.113.7:4711"
@@ -95,7 +96,7 @@ func TestAReplayOfATestEventIsAReplay(t *testing.T) {
 	h, _ := provision(t, &Handler{})
 	for n := range 2 {
 		r := replay(transcript, strangersAddress, time.Hour)
-		r.Header.Set("User-Agent", sample.UserAgent)
+		r.Header.Set(facts.HeaderTest, facts.TestMark)
 		serve(t, h, r)
 		d := lastDelivery(t)
 		assert.Equal(t, []bool{true, false, n > 0}, []bool{d.Test, d.Counts, d.Replay})

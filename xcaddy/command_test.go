@@ -243,7 +243,8 @@ func TestSendAllGetsTheExpectedAnswersFromTheServer(t *testing.T) {
 		delete(arrived, line.ID)
 		assert.Equal(t, line.Event, d.header.Get("X-ElevenLabs-Event-Type"))
 		assert.EqualValues(t, line.Bytes, d.length)
-		assert.Equal(t, "caddy-elevenlabs-send", d.header.Get("User-Agent"))
+		assert.Equal(t, "Python/3.12 aiohttp/3.11.16", d.header.Get("User-Agent"))
+		assert.Empty(t, d.header.Values("X-ElevenLabs-Test"))
 	}
 	assert.Empty(t, arrived, "another request reached the backend")
 	assert.Len(t, types, 15)

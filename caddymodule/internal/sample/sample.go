@@ -31,10 +31,6 @@ func Documented(eventType string) bool {
 	return err == nil
 }
 
-// UserAgent is the User-Agent of the commands that send events. It tells backends and
-// elevenlabs_webhook that an event is a test.
-const UserAgent = "caddy-elevenlabs-send"
-
 // Options describe an event.
 type Options struct {
 	// Now is the time of the event.

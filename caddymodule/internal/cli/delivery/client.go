@@ -10,11 +10,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"time"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/sample"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
 )
@@ -24,6 +26,8 @@ type Client struct {
 	URL *url.URL
 	// Key is the secret that signs the events.
 	Key []byte
+	// Header are headers that each request has, in place of its own of the same name.
+	Header http.Header
 
 	now  func() time.Time
 	http *http.Client
@@ -124,7 +128,9 @@ func (c *Client) SendUnsigned(ctx context.Context) (*http.Response, error) {
 	return c.http.Do(request)
 }
 
-// request makes a request. It has a signature header unless that is empty.
+// request makes a request, with the headers that the HTTP client of ElevenLabs sends,
+// so that checks for bots treat it alike. It has a signature header unless that is
+// empty.
 func (c *Client) request(ctx context.Context, event sample.Event, header string, progress func(int)) (*http.Request, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.URL.String(), countingReader{event.Body(), progress})
 	if err != nil {
@@ -135,7 +141,10 @@ func (c *Client) request(ctx context.Context, event sample.Event, header string,
 		request.ContentLength = -1
 	}
 	request.Header.Set("Content-Type", "application/json")
-	request.Header.Set("User-Agent", sample.UserAgent)
+	request.Header.Set("Accept", "*/*")
+	request.Header.Set("User-Agent", facts.UserAgent)
+	request.Header.Set(facts.HeaderTest, facts.TestMark)
+	maps.Copy(request.Header, c.Header)
 	if header != "" {
 		request.Header[signature.HeaderName] = []string{header} // in ElevenLabs's spelling
 	}

@@ -24,6 +24,7 @@ type sendOptions struct {
 	env        cmdutil.Env
 	secret     *cmdutil.Credential
 	connection *delivery.Connection
+	headers    *delivery.Headers
 
 	event, file, forge string
 	all                bool
@@ -46,7 +47,7 @@ func NewCmdSend(env cmdutil.Env) *cobra.Command {
   caddy elevenlabs send https://hooks.example.com/webhooks/elevenlabs --resolve hooks.example.com:192.0.2.1`,
 		Args: cmdutil.OneArgument,
 	}
-	o := &sendOptions{env: env, secret: cmdutil.SecretFlags(cmd), connection: delivery.ConnectionFlags(cmd, time.Minute)}
+	o := &sendOptions{env: env, secret: cmdutil.SecretFlags(cmd), connection: delivery.ConnectionFlags(cmd, time.Minute), headers: delivery.HeaderFlag(cmd)}
 	flags := cmd.Flags()
 	flags.StringVar(&o.event, "event", "post_call_transcription", "the `type` of the event")
 	flags.StringVar(&o.file, "file", "", "send the body in this `file` instead of a sample; - for standard input")
@@ -68,8 +69,9 @@ func sendHelp() string {
 for each: event, bytes, status, reason of rejection, milliseconds, TLS version.
 
 The events reach your application, as real ones do. Your application can tell
-them apart: their ids contain "test_", as in conv_test_… and agent_test_…, and
-their User-Agent is ` + sample.UserAgent + `.
+them apart: their ids contain "test_", as in conv_test_… and agent_test_….
+elevenlabs_webhook knows them by the header ` + facts.HeaderTest + `, and deletes it.
+Their User-Agent is that of the HTTP client that ElevenLabs uses.
 
 An event must be answered with exactly 200. A forgery must be rejected as listed
 below. A rejection without the header X-ElevenLabs-Rejection comes from something
@@ -120,6 +122,9 @@ func (o *sendOptions) run(cmd *cobra.Command, target string) error {
 		return err
 	}
 	client.Key = []byte(key)
+	if client.Header, err = o.headers.Read(); err != nil {
+		return err
+	}
 	return o.deliver(cmd, client, plan)
 }
 

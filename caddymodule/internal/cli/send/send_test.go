@@ -90,8 +90,10 @@ func TestSendSendsAsElevenLabsDoes(t *testing.T) {
 			require.Len(t, backend.requests, 1)
 			r, body := backend.requests[0], backend.bodies[0]
 			assert.Equal(t, "POST /webhooks/elevenlabs HTTP/1.1", r.Method+" "+r.RequestURI+" "+r.Proto)
-			assert.Equal(t, "application/json", r.Header.Get("Content-Type"))
-			assert.Equal(t, "caddy-elevenlabs-send", r.Header.Get("User-Agent"))
+			assert.Equal(t, http.Header{
+				"User-Agent": {"Python/3.12 aiohttp/3.11.16"}, "Accept": {"*/*"}, "Content-Type": {"application/json"},
+				"Connection": {"close"}, "X-Elevenlabs-Test": {"caddy-elevenlabs"}, "Elevenlabs-Signature": r.Header["Elevenlabs-Signature"],
+			}, withoutLength(r.Header))
 			if length > 0 {
 				assert.EqualValues(t, len(body), r.ContentLength)
 			} else {
@@ -105,6 +107,29 @@ func TestSendSendsAsElevenLabsDoes(t *testing.T) {
 			assert.EqualValues(t, len(body), line.Bytes)
 		})
 	}
+}
+
+// withoutLength returns headers without the one that depends on the body.
+func withoutLength(header http.Header) http.Header {
+	header = header.Clone()
+	header.Del("Content-Length")
+	return header
+}
+
+func TestSendAddsHeadersOrReplacesThem(t *testing.T) {
+	backend := new(receiver)
+	target, trust := clitest.Server(t, backend)
+	outcome := clitest.Run(NewCmdSend, clitest.Stopped, "", append([]string{
+		"send", target, "--header", "X-Forwarded-For=34.67.146.145", "--header", "CF-Visitor: {\"a\":\"b=c\"}",
+		"--header", "x-tag=1", "--header", "X-Tag=2", "--header", "user-agent=curl/8", "--header", "Accept=",
+	}, trust...)...)
+	require.NoError(t, outcome.Err)
+	header := backend.requests[0].Header
+	assert.Equal(t, "34.67.146.145", header.Get("X-Forwarded-For"))
+	assert.Equal(t, `{"a":"b=c"}`, header.Get("CF-Visitor"))
+	assert.Equal(t, []string{"1", "2"}, header.Values("X-Tag"))
+	assert.Equal(t, []string{"curl/8"}, header.Values("User-Agent"))
+	assert.Equal(t, []string{""}, header.Values("Accept"))
 }
 
 func TestSendMakesEveryEventAnew(t *testing.T) {
@@ -300,6 +325,13 @@ func TestSendSaysHowItIsUsed(t *testing.T) {
 		{"--turns must be from 1 to 100000, not 100001", []string{"send", url, "--turns", "100001"}},
 		{"1440, which is a day, not NaN", []string{"send", url, "--minutes", "NaN"}},
 		{"1440, which is a day, not 1e+300", []string{"send", url, "--minutes", "1e300"}},
+		{"--header must be name=value", []string{"send", url, "--header", "name"}},
+		{"--header must be name=value", []string{"send", url, "--header", "=value"}},
+		{"--header must be name=value", []string{"send", url, "--header", "a b=value"}},
+		{"--header must be name=value", []string{"send", url, "--header", "name=va\nlue"}},
+		{"--header cannot set Host", []string{"send", url, "--header", "host: other.example.com"}},
+		{"--header cannot set Content-Length", []string{"send", url, "--header", "content-length=1"}},
+		{"--header cannot set Elevenlabs-Signature", []string{"send", url, "--header", "elevenlabs-signature=t=1"}},
 		{"--timeout must be above 0, not 0s", []string{"send", url, "--timeout", "0s"}},
 		{"only one thing can come from standard inp", []string{"send", url, "--file", "-", "--secret-file", "-"}},
 	} {
