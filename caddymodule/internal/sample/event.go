@@ -3,6 +3,7 @@ package sample
 import (
 	"encoding/base64"
 	"io"
+	"strconv"
 	"strings"
 )
 
@@ -14,6 +15,7 @@ type Event struct {
 
 	head, tail string
 	frames     int64 // the number of audio frames between head and tail
+	chunked    bool
 }
 
 // FromBody returns an event with a body of the caller's.
@@ -29,7 +31,19 @@ func (e Event) Size() int64 {
 // Chunked reports whether ElevenLabs sends such an event in chunks, without a
 // Content-Length. It does so for audio:
 // https://elevenlabs.io/docs/eleven-agents/workflows/post-call-webhooks
-func (e Event) Chunked() bool { return e.frames > 0 }
+func (e Event) Chunked() bool { return e.chunked }
+
+// addAudio puts the audio in the place of its mark, unless another value is there.
+func (e *Event) addAudio(options Options) {
+	start, end, err := find([]byte(e.head), []string{"data", "full_audio"})
+	if err != nil || e.head[start:end] != strconv.Quote(audioMark) {
+		return
+	}
+	e.head, e.tail = e.head[:start]+`"`+tag, `"`+e.head[end:]
+	if !options.Failed {
+		e.frames = max(1, int64(options.Minutes*framesPerMinute))
+	}
+}
 
 // Body returns a reader of the whole body.
 func (e Event) Body() io.Reader {
@@ -57,6 +71,11 @@ const (
 	audioMark       = "{audio}"   // stands for the audio in a template
 	framesPerMinute = 60_000 / 24 // a frame lasts 24 ms
 )
+
+// tag is what an MP3 file of FFmpeg begins with, and all that a call has that failed:
+// 45 bytes, in base64. They are a multiple of three, as those of a frame are.
+var tag = base64.StdEncoding.EncodeToString([]byte("ID3\x04\x00\x00\x00\x00\x00\x23" +
+	"TSSE\x00\x00\x00\x0f\x00\x00\x03Lavf60.16.100\x00" + strings.Repeat("\x00", 10)))
 
 // frame is an MP3 frame of 24 ms in base64: MPEG-1 layer III, 128 kbit/s, 48 kHz,
 // mono. It has only zeros after its header, which is silence. Its 384 bytes are a

@@ -1,24 +1,28 @@
 // Package sample makes events like those of ElevenLabs, for tests. Each event has new
 // ids and times. Every id that the handler reports contains "test".
+//
+// ElevenLabs writes JSON as Python's json.dumps does, and so do the samples. Only
+// characters outside of ASCII are there in both forms, as themselves and escaped:
+// which one ElevenLabs writes is not known.
 package sample
 
 import (
 	"bytes"
-	"crypto/rand"
+	"cmp"
 	"embed"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io/fs"
-	"net/http"
-	"strings"
 	"text/template"
 	"time"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/envelope"
 )
 
 // Each type has one file, which is a template. Events in documented have the shape
-// that ElevenLabs documents. Events in named have only the envelope and a few likely
-// ids, since ElevenLabs documents only their names.
+// that ElevenLabs documents, and the transcript that of public captures. Events in
+// named have only the envelope and a few likely ids, since ElevenLabs documents only
+// their names.
 //
 //go:embed documented named
 var files embed.FS
@@ -31,6 +35,17 @@ func Documented(eventType string) bool {
 	return err == nil
 }
 
+// HasTurns reports whether Options.Turns changes the events of a type.
+func HasTurns(eventType string) bool {
+	return eventType == "post_call_transcription" || eventType == "post_call_transcription_otel"
+}
+
+// HasAudio reports whether Options.Minutes changes the events of a type.
+func HasAudio(eventType string) bool { return eventType == "post_call_audio" }
+
+// OfCall reports whether Options.Failed changes the events of a type.
+func OfCall(eventType string) bool { return HasTurns(eventType) || HasAudio(eventType) }
+
 // Options describe an event.
 type Options struct {
 	// Now is the time of the event.
@@ -39,92 +54,39 @@ type Options struct {
 	Turns int
 	// Minutes is the length of a recording. It has at least one frame, of 24 ms.
 	Minutes float64
+	// Failed reports whether the call failed before anyone spoke. Its transcript has
+	// no turns, and its audio no frames.
+	Failed bool
+	// Set are values to set in the event, in this order.
+	Set []Assignment
 }
 
 // New returns an event of a type in facts.EventTypes, and an error for another type.
 func New(eventType string, options Options) (Event, error) {
-	var text, body bytes.Buffer
+	var text, compact bytes.Buffer
 	if err := templates.ExecuteTemplate(&text, eventType+".json", data{options}); err != nil {
 		return Event{}, fmt.Errorf("making a sample event: %w", err)
 	}
-	if err := json.Compact(&body, text.Bytes()); err != nil {
+	if err := json.Compact(&compact, text.Bytes()); err != nil {
 		return Event{}, fmt.Errorf("making a sample event of type %s: %w", eventType, err)
 	}
-	event := Event{Type: eventType}
-	var hasAudio bool
-	event.head, event.tail, hasAudio = strings.Cut(body.String(), audioMark)
-	if hasAudio {
-		event.frames = max(1, int64(options.Minutes*framesPerMinute))
+	body := pythonForm(compact.Bytes())
+	for _, assignment := range options.Set {
+		var err error
+		if body, err = assignment.apply(body); err != nil {
+			return Event{}, fmt.Errorf("%w, in %s", err, eventType)
+		}
+	}
+	event := Event{Type: TypeOf(body), chunked: HasAudio(eventType), head: string(body)}
+	if event.chunked {
+		event.addAudio(options)
 	}
 	return event, nil
 }
 
-// data is the dot of the templates: they use its methods.
-type data struct{ Options }
-
-// secondsPerTurn is the length of each turn of a conversation.
-const secondsPerTurn = 4
-
-// ID returns a new id that begins with a kind, such as conv.
-func (data) ID(kind string) string { return kind + "_test_" + data{}.Hex(24) }
-
-// Hex returns an even number of random hex digits.
-func (data) Hex(digits int) string {
-	random := make([]byte, digits/2)
-	_, _ = rand.Read(random) // never fails
-	return hex.EncodeToString(random)
-}
-
-// Unix returns the Unix time a number of seconds after the event.
-func (d data) Unix(seconds int) int64 { return d.Now.Unix() + int64(seconds) }
-
-// HTTPTime returns the time of the event in the format of HTTP headers.
-func (d data) HTTPTime() string { return d.Now.UTC().Format(http.TimeFormat) }
-
-// Audio returns the mark that the audio replaces.
-func (data) Audio() string { return audioMark }
-
-// CallSeconds returns the length of the call, which ended at the time of the event.
-func (d data) CallSeconds() int { return d.Options.Turns * secondsPerTurn }
-
-// CallStart returns the Unix time at which that call began.
-func (d data) CallStart() int64 { return d.Unix(-d.CallSeconds()) }
-
-// turn is a turn of the call.
-type turn struct {
-	User       bool // the user speaks, not the agent
-	Text       string
-	Second     int   // the start, in seconds since the call began
-	Start, End int64 // in Unix seconds
-}
-
-// Role returns the name of the one who speaks.
-func (t turn) Role() string {
-	if t.User {
-		return "user"
-	}
-	return "agent"
-}
-
-// lines are spoken in turn, by the agent first, and repeat after the last one.
-var lines = []string{
-	"Café Münster, good evening. How can I help?",
-	"Hello, this is Zoë Müller. A table for four of us, please.",
-	"With pleasure. For which day?",
-	"This Friday, at half past seven. Is that all right? 🙂",
-	"It is: Friday, half past seven, four guests. Anything else?",
-	"No, thank you.",
-}
-
-// Turns returns the turns of the call.
-func (d data) Turns() []turn {
-	turns := make([]turn, d.Options.Turns)
-	for i := range turns {
-		start := d.CallStart() + int64(i*secondsPerTurn)
-		turns[i] = turn{
-			User: i%2 == 1, Text: lines[i%len(lines)],
-			Second: i * secondsPerTurn, Start: start, End: start + secondsPerTurn,
-		}
-	}
-	return turns
+// TypeOf returns the type of an event by its body, to be shown.
+func TypeOf(body []byte) string {
+	var scanner envelope.Scanner
+	_, _ = scanner.Write(body) // never fails
+	return cmp.Or(scanner.Fields().EventType, "(unknown)")
 }

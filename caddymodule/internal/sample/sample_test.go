@@ -130,14 +130,9 @@ func TestAudioIsBase64OfMP3OfTheLengthAskedFor(t *testing.T) {
 	for _, test := range tests {
 		event := newEvent(t, "post_call_audio", sample.Options{Now: options.Now, Minutes: test.minutes})
 		assert.True(t, event.Chunked())
-		var decoded struct {
-			Data struct {
-				Audio string `json:"full_audio"`
-			}
-		}
-		require.NoError(t, json.Unmarshal([]byte(read(t, event)), &decoded))
-		audio, err := base64.StdEncoding.DecodeString(decoded.Data.Audio)
-		require.NoError(t, err)
+		audio := audioOf(t, event)
+		require.Equal(t, "ID3", string(audio[:3]))
+		audio = audio[45:]                     // the tag
 		require.Len(t, audio, test.frames*384) // 128 kbit/s for 24 ms
 		for i := 0; i < len(audio); i += 384 {
 			require.Equal(t, []byte{0xff, 0xfb, 0x94, 0xc4}, audio[i:i+4], "no frame begins at byte %d", i)
@@ -172,4 +167,66 @@ func TestChangedBodyIsStillJSON(t *testing.T) {
 	event := newEvent(t, "post_call_audio", options)
 	assert.NotEqual(t, read(t, event), read(t, event.Changed()))
 	assert.Equal(t, event.Size(), event.Changed().Size())
+}
+
+func TestFailedCallHasNoTurnsAndAudioWithoutFrames(t *testing.T) {
+	failed := sample.Options{Now: options.Now, Turns: 3, Minutes: 1, Failed: true}
+	var transcript struct {
+		Data struct {
+			Status     string
+			Transcript []any
+			Metadata   struct {
+				Error    map[string]any
+				Duration int `json:"call_duration_secs"`
+			}
+			Analysis struct {
+				Successful string `json:"call_successful"`
+			}
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(read(t, newEvent(t, "post_call_transcription", failed))), &transcript))
+	assert.Equal(t, "failed", transcript.Data.Status)
+	assert.Equal(t, []any{}, transcript.Data.Transcript)
+	assert.Equal(t, map[string]any{"code": 1010., "reason": "Missing required dynamic variables in first message: {'user_name'}"}, transcript.Data.Metadata.Error)
+	assert.Equal(t, 1, transcript.Data.Metadata.Duration)
+	assert.Equal(t, "unknown", transcript.Data.Analysis.Successful)
+
+	event := newEvent(t, "post_call_audio", failed)
+	assert.True(t, event.Chunked())
+	assert.Len(t, audioOf(t, event), 45)
+}
+
+// audioOf returns the audio of an event.
+func audioOf(t *testing.T, event sample.Event) []byte {
+	t.Helper()
+	var decoded struct {
+		Data struct {
+			Audio string `json:"full_audio"`
+		}
+	}
+	require.NoError(t, json.Unmarshal([]byte(read(t, event)), &decoded))
+	audio, err := base64.StdEncoding.DecodeString(decoded.Data.Audio)
+	require.NoError(t, err)
+	return audio
+}
+
+func TestOnlySomeTypesDependOnMoreThanTheTime(t *testing.T) {
+	size := func(eventType string, options sample.Options) int64 {
+		options.Now = time.Unix(1795421654, 0)
+		return newEvent(t, eventType, options).Size()
+	}
+	usual := sample.Options{Turns: 4, Minutes: 1}
+	for _, eventType := range facts.EventTypeNames {
+		was := size(eventType, usual)
+		assert.Equal(t, sample.HasTurns(eventType), was != size(eventType, sample.Options{Turns: 5, Minutes: 1}), eventType)
+		assert.Equal(t, sample.HasAudio(eventType), was != size(eventType, sample.Options{Turns: 4, Minutes: 2}), eventType)
+		assert.Equal(t, sample.OfCall(eventType), was != size(eventType, sample.Options{Turns: 4, Minutes: 1, Failed: true}), eventType)
+		assert.Equal(t, was, size(eventType, usual), "%s: every sample of a type has the same size", eventType)
+	}
+}
+
+// A transcript of 44 minutes has 199 KB.
+func TestTranscriptsReachTheSizeOfRealOnes(t *testing.T) {
+	assert.InDelta(t, 11_500, newEvent(t, "post_call_transcription", sample.Options{Now: options.Now, Turns: 10}).Size(), 1_500)
+	assert.InDelta(t, 200_000, newEvent(t, "post_call_transcription", sample.Options{Now: options.Now, Turns: 265}).Size(), 2_000)
 }

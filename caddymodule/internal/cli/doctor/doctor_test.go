@@ -177,7 +177,7 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 				body, err := io.ReadAll(r.Body)
 				assert.NoError(p.t, err)
 				if len(body) > 2 { // not that of a request without a signature
-					assert.Contains(p.t, string(body), `"type":"post_call_audio"`)
+					assert.Contains(p.t, string(body), `"type": "post_call_audio"`)
 				}
 				r.Body = io.NopCloser(bytes.NewReader(body))
 				inner.ServeHTTP(w, r)
