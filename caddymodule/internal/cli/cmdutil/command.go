@@ -11,6 +11,9 @@ import (
 // Group makes a command that only holds others. Calling it without a subcommand,
 // or with an unknown one, is an error: cobra would print help and exit with 0.
 func Group(cmd *cobra.Command, commands ...*cobra.Command) {
+	for _, sub := range commands {
+		rejectRepeats(sub)
+	}
 	cmd.AddCommand(commands...)
 	cmd.Args = cobra.ArbitraryArgs
 	cmd.DisableFlagParsing = true // the flags, --help among them, belong to the unknown subcommand
