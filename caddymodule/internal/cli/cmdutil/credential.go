@@ -90,6 +90,21 @@ func (c *Credential) Read(cmd *cobra.Command) (string, error) {
 	return value, nil
 }
 
+// ReadBody reads the body of an event as ReadFile does. An empty one is an error.
+func ReadBody(cmd *cobra.Command, name string) ([]byte, error) {
+	body, err := ReadFile(cmd, name)
+	if err != nil {
+		return nil, fmt.Errorf("reading the body: %w", err)
+	}
+	if len(body) == 0 {
+		if name == "-" {
+			name = "standard input"
+		}
+		return nil, fmt.Errorf("%s is empty: there is no body to sign", name)
+	}
+	return body, nil
+}
+
 // ReadFile reads a whole file, or standard input for "-". Reading may never end,
 // so an interrupt ends the wait.
 func ReadFile(cmd *cobra.Command, name string) ([]byte, error) {

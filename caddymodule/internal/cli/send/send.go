@@ -4,17 +4,19 @@ package send
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/delivery"
-	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/envelope"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/sample"
 )
@@ -27,9 +29,11 @@ type sendOptions struct {
 	headers    *delivery.Headers
 
 	event, file, forge string
-	all                bool
+	all, print         bool
 	turns              int
 	minutes            float64
+	failed             bool
+	set                []string
 	count, concurrency int
 }
 
@@ -41,25 +45,44 @@ func NewCmdSend(env cmdutil.Env) *cobra.Command {
 		Long:  sendHelp(),
 		Example: `  caddy elevenlabs send https://hooks.example.com/webhooks/elevenlabs
   caddy elevenlabs send https://hooks.example.com/webhooks/elevenlabs --all --secret-file /etc/caddy/secret
-  caddy elevenlabs send https://hooks.example.com/webhooks/elevenlabs --event post_call_audio --minutes 30
+  caddy elevenlabs send https://hooks.example.com/webhooks/elevenlabs --event audio --minutes 30
   caddy elevenlabs send https://hooks.example.com/webhooks/elevenlabs --forge stale
   caddy elevenlabs send https://hooks.example.com/webhooks/elevenlabs --file captured.json --json
-  caddy elevenlabs send https://hooks.example.com/webhooks/elevenlabs --resolve hooks.example.com:192.0.2.1`,
-		Args: cmdutil.OneArgument,
+  caddy elevenlabs send https://hooks.example.com/webhooks/elevenlabs --resolve hooks.example.com:192.0.2.1
+  caddy elevenlabs send --print >body.json`,
 	}
 	o := &sendOptions{env: env, secret: cmdutil.SecretFlags(cmd), connection: delivery.ConnectionFlags(cmd, time.Minute), headers: delivery.HeaderFlag(cmd)}
 	flags := cmd.Flags()
-	flags.StringVar(&o.event, "event", "post_call_transcription", "the `type` of the event")
+	flags.StringVar(&o.event, "event", "post_call_transcription", "the `type` of the event, or the name of a subscription")
 	flags.StringVar(&o.file, "file", "", "send the body in this `file` instead of a sample; - for standard input")
 	flags.StringVar(&o.forge, "forge", "", "forge the delivery in this `way`, and expect a rejection")
 	flags.BoolVar(&o.all, "all", false, "send every type of event, and every forgery")
-	flags.IntVar(&o.turns, "turns", 10, "the `number` of turns in a transcript")
+	flags.BoolVar(&o.print, "print", false, "print the sample, and send nothing; without a URL and a secret")
+	flags.IntVar(&o.turns, "turns", 10, "the `number` of turns in a transcript; 270 make 200 KB")
 	flags.Float64Var(&o.minutes, "minutes", 1, "the `length` of audio, which takes 1.28 MB a minute")
+	flags.BoolVar(&o.failed, "failed", false, "make it an event of a call that failed: a transcript without turns, or audio of 45 bytes")
+	flags.StringArrayVar(&o.set, "set", nil, "set this `path=value` in the sample, such as data.agent_id=agent_0123; may be repeated")
 	flags.IntVar(&o.count, "count", 1, "send this `number` of times, with new events each time")
 	flags.IntVar(&o.concurrency, "concurrency", 1, "the `number` of deliveries in flight at once")
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if o.print && len(args) > 0 {
+			return errors.New("--print sends nothing: leave the URL out")
+		} else if o.print {
+			return nil
+		}
+		return cmdutil.OneArgument(cmd, args)
+	}
 	cmd.MarkFlagsMutuallyExclusive("event", "file", "all")
 	cmd.MarkFlagsMutuallyExclusive("forge", "all")
-	cmd.RunE = func(cmd *cobra.Command, args []string) error { return o.run(cmd, args[0]) }
+	cmd.MarkFlagsMutuallyExclusive("failed", "turns")
+	cmd.MarkFlagsMutuallyExclusive("failed", "minutes")
+	complete(cmd)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if o.print {
+			return o.printSample(cmd)
+		}
+		return o.run(cmd, args[0])
+	}
 	return cmd
 }
 
@@ -80,21 +103,24 @@ have another cause: send genuine events too, as --all does.
 
 Redirects are not followed. The exit code is 2 if any answer is not as expected.
 
-Types of events, for --event:
+Types of events, for --event, and the subscriptions that bring them. The name of a
+subscription stands for the first of its types.
 `)
-	for _, name := range facts.EventTypeNames {
+	table := cmdutil.NewTable(help)
+	for _, t := range facts.EventTypes {
 		mark := ""
-		if !sample.Documented(name) {
+		if !sample.Documented(t.Name) {
 			mark = " *"
 		}
-		fmt.Fprintf(help, "  %s%s\n", name, mark)
+		fmt.Fprintf(table, "  %s%s\t%s\n", t.Name, mark, cmp.Or(t.Subscription, "-"))
 	}
+	_ = table.Flush() // into memory
 	help.WriteString(`* ElevenLabs documents the name and not the shape: the sample has only the envelope
   and ids.
 
 Forgeries, for --forge:
 `)
-	table := cmdutil.NewTable(help)
+	table = cmdutil.NewTable(help)
 	for _, f := range delivery.Forgeries {
 		fmt.Fprintf(table, "  %s\t%s\texpects %d %s\n", f.Name, f.What, f.Rejection.Status, f.Rejection.Code)
 	}
@@ -137,7 +163,7 @@ func (o *sendOptions) check(cmd *cobra.Command) error {
 		name       string
 		value, max int
 	}{
-		{"turns", o.turns, 100_000}, // some 40 MB
+		{"turns", o.turns, 100_000}, // some 75 MB
 		{"count", o.count, 1_000_000},
 		{"concurrency", o.concurrency, 1000},
 	} {
@@ -151,55 +177,30 @@ func (o *sendOptions) check(cmd *cobra.Command) error {
 	return o.connection.Check(cmd)
 }
 
-// planned is a delivery to make.
-type planned struct {
-	// event makes the event. A sample is a new one each time.
-	event   func() (sample.Event, error)
-	forgery delivery.Forgery
-}
-
-// plan lists the deliveries to make, --count times.
-func (o *sendOptions) plan(cmd *cobra.Command) ([]planned, error) {
-	forgery, ok := delivery.ForgeryByName(o.forge)
-	if !ok {
-		return nil, fmt.Errorf("there is no forgery %q: --help lists them", o.forge)
-	}
-	var plan []planned
-	switch {
-	case o.file != "":
-		body, err := cmdutil.ReadFile(cmd, o.file)
-		if err != nil {
-			return nil, fmt.Errorf("reading the body: %w", err)
+// printSample prints the sample that the flags describe, byte for byte.
+func (o *sendOptions) printSample(cmd *cobra.Command) error {
+	var idle string // a flag that changes nothing
+	cmd.Flags().Visit(func(flag *pflag.Flag) {
+		if !slices.Contains([]string{"print", "json", "event", "turns", "minutes", "failed", "set"}, flag.Name) {
+			idle = flag.Name
 		}
-		event := sample.FromBody(typeOf(body), body)
-		plan = append(plan, planned{func() (sample.Event, error) { return event, nil }, forgery})
-	case o.all:
-		for _, eventType := range facts.EventTypeNames {
-			plan = append(plan, planned{o.sample(eventType), delivery.Genuine})
-		}
-		for _, f := range delivery.Forgeries {
-			plan = append(plan, planned{o.sample(facts.EventTypeNames[0]), f})
-		}
-	case !slices.Contains(facts.EventTypeNames, o.event):
-		return nil, fmt.Errorf("there is no event %q: --help lists them", o.event)
-	default:
-		plan = append(plan, planned{o.sample(o.event), forgery})
+	})
+	if idle != "" {
+		return fmt.Errorf("--print sends nothing: leave --%s out", idle)
 	}
-	return plan, nil
-}
-
-// sample returns a function that makes events of a type.
-func (o *sendOptions) sample(eventType string) func() (sample.Event, error) {
-	return func() (sample.Event, error) {
-		return sample.New(eventType, sample.Options{Now: o.env.Now(), Turns: o.turns, Minutes: o.minutes})
+	if err := o.check(cmd); err != nil {
+		return err
 	}
-}
-
-// typeOf returns the type of an event, for the output.
-func typeOf(body []byte) string {
-	var scanner envelope.Scanner
-	_, _ = scanner.Write(body) // never fails
-	return cmp.Or(scanner.Fields().EventType, "(unknown)")
+	plan, err := o.plan(cmd)
+	if err != nil {
+		return err
+	}
+	event, err := plan[0].event()
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(cmd.OutOrStdout(), event.Body())
+	return err
 }
 
 // deliver makes the deliveries, until the command is interrupted.

@@ -160,6 +160,74 @@ func TestSendTakesTheBodyFromAFileOrStandardInputAsItIs(t *testing.T) {
 	}
 }
 
+func TestSendTakesTheNameOfASubscriptionForItsFirstType(t *testing.T) {
+	for name, want := range map[string]string{
+		"audio": "post_call_audio", "transcript": "post_call_transcription", "speech_to_text": "speech_to_text_transcription",
+		"flows": "flows_generation", "voice_library_removal_notice": "voice_removal_notice", "call_initiation_failure": "call_initiation_failure",
+	} {
+		backend := new(receiver)
+		target, trust := clitest.Server(t, backend)
+		outcome := clitest.Run(NewCmdSend, clitest.Stopped, "", append([]string{"send", target, "--json", "--event", name}, trust...)...)
+		require.NoError(t, outcome.Err)
+		var line delivery.Result
+		require.NoError(t, json.Unmarshal([]byte(outcome.Stdout), &line))
+		assert.Equal(t, want, line.Event)
+	}
+}
+
+func TestSendChangesTheSampleAsAsked(t *testing.T) {
+	for args, want := range map[string]string{
+		"--failed":                                          `"status": "failed"`,
+		"--event audio --failed":                            `AAAAAAAAAAAAA"}}`,
+		"--event voice_removed --set type=x":                `{"type": "x", `,
+		"--all --set event_timestamp=7":                     `"event_timestamp": 7, `,
+		"--set data.agent_id=a --set data.metadata.cost=12": `"data": {"agent_id": "a", `,
+		"--turns 1":                                         `"call_duration_secs": 4, "cost": 4, `,
+	} {
+		backend := new(receiver)
+		target, trust := clitest.Server(t, backend)
+		outcome := clitest.Run(NewCmdSend, clitest.Stopped, "", append(append([]string{"send", target}, strings.Fields(args)...), trust...)...)
+		require.NoError(t, outcome.Err, args)
+		for _, body := range backend.bodies {
+			if !strings.Contains(args, "--all") {
+				assert.Contains(t, string(body), want, args)
+			}
+		}
+		assert.Contains(t, string(backend.bodies[0]), want, args)
+	}
+}
+
+func TestPrintPrintsABodyThatFileSends(t *testing.T) {
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", "") // which --print does not need
+	printed := clitest.Run(NewCmdSend, clitest.Stopped, "", "send", "--print", "--event", "audio", "--minutes", "0.01", "--set", "data.agent_id=agent_7")
+	require.NoError(t, printed.Err)
+	assert.Regexp(t, `^\{"type": "post_call_audio", .*"agent_id": "agent_7", .*"\}\}$`, printed.Stdout)
+
+	backend := new(receiver)
+	target, trust := clitest.Server(t, backend)
+	outcome := clitest.Run(NewCmdSend, clitest.Stopped, printed.Stdout, append([]string{"send", target, "--file", "-"}, trust...)...)
+	require.NoError(t, outcome.Err)
+	assert.Equal(t, printed.Stdout, string(backend.bodies[0]))
+}
+
+func TestSendCompletesTheValuesOfItsFlags(t *testing.T) {
+	for flag, want := range map[string][]string{
+		"--event": {"post_call_transcription", "post_call_audio", "dubbing_project_ready", "transcript", "audio", "flows"},
+		"--forge": {"signature", "stale", "missing"},
+	} {
+		outcome := clitest.Run(NewCmdSend, clitest.Stopped, "", "__complete", "send", flag, "")
+		require.NoError(t, outcome.Err)
+		var values []string
+		for line := range strings.Lines(outcome.Stdout) {
+			value, _, _ := strings.Cut(strings.TrimSpace(line), "\t")
+			values = append(values, value)
+		}
+		assert.Subset(t, values, want)
+		assert.NotContains(t, values, "agent_qa", "no sample is known")
+		assert.Equal(t, ":4", values[len(values)-1], "no names of files")
+	}
+}
+
 func TestSendReachesAnotherAddressUnderTheSameName(t *testing.T) {
 	backend := new(receiver)
 	target, trust := clitest.Server(t, backend)
@@ -305,7 +373,28 @@ func TestSendSaysHowItIsUsed(t *testing.T) {
 		{`"ftp://example.com" is not a URL`, []string{"send", "ftp://example.com"}},
 		{`"example.com" is not a URL`, []string{"send", "example.com"}},
 		{`"https:///x" is not a URL`, []string{"send", "https:///x"}},
-		{`there is no event "transcript"`, []string{"send", url, "--event", "transcript"}},
+		{`there is no event "transcripts"`, []string{"send", url, "--event", "transcripts"}},
+		{"ElevenLabs does not document what it sends for agent_qa", []string{"send", url, "--event", "agent_qa"}},
+		{"--minutes changes nothing in post_call_transcription: it is for --event post_call_audio, or --all", []string{"send", url, "--minutes", "30"}},
+		{"--minutes changes nothing in voice_removed", []string{"send", url, "--event", "voice_removed", "--minutes", "1"}},
+		{"--minutes changes nothing in the body of --file", []string{"send", url, "--file", "testdata/send/body.json", "--minutes", "30"}},
+		{"--turns changes nothing in post_call_audio: it is for --event post_call_transcription, or --all", []string{"send", url, "--event", "audio", "--turns", "30"}},
+		{"--failed changes nothing in voice_removed: it is for --event post_call_transcription, or --all", []string{"send", url, "--event", "voice_removed", "--failed"}},
+		{"--set changes nothing in the body of --file", []string{"send", url, "--file", "testdata/send/body.json", "--set", "type=x"}},
+		{"[failed minutes] were all set", []string{"send", url, "--event", "audio", "--failed", "--minutes", "2"}},
+		{"[failed turns] were all set", []string{"send", url, "--failed", "--turns", "2"}},
+		{"--set: must be path=value", []string{"send", url, "--set", "type"}},
+		{"--set: there is no data.voice_id: data has agent_id", []string{"send", url, "--event", "audio", "--set", "data.voice_id=x"}},
+		{"--set: there is no data.voice_id: data has agent_id", []string{"send", url, "--all", "--set", "data.voice_id=x"}},
+		{"standard input is empty: there is no body to sign", []string{"send", url, "--file", "-"}},
+		{"testdata/send/empty.json is empty: there is no body to sign", []string{"send", url, "--file", "testdata/send/empty.json"}},
+		{"--print sends nothing: leave the URL out", []string{"send", url, "--print"}},
+		{"--print sends nothing: leave --count out", []string{"send", "--print", "--count", "2"}},
+		{"--print sends nothing: leave --secret-file out", []string{"send", "--print", "--secret-file", "x"}},
+		{"--print sends nothing: leave --forge out", []string{"send", "--print", "--forge", "body"}},
+		{"--print sends nothing: leave --all out", []string{"send", "--print", "--all"}},
+		{"--secret-file is given twice", []string{"send", url, "--secret-file", "a", "--secret-file", "b"}},
+		{"--event is given twice", []string{"send", url, "--event", "audio", "--event", "flows"}},
 		{`there is no forgery "time"`, []string{"send", url, "--forge", "time"}},
 		{"[all event] were all set", []string{"send", url, "--all", "--event", "post_call_audio"}},
 		{"[all file] were all set", []string{"send", url, "--all", "--file", "x"}},

@@ -43,9 +43,9 @@ func (o *signOptions) run(cmd *cobra.Command, file string) error {
 	if err != nil {
 		return err
 	}
-	body, err := cmdutil.ReadFile(cmd, file)
+	body, err := cmdutil.ReadBody(cmd, file)
 	if err != nil {
-		return fmt.Errorf("reading the body: %w", err)
+		return err
 	}
 	key, err := o.secret.Read(cmd)
 	if err != nil {

@@ -62,6 +62,8 @@ func TestSignSaysHowItIsUsed(t *testing.T) {
 	}{
 		{"give one argument, not 0", []string{"sign"}},
 		{"reading the body: open no-such-file", []string{"sign", "no-such-file"}},
+		{"standard input is empty: there is no body to sign", []string{"sign", "-"}},
+		{"--at is given twice", []string{"sign", "-", "--at", "1", "--at", "2"}},
 		{"only one thing can come from standard inp", []string{"sign", "-", "--secret-file", "-"}},
 		{`--at must be a time such as 2026-11-20T10:00:00Z, or Unix seconds, not "1.5"`, []string{"sign", "-", "--at", "1.5"}},
 		{`not "-1"`, []string{"sign", "-", "--at", "-1"}},
@@ -71,7 +73,11 @@ func TestSignSaysHowItIsUsed(t *testing.T) {
 		{"--at is empty", []string{"sign", "-", "--at", ""}},
 		{"ELEVENLABS_X is not set", []string{"sign", "-", "--secret-env", "ELEVENLABS_X"}},
 	} {
-		outcome := clitest.Run(NewCmdSign, cmdutil.Env{Now: time.Now}, "", test.args...)
+		stdin := "{}"
+		if strings.HasPrefix(test.says, "standard input") {
+			stdin = ""
+		}
+		outcome := clitest.Run(NewCmdSign, cmdutil.Env{Now: time.Now}, stdin, test.args...)
 		assert.ErrorContains(t, outcome.Err, test.says)
 		assert.Equal(t, 1, outcome.Code, test.says)
 		assert.Empty(t, outcome.Stdout, test.says)
