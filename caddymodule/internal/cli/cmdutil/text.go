@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 )
 
 // Longest is how many characters of a server's text are shown.
@@ -14,7 +15,7 @@ const Longest = 300
 // Printable quotes text from outside if it could control a terminal or break a
 // line.
 func Printable(s string) string {
-	if strings.ContainsFunc(s, func(c rune) bool { return !unicode.IsPrint(c) }) {
+	if !utf8.ValidString(s) || strings.ContainsFunc(s, func(c rune) bool { return !unicode.IsPrint(c) }) {
 		return strconv.Quote(s)
 	}
 	return s

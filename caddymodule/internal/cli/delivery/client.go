@@ -58,6 +58,12 @@ type Result struct {
 	TLS          string `json:"tls,omitempty"`
 	OK           bool   `json:"ok"`
 	Problem      string `json:"problem,omitempty"`
+	// Location is where a redirect leads to.
+	Location string `json:"location,omitempty"`
+	// Page reports whether the answer is an HTML page, such as one to log in.
+	Page bool `json:"page,omitempty"`
+	// Lines are the first lines of the answer, if it is not as expected.
+	Lines []string `json:"answer,omitempty"`
 
 	// Interrupted reports whether the user interrupted the delivery, whose
 	// result then says nothing about the server.
@@ -107,14 +113,22 @@ func (c *Client) Deliver(ctx context.Context, event sample.Event, f Forgery, pro
 	if response.TLS != nil {
 		r.TLS = tls.VersionName(response.TLS.Version)
 	}
-	_, err = io.Copy(io.Discard, io.LimitReader(response.Body, 1<<20))
+	answer, err := io.ReadAll(io.LimitReader(response.Body, readOfAnswer))
+	if err == nil {
+		_, err = io.Copy(io.Discard, io.LimitReader(response.Body, 1<<20))
+	}
 	r.Milliseconds = c.now().Sub(started).Milliseconds()
+	r.Location = cmdutil.Brief(response.Header.Get("Location"), cmdutil.Longest)
+	r.Page = isPage(answer)
 	if err != nil {
 		r.Problem, r.Interrupted = "the answer broke off: "+ExplainError(ctx, err), ctx.Err() != nil
-		return r
+	} else {
+		r.Problem = f.problem(response)
 	}
-	r.Problem = f.problem(response)
 	r.OK = r.Problem == ""
+	if !r.OK {
+		r.Lines = firstLines(answer)
+	}
 	return r
 }
 

@@ -94,8 +94,8 @@ func changeLastDigit(header string) string {
 // answer is as expected.
 func (f Forgery) problem(response *http.Response) string {
 	status, reason := response.StatusCode, response.Header.Get(HeaderRejection)
-	if status/100 == 3 {
-		return fmt.Sprintf("redirects to %q, which ElevenLabs is not known to follow", cmdutil.Cut(response.Header.Get("Location"), cmdutil.Longest))
+	if to := response.Header.Get("Location"); status/100 == 3 && to != "" {
+		return redirectProblem(status, cmdutil.Cut(to, cmdutil.Longest))
 	}
 	if f.Rejection == nil {
 		if status != http.StatusOK {
@@ -112,4 +112,13 @@ func (f Forgery) problem(response *http.Response) string {
 		return fmt.Sprintf("not rejected: expected %d %s", f.Rejection.Status, f.Rejection.Code)
 	}
 	return fmt.Sprintf("expected %d %s", f.Rejection.Status, f.Rejection.Code)
+}
+
+// redirectProblem says what is wrong with a redirect.
+func redirectProblem(status int, to string) string {
+	switch status {
+	case http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther:
+		return fmt.Sprintf("redirects to %q: the HTTP client that ElevenLabs uses turns the POST into a GET without the event", to)
+	}
+	return fmt.Sprintf("redirects to %q, which ElevenLabs is not known to follow", to)
 }

@@ -113,8 +113,16 @@ func (r *report) add(result delivery.Result) {
 	if result.Status != 0 {
 		status = strconv.Itoa(result.Status)
 	}
+	problem := result.Problem
+	if result.OK && result.Page && result.Forged == "" {
+		problem = "an HTML page: is it a page to log in?"
+	}
 	r.line(verdict, result.Event, cmp.Or(result.Forged, "-"), strconv.FormatInt(result.Bytes, 10), status,
-		cmp.Or(result.Reason, "-"), strconv.FormatInt(result.Milliseconds, 10), cmp.Or(result.TLS, "-"), result.Problem)
+		cmp.Or(result.Reason, "-"), strconv.FormatInt(result.Milliseconds, 10), cmp.Or(result.TLS, "-"), problem)
+	for _, answer := range result.Lines {
+		_, err := fmt.Fprintf(r.cmd.OutOrStdout(), "        | %s\n", answer)
+		r.note(err)
+	}
 }
 
 // end prints the summary if there was more than one delivery to make, and

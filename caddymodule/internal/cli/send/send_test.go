@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -63,6 +64,10 @@ func TestSendPrints(t *testing.T) {
 		{"not_200", "answers 204", clitest.Answering(204), "", 2},
 		{"redirect", "answers 308 to https://www.example.com/", clitest.Answering(308, "Location", "https://www.example.com/"), "", 2},
 		{"redirect_forged", "answers 302 to /login", clitest.Answering(302, "Location", "/login"), "--forge signature", 2},
+		{"page", "answers 404 with a page of Express", page(404), "", 2},
+		{"page_json", "answers 404 with a page of Express", page(404), "--json --file testdata/send/body.json", 2},
+		{"login", "answers 200 with a page", page(200), "--all", 2},
+		{"redirect_json", "answers 301 to /webhooks/elevenlabs/", clitest.Answering(301, "Location", "/webhooks/elevenlabs/"), "--json --file testdata/send/body.json", 2},
 		{"another_verifier", "answers 403", clitest.Answering(403), "--forge body", 0},
 		{"another_reason", "answers 403 insecure_transport", clitest.Answering(403, delivery.HeaderRejection, "insecure_transport"), "--forge stale", 2},
 	} {
@@ -78,6 +83,16 @@ func TestSendPrints(t *testing.T) {
 			})
 		})
 	}
+}
+
+// page answers every request with a page as Express makes it.
+func page(status int) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<title>Error</title>\n</head>\n<body>\n<pre>Cannot POST /webhooks/elevenlabs</pre>\n</body>\n</html>\n")
+	})
 }
 
 func TestSendSendsAsElevenLabsDoes(t *testing.T) {
@@ -269,6 +284,15 @@ func TestSendPrintsNothingOfAServerAsItIs(t *testing.T) {
 	assert.Contains(t, outcome.Stdout, `"\u009b2Jgonexxx`)
 	assert.NotContains(t, outcome.Stdout, "\u009b")
 	assert.NotContains(t, outcome.Stdout, strings.Repeat("x", 60))
+}
+
+func TestSendPrintsNoByteOfAServerThatIsNotText(t *testing.T) {
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", clitest.Secret)
+	target := rawServer(t, "HTTP/1.1 403 Forbidden\r\n"+delivery.HeaderRejection+": \x9b2Jgone\r\nContent-Length: 6\r\n\r\n\x9b2J\x1bcx")
+	outcome := clitest.Run(NewCmdSend, clitest.Stopped, "", "send", target)
+	assert.True(t, utf8.ValidString(outcome.Stdout), outcome.Stdout)
+	assert.NotContains(t, outcome.Stdout, "\x1b")
+	assert.Contains(t, outcome.Stdout, `\x9b2Jgone`)
 }
 
 // rawServer answers every request by the same bytes, over plain HTTP.
