@@ -18,6 +18,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -108,7 +109,10 @@ func (p *patient) run(args ...string) clitest.Outcome {
 		},
 	}
 	address := server.Listener.Addr().String()
-	args = append([]string{"doctor", "--config", file, "--resolve", doctorHost + ":" + address}, append(p.args, args...)...)
+	args = append([]string{"doctor", "--config", file}, append(p.args, args...)...)
+	if !slices.Contains(args, "--resolve") {
+		args = append(args, "--resolve", doctorHost+":"+address)
+	}
 	got := clitest.Run(NewCmdDoctor, env, "", args...)
 	got.Stdout = strings.ReplaceAll(got.Stdout, address, "127.0.0.1:443")
 	return got
