@@ -276,7 +276,8 @@ func TestSendFailsIfForgeriesAreAccepted(t *testing.T) {
 	s := start(t, site("reverse_proxy "+newBackend(t).address()))
 	got := s.send("--all")
 	assert.Equal(t, 2, got.code)
-	assert.Contains(t, got.stdout, "\n6 of 21 deliveries not as expected\n", got.stdout)
+	assert.Equal(t, "Error: check failed: 6 of 21 deliveries not as expected\n", got.stderr)
+	assert.NotContains(t, got.stdout, "6 of 21")
 }
 
 func TestSendOfLongAudio(t *testing.T) {

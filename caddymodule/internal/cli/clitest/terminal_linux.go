@@ -77,3 +77,22 @@ func Drawn(t *testing.T, newCmd NewCmd, env cmdutil.Env, answer chan<- struct{},
 		}
 	}
 }
+
+// OnTerminal runs a command whose standard output and error are a terminal, and
+// returns what it drew there.
+func OnTerminal(t *testing.T, newCmd NewCmd, env cmdutil.Env, args ...string) (drawn string, err error) {
+	t.Helper()
+	outside, inside := terminal(t)
+	root := Root(newCmd, env)
+	root.SetOut(inside)
+	root.SetErr(inside)
+	root.SetArgs(args)
+	text := make(chan string)
+	go func() {
+		all, _ := io.ReadAll(outside) // it ends by an error: the inside is closed
+		text <- string(all)
+	}()
+	err = root.ExecuteContext(t.Context())
+	_ = inside.Close()
+	return <-text, err
+}

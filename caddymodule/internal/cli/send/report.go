@@ -3,13 +3,13 @@ package send
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/fatih/color"
 	"github.com/schollz/progressbar/v3"
 	"github.com/spf13/cobra"
 
@@ -64,12 +64,22 @@ func (r *report) draw() {
 	}
 }
 
+// paint colours the first column of a line.
+var paint = map[string]*color.Color{
+	"ok":     color.New(color.FgGreen),
+	"FAILED": color.New(color.FgRed, color.Bold),
+}
+
 // line prints a line of the table. Its columns are wide enough for every reason,
 // since earlier lines cannot be widened.
 func (r *report) line(verdict, event, forged, bytes, status, reason, milliseconds, tls, problem string) {
-	line := fmt.Sprintf("%-6s  %-*s  %-9s  %9s  %6s  %-19s  %6s  %-7s  %s",
-		verdict, r.width, event, forged, bytes, status, reason, milliseconds, tls, problem)
-	_, err := fmt.Fprintln(r.cmd.OutOrStdout(), strings.TrimRight(line, " "))
+	line := fmt.Sprintf("  %-*s  %-9s  %9s  %6s  %-19s  %6s  %-7s  %s",
+		r.width, event, forged, bytes, status, reason, milliseconds, tls, problem)
+	out, first := r.cmd.OutOrStdout(), fmt.Sprintf("%-6s", verdict)
+	if c, known := paint[verdict]; known {
+		first = cmdutil.Paint(out, c, first)
+	}
+	_, err := fmt.Fprintln(out, first+strings.TrimRight(line, " "))
 	r.note(err)
 }
 
@@ -125,36 +135,28 @@ func (r *report) add(result delivery.Result) {
 	}
 }
 
-// end prints the summary if there was more than one delivery to make, and
-// returns the command's error.
+// end prints the summary of several deliveries, or returns it in the command's error.
+// The program prints the error, so that the user sees the summary once.
 func (r *report) end(ctx context.Context) error {
 	r.drawing.Stop()
 	close(r.ended)
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	_ = r.bar.Finish()
-	interrupted := ctx.Err() != nil && r.done < r.planned
-	summary := fmt.Sprintf("%d deliveries, all as expected", r.done)
-	switch {
-	case interrupted:
-		summary = fmt.Sprintf("%s: %d of %d deliveries made", cmdutil.ErrInterrupted, r.done, r.planned)
-		if r.problems > 0 {
-			summary += fmt.Sprintf(", %d not as expected", r.problems)
-		}
-	case r.problems > 0:
-		summary = fmt.Sprintf("%d of %d deliveries not as expected", r.problems, r.done)
-	}
-	if r.planned > 1 && !cmdutil.WantsJSON(r.cmd) {
-		_, err := fmt.Fprintf(r.cmd.OutOrStdout(), "\n%s\n", summary)
-		r.note(err)
-	}
 	switch {
 	case r.err != nil:
 		return r.err
-	case interrupted:
-		return errors.New(summary)
+	case ctx.Err() != nil && r.done < r.planned:
+		problems := ""
+		if r.problems > 0 {
+			problems = fmt.Sprintf(", %d not as expected", r.problems)
+		}
+		return fmt.Errorf("%w: %d of %d deliveries made%s", cmdutil.ErrInterrupted, r.done, r.planned, problems)
 	case r.problems > 0:
-		return fmt.Errorf("%w: %s", cmdutil.ErrCheckFailed, summary)
+		return fmt.Errorf("%w: %d of %d deliveries not as expected", cmdutil.ErrCheckFailed, r.problems, r.done)
+	case r.planned == 1 || cmdutil.WantsJSON(r.cmd):
+		return nil
 	}
-	return nil
+	_, err := fmt.Fprintf(r.cmd.OutOrStdout(), "\n%d deliveries, all as expected\n", r.done)
+	return err
 }
