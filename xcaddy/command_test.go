@@ -127,7 +127,7 @@ func TestCommandsExitCodesAndMessages(t *testing.T) {
 		{"send of no such file", []string{"send", s.url(), "--file", "none"}, "", 1, "reading the body"},
 		{"send", []string{"send", s.url(), "--ca", ca}, "", 0, "200"},
 		{"send of a file", []string{"send", s.url(), "--ca", ca, "--file", body}, "", 0, "200"},
-		{"send of standard input", []string{"send", s.url(), "--ca", ca, "--file", "-"}, "", 0, "(unknown)"},
+		{"send of standard input", []string{"send", s.url(), "--ca", ca, "--file", "-"}, "{}", 0, "(unknown)"},
 		{"send with a secret on standard input", []string{"send", s.url(), "--ca", ca, "--secret-file", "-"}, secret + "\n", 0, "200"},
 		{"send to a server that is not trusted", []string{"send", s.url()}, "", 2, "see --ca and --insecure"},
 		{"send without trust", []string{"send", s.url(), "--insecure"}, "", 0, "200"},
