@@ -10,6 +10,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
 
@@ -47,13 +48,17 @@ func TestTheMarkOfATestIsKnownHoweverManyHandlersDeleteIt(t *testing.T) {
 	}
 }
 
-func TestTheMarkOfATestCountsOnlyWithAGenuineSignature(t *testing.T) {
+// Anyone can claim to be a test. The operator sees the claim, but it takes a request
+// that is not proven out of no count.
+func TestTheMarkOfATestDoesNotHideAForgery(t *testing.T) {
 	h, _ := provision(t, &Handler{})
-	r := newRequest(transcript)
+	r := newRequest(transcript) // from an address of ElevenLabs
 	r.Header.Set(facts.HeaderTest, facts.TestMark)
 	sign(r, "wsec_other", signedAt, transcript)
 	serve(t, h, r)
-	assert.False(t, lastDelivery(t).Test)
+	assert.True(t, lastDelivery(t).Test)
+	assert.True(t, lastDelivery(t).Counts)
+	assert.Equal(t, 1, deliveries.Total(h.group.counters.All()).FailuresInRow)
 }
 
 func TestOnlyTheMarkMakesATest(t *testing.T) {

@@ -191,7 +191,7 @@ func TestASecretGivenAsANameOrAPathIsNotRepeated(t *testing.T) {
 	each(root, nil)
 	assert.Greater(t, tried, 100)
 
-	outcome := run(env, "", "sign", "-", "--secret-env", pasted)
+	outcome := run(env, "{}", "sign", "-", "--secret-env", pasted)
 	assert.ErrorContains(t, outcome.Err, "the environment variable (a secret) is not set: ")
 	assert.ErrorContains(t, outcome.Err, "a secret is never an argument")
 	outcome = run(env, "", "verify", "--body", pasted, "--header", "x")

@@ -82,7 +82,7 @@ func Drawn(t *testing.T, newCmd NewCmd, env cmdutil.Env, answer chan<- struct{},
 // returns what it drew there.
 func OnTerminal(t *testing.T, newCmd NewCmd, env cmdutil.Env, args ...string) (drawn string, err error) {
 	t.Helper()
-	outside, inside := terminal(t)
+	outside, inside := Terminal(t)
 	root := Root(newCmd, env)
 	root.SetOut(inside)
 	root.SetErr(inside)
