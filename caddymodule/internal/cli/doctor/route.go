@@ -14,7 +14,8 @@ import (
 
 // urlOf returns a handler's public URL, if the configuration has only one.
 func urlOf(h cmdutil.ConfigHandler) (string, bool) {
-	if len(h.Hosts) != 1 || len(h.Paths) != 1 || len(h.Listen) == 0 || strings.ContainsAny(h.Hosts[0]+h.Paths[0], "*{") {
+	path, ok := pathOf(h.Paths)
+	if !ok || len(h.Hosts) != 1 || len(h.Listen) == 0 || strings.ContainsAny(h.Hosts[0], "*{") {
 		return "", false
 	}
 	scheme, usual := "https", uint(443)
@@ -34,7 +35,27 @@ func urlOf(h cmdutil.ConfigHandler) (string, bool) {
 	if port != usual {
 		host += fmt.Sprintf(":%d", port)
 	}
-	return (&url.URL{Scheme: scheme, Host: host, Path: h.Paths[0]}).String(), true
+	return (&url.URL{Scheme: scheme, Host: host, Path: path}).String(), true
+}
+
+// pathOf returns the webhook's path, if the patterns are those of one path: the path
+// itself, or with other spellings of it that begin so.
+func pathOf(patterns []string) (string, bool) {
+	if len(patterns) == 0 {
+		return "", false
+	}
+	shortest := slices.MinFunc(patterns, func(a, b string) int { return len(a) - len(b) })
+	path := strings.TrimSuffix(shortest, "*")
+	if path == "" || path != shortest && strings.HasSuffix(path, "/") { // only paths below it
+		return "", false
+	}
+	for _, pattern := range patterns {
+		begin, whole := strings.CutSuffix(pattern, "*")
+		if !strings.HasPrefix(begin, path) || strings.ContainsAny(begin, "*{") || !whole && pattern != path && pattern != path+"/" {
+			return "", false
+		}
+	}
+	return path, true
 }
 
 // listens reports whether a handler's server has a URL's port.
