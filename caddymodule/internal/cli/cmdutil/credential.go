@@ -1,12 +1,16 @@
 package cmdutil
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
 
 // Credential is a signing secret or an API key. It comes from a file, from
@@ -46,16 +50,24 @@ func (c *Credential) Named(cmd *cobra.Command) bool {
 	return cmd.Flags().Changed(c.flag+"-file") || cmd.Flags().Changed(c.flag+"-env")
 }
 
-// Source says where the credential comes from.
+// Source says where the credential comes from. It never returns the credential, even
+// if that was given in place of a name.
 func (c *Credential) Source() string {
 	switch {
 	case c.FromStdin():
 		return "standard input"
 	case c.file != "":
-		return "the file " + c.file
+		return "the file " + hide(c.file)
 	}
-	return "the environment variable " + c.Env
+	return "the environment variable " + hide(c.Env)
 }
+
+// hide replaces what looks like a credential in a name.
+func hide(name string) string { return facts.HideCredentials(name, "…") }
+
+// pasted reports whether a name is rather the credential itself. A name with a folder
+// in it is that of a file.
+func pasted(name string) bool { return hide(name) != name && !strings.Contains(name, "/") }
 
 // Raw returns the credential with any blanks and line ends around it.
 func (c *Credential) Raw(cmd *cobra.Command) (string, error) {
@@ -64,13 +76,19 @@ func (c *Credential) Raw(cmd *cobra.Command) (string, error) {
 	}
 	if c.file != "" {
 		value, err := ReadFile(cmd, c.file)
-		if err != nil {
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && pasted(c.file):
+			return "", fmt.Errorf("--%s-file has what looks like the value itself: give the name of the file that has it", c.flag)
+		case err != nil:
 			return "", fmt.Errorf("reading --%s-file: %w", c.flag, err)
 		}
 		return string(value), nil
 	}
 	value, ok := os.LookupEnv(c.Env)
-	if !ok {
+	switch {
+	case !ok && pasted(c.Env):
+		return "", fmt.Errorf("--%s-env has what looks like the value itself: give the name of the variable that has it", c.flag)
+	case !ok:
 		return "", fmt.Errorf("the environment variable %s is not set: set it, or name another by --%s-env, or a file by --%s-file", c.Env, c.flag, c.flag)
 	}
 	return value, nil

@@ -68,3 +68,47 @@ func TestRawIsTheCredentialWithItsBlanks(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, " wsec_x\n", value)
 }
+
+// Whoever pastes the secret itself in place of a name must not find it in a log.
+func TestAPastedSecretIsNotRepeated(t *testing.T) {
+	const pasted = "wsec_0123456789"
+	for _, test := range []struct {
+		args []string
+		says string
+	}{
+		{[]string{"--secret-env", pasted}, "--secret-env has what looks like the value itself: give the name of the variable that has it"},
+		{[]string{"--secret-env", "X=" + pasted}, "--secret-env has what looks like the value itself"},
+		{[]string{"--secret-file", pasted}, "--secret-file has what looks like the value itself: give the name of the file that has it"},
+		{[]string{"--secret-env", "sk_" + pasted[5:]}, "--secret-env has what looks like the value itself"},
+		{[]string{"--secret-env", strings.Repeat("0123456789abcdef", 4)}, "--secret-env has what looks like the value itself"},
+		{[]string{"--secret-file", pasted, "--secret-env", pasted}, "were all set"},
+	} {
+		cmd := &cobra.Command{SilenceErrors: true, SilenceUsage: true}
+		c := SecretFlags(cmd)
+		cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+			_, err := c.Read(cmd)
+			assert.NotContains(t, c.Source(), "0123456789")
+			return err
+		}
+		cmd.SetArgs(test.args)
+		err := cmd.Execute()
+		require.ErrorContains(t, err, test.says)
+		assert.NotContains(t, err.Error(), "0123456789")
+	}
+}
+
+// A file or a variable that exists is one, whatever its name is.
+func TestAFileMayBeCalledLikeASecret(t *testing.T) {
+	t.Chdir(t.TempDir())
+	require.NoError(t, os.WriteFile("wsec_prod", []byte("wsec_x"), 0o600))
+	t.Setenv("wsec_dev", "wsec_y")
+	for flag, want := range map[string]string{"--secret-file=wsec_prod": "wsec_x", "--secret-env=wsec_dev": "wsec_y"} {
+		cmd := new(cobra.Command)
+		cmd.SetContext(t.Context())
+		c := SecretFlags(cmd)
+		require.NoError(t, cmd.ParseFlags([]string{flag}))
+		value, err := c.Read(cmd)
+		require.NoError(t, err)
+		assert.Equal(t, want, value)
+	}
+}
