@@ -219,7 +219,7 @@ func (w *walker) add(config map[string]any, at place) {
 	}
 	h.setDefaults()
 	found := cmdutil.ConfigHandler{
-		Hosts: at.hosts, Paths: at.paths,
+		Name: h.name(), Hosts: at.hosts, Paths: at.paths,
 		Past: time.Duration(h.Tolerance.Past), Future: time.Duration(h.Tolerance.Future),
 		AllowHTTP: h.AllowHTTP, ReportOnly: h.ReportOnly, Events: h.Events,
 	}

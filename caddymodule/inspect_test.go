@@ -49,6 +49,7 @@ func TestInspectFindsTheHandlerWhereverItStands(t *testing.T) {
 			require.NoError(t, config.Problem)
 			require.Len(t, config.Handlers, 1)
 			h := config.Handlers[0]
+			assert.Equal(t, "TEST_SECRET", h.Name)
 			assert.Equal(t, test.hosts, h.Hosts)
 			assert.Equal(t, test.paths, h.Paths)
 			assert.Equal(t, test.listen, h.Listen)

@@ -14,6 +14,8 @@ type Config struct {
 
 // ConfigHandler is an elevenlabs_webhook handler, and how requests reach it.
 type ConfigHandler struct {
+	// Name is the handler's name for the operator, as on the admin endpoint.
+	Name string
 	// Listen are the ports of the handler's server. Plain reports whether the
 	// server speaks plain HTTP.
 	Listen []uint

@@ -125,7 +125,7 @@ func TestDoctorAsksForTheURLWhereThereAreSeveral(t *testing.T) {
 	p.config.Handlers = append(p.config.Handlers, second)
 	file := filepath.Join(t.TempDir(), "Caddyfile")
 	require.NoError(t, os.WriteFile(file, nil, 0o600))
-	env := cmdutil.Env{Now: time.Now, Inspect: func(_, _ string) cmdutil.Config { return p.config }}
+	env := cmdutil.Env{Now: time.Now, Admin: p.admin, Inspect: func(_, _ string) cmdutil.Config { return p.config }}
 
 	got := clitest.Run(NewCmdDoctor, env, "", "doctor", "--config", file)
 	assert.Equal(t, 0, got.Code, "this is no failure: %s", got.Stdout)
@@ -153,11 +153,11 @@ func TestDoctorWithoutAConfigurationHasTheURLAndTheVariable(t *testing.T) {
 }
 
 func TestDoctorTakesTheCaddyfileThatIsHere(t *testing.T) {
-	newPatient(t)
+	p := newPatient(t)
 	t.Chdir(t.TempDir())
 	require.NoError(t, os.WriteFile("Caddyfile", nil, 0o600))
 	inspected := ""
-	env := cmdutil.Env{Now: time.Now, Inspect: func(file, _ string) cmdutil.Config {
+	env := cmdutil.Env{Now: time.Now, Admin: p.admin, Inspect: func(file, _ string) cmdutil.Config {
 		inspected = file
 		return cmdutil.Config{File: file}
 	}}

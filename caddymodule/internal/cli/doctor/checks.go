@@ -23,6 +23,7 @@ var checks = []check{
 	{"clock", (*examination).checkClock, "Correct the clocks of both machines: timedatectl set-ntp true on Linux."},
 	{"forged", (*examination).checkForged, "Whoever finds the URL can send events: put the application behind elevenlabs_webhook."},
 	{"signed", (*examination).checkSigned, "Caddy's log says what happened to the event."},
+	{"running", (*examination).checkRunning, ""},
 	{"webhook", (*examination).checkWebhook, "Create it: caddy elevenlabs webhooks create. ElevenLabs cannot change the URL of a webhook."},
 	{"attached", (*examination).checkAttached, ""},
 	{"retries", (*examination).checkRetries, ""},

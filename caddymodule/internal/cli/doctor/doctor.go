@@ -56,13 +56,14 @@ The exit code is 2 if any check fails. Warnings do not count.`,
 	flags.StringVar(&o.configFile, "config", "", "the configuration `file` (default: Caddyfile, if there is one here)")
 	flags.StringVar(&o.adapter, "adapter", "", "the `adapter` for the configuration file, if its name does not tell")
 	flags.StringVar(&o.target, "url", "", "the webhook's public `url` (default: as the configuration has it)")
+	flags.StringVar(&o.address, "address", "", "the `address` of Caddy's admin endpoint (default: as the configuration has it)")
 	flags.BoolVar(&o.noSend, "no-send", false, "do not send the signed sample event")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return o.run(cmd) }
 	return cmd
 }
 
 func (o options) run(cmd *cobra.Command) error {
-	if err := cmdutil.RejectEmpty(cmd, "config", "adapter", "url"); err != nil {
+	if err := cmdutil.RejectEmpty(cmd, "config", "adapter", "url", "address"); err != nil {
 		return err
 	}
 	if err := o.connection.Check(cmd); err != nil {

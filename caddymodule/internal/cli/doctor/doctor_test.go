@@ -276,7 +276,9 @@ func TestDoctorPrints(t *testing.T) {
 		"well": {"All is well.", func(*patient) {}},
 		"ill": {`The application's socket does not exist.
 The second secret has quotes around it.
-The server has another secret, and its clock is 2 minutes ahead.`, func(p *patient) {
+The server has another secret, so that real events fail, and its clock is 2 minutes
+ahead.`, func(p *patient) {
+			p.running = `[{"handler":"SECRET","failures_in_row":4,"last_delivery":"HOUR","last_failure":{"ended":"MINUTE","reason":"signature_mismatch"},"config":[{}]}]`
 			p.first().Upstreams[0] = cmdutil.ConfigUpstream{Text: "unix//run/app.sock", Network: "unix", Address: "/nonexistent/app.sock"}
 			p.first().Secrets = append(p.first().Secrets, cmdutil.ConfigSecret{Text: "{env.OLD_SECRET}", Name: "old", Value: `"` + doctorSecret + `"`})
 			p.handler = clocked(p.now.Add(2*time.Minute), clitest.Protected("wsec_another", p.now, clitest.Answering(200)))

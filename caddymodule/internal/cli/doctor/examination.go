@@ -25,6 +25,7 @@ type options struct {
 	workspace                   *workspace.Workspace
 	connection                  *delivery.Connection
 	configFile, adapter, target string
+	address                     string // of the admin endpoint
 	noSend                      bool
 }
 

@@ -48,6 +48,8 @@ type patient struct {
 	args     []string
 	now      time.Time
 	api      http.RoundTripper
+	running  string // the admin endpoint's answer; MINUTE and HOUR are so long ago
+	adminErr error
 }
 
 func newPatient(t *testing.T) *patient {
@@ -63,6 +65,7 @@ func newPatient(t *testing.T) *patient {
 	return &patient{
 		t: t,
 		config: cmdutil.Config{Handlers: []cmdutil.ConfigHandler{{
+			Name:   "SECRET",
 			Listen: []uint{443}, Hosts: []string{doctorHost}, Paths: []string{"/webhooks/elevenlabs"},
 			Secrets:   []cmdutil.ConfigSecret{{Text: "{env.SECRET}", Value: doctorSecret}},
 			Upstreams: []cmdutil.ConfigUpstream{{Text: "localhost:3000", Network: "tcp", Address: upstream.Addr().String()}},
@@ -73,6 +76,7 @@ func newPatient(t *testing.T) *patient {
 		from:    now.Add(-24 * time.Hour), to: now.Add(89 * 24 * time.Hour),
 		trusted: true,
 		now:     now,
+		running: `[{"handler":"SECRET","failures_in_row":0,"last_delivery":"MINUTE","config":[{}]}]`,
 	}
 }
 
@@ -107,6 +111,7 @@ func (p *patient) run(args ...string) clitest.Outcome {
 			p.config.File = "Caddyfile"
 			return p.config
 		},
+		Admin: p.admin,
 	}
 	address := server.Listener.Addr().String()
 	args = append([]string{"doctor", "--config", file}, append(p.args, args...)...)
@@ -116,6 +121,17 @@ func (p *patient) run(args ...string) clitest.Outcome {
 	got := clitest.Run(NewCmdDoctor, env, "", args...)
 	got.Stdout = strings.ReplaceAll(got.Stdout, address, "127.0.0.1:443")
 	return got
+}
+
+// admin is the admin endpoint of the running server.
+func (p *patient) admin(_, _, _, uri string, _ http.Header) (*http.Response, error) {
+	assert.Equal(p.t, "/elevenlabs/status", uri)
+	if p.adminErr != nil {
+		return nil, p.adminErr
+	}
+	ago := func(d time.Duration) string { return p.now.Add(-d).Format(time.RFC3339) }
+	text := strings.NewReplacer("MINUTE", ago(time.Minute), "HOUR", ago(time.Hour)).Replace(p.running)
+	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(text))}, nil
 }
 
 // certificate makes one, signed by a parent or by itself.

@@ -1,0 +1,132 @@
+package doctor
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/dustin/go-humanize"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
+)
+
+// running is what the running server says of the handlers of one name.
+type running struct {
+	Handler string `json:"handler"`
+	deliveries.Status
+	Config []runningConfig `json:"config"`
+}
+
+type runningConfig struct {
+	ReportOnly bool `json:"report_only"`
+}
+
+func (e *examination) checkRunning(ctx context.Context) []finding {
+	if e.config == nil && e.address == "" {
+		return only(statusSkip, "there is no configuration that says where Caddy's admin endpoint is; --address says it")
+	}
+	all, err := e.askRunning(ctx)
+	if err != nil {
+		return []finding{found(statusSkip, "the running server cannot be asked: %s", cmdutil.Brief(err.Error(), cmdutil.Longest)).
+			withRemedy("Run doctor on the machine that Caddy runs on. Only the running server knows of real events that fail.")}
+	}
+	var findings []finding
+	for _, r := range all {
+		if len(e.handlers()) == 0 || slices.ContainsFunc(e.handlers(), r.runs) {
+			findings = append(findings, e.judge(r)...)
+		}
+	}
+	if len(findings) == 0 {
+		return []finding{found(statusFail, "the running server has no such elevenlabs_webhook: it has another configuration").
+			withRemedy("Load this one: caddy reload --config %s. If another Caddy answered, give the right one's admin endpoint by --address.", cmp.Or(e.configFile, "<file>"))}
+	}
+	return findings
+}
+
+// runs reports whether the running server tells of a handler in the configuration.
+func (r running) runs(h cmdutil.ConfigHandler) bool { return r.Handler == h.Name }
+
+// askRunning asks the admin endpoint for the status of the webhooks.
+func (e *examination) askRunning(ctx context.Context) ([]running, error) {
+	type answer struct {
+		all []running
+		err error
+	}
+	answers := make(chan answer, 1)
+	go func() { // Caddy's client has neither a context nor a timeout
+		var a answer
+		response, err := e.env.Admin(e.address, e.configFile, e.adapter, "/elevenlabs/status", http.Header{})
+		if err == nil {
+			defer response.Body.Close()
+			err = json.NewDecoder(response.Body).Decode(&a.all)
+		}
+		a.err = err
+		answers <- a
+	}()
+	select {
+	case a := <-answers:
+		return a.all, a.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-time.After(dialTimeout):
+		return nil, errors.New("no answer in time")
+	}
+}
+
+// judge judges what the running server tells of the handlers of one name.
+func (e *examination) judge(r running) []finding {
+	ago := func(t time.Time) string { return humanize.RelTime(t, e.env.Now(), "ago", "ahead of this clock") }
+	genuine := "none since Caddy started"
+	if !r.LastDelivery.IsZero() {
+		genuine = ago(r.LastDelivery)
+	}
+	var f finding
+	switch last := r.LastFailure; {
+	case r.FailuresInRow > 0 && last != nil:
+		f = found(statusFail, "%s: failures in a row: %d, the last %s: %s; last genuine event: %s",
+			r.Handler, r.FailuresInRow, ago(last.Ended), reasonOf(*last), genuine).withRemedy("%s", failureRemedy(*last))
+	case r.LastDelivery.IsZero():
+		f = found(statusWarn, "%s: last genuine event: %s, so nothing proves that the secret is the webhook's", r.Handler, genuine).
+			withRemedy("Make a test call, and run doctor again. caddy elevenlabs tail shows what came.")
+	default:
+		f = found(statusOK, "%s: failures in a row: 0; last genuine event: %s", r.Handler, genuine)
+	}
+	findings := []finding{f}
+	if !slices.ContainsFunc(r.Config, func(c runningConfig) bool { return c.ReportOnly }) {
+		return findings
+	}
+	f = found(statusWarn, "%s: report_only is on, and has forwarded %d that would have been rejected", r.Handler, r.WouldReject).
+		withRemedy("Remove it when the switch-over is done.")
+	configured := func(h cmdutil.ConfigHandler) bool { return h.ReportOnly }
+	if len(e.handlers()) > 0 && !slices.ContainsFunc(e.handlers(), configured) {
+		f = found(statusFail, "%s: report_only is on in the running server, and not in the configuration", r.Handler).
+			withRemedy("Load the configuration: caddy reload --config %s.", e.configFile)
+	}
+	return append(findings, f)
+}
+
+// reasonOf says why a delivery failed.
+func reasonOf(d deliveries.Delivery) string {
+	if d.UpstreamStatus == 0 {
+		return d.Reason
+	}
+	return fmt.Sprintf("%s %d", d.Reason, d.UpstreamStatus)
+}
+
+// failureRemedy returns the remedy for a delivery that failed.
+func failureRemedy(d deliveries.Delivery) string {
+	if r := facts.RejectionByCode(d.Reason); r != nil {
+		return r.Remedy
+	}
+	if status := cmp.Or(d.UpstreamStatus, facts.StatusOf(d.Reason)); status != 0 {
+		return facts.AnswerRemedy(status)
+	}
+	return "Look into the application's log, and into Caddy's."
+}
