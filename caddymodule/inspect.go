@@ -86,7 +86,8 @@ func findHandlers(text []byte) ([]cmdutil.ConfigHandler, error) {
 	if config.Apps.HTTP.HTTPPort == 0 {
 		config.Apps.HTTP.HTTPPort = caddyhttp.DefaultHTTPPort
 	}
-	var found []cmdutil.ConfigHandler
+	var found []foundHandler
+	var servers []inspectedServer
 	for _, name := range slices.Sorted(maps.Keys(config.Apps.HTTP.Servers)) {
 		var s inspectedServer
 		if err := json.Unmarshal(config.Apps.HTTP.Servers[name], &s); err != nil {
@@ -102,11 +103,24 @@ func findHandlers(text []byte) ([]cmdutil.ConfigHandler, error) {
 					h.Listen = append(h.Listen, address.StartPort)
 				}
 			}
-			h.Plain = s.plain(*h, config.Apps.HTTP.HTTPPort)
+			h.Plain = s.plain(h.ConfigHandler, config.Apps.HTTP.HTTPPort)
+			h.server = len(servers)
 		}
 		found = append(found, w.found...)
+		servers = append(servers, s)
 	}
-	return found, nil
+	handlers := make([]cmdutil.ConfigHandler, len(found))
+	for i, h := range found {
+		followRequests(&h, servers)
+		handlers[i] = h.ConfigHandler
+	}
+	return handlers, nil
+}
+
+// foundHandler is an elevenlabs_webhook handler, and the number of its server.
+type foundHandler struct {
+	cmdutil.ConfigHandler
+	server int
 }
 
 // inspectedServer is the part of a server in Caddy's JSON that doctor needs.
@@ -139,7 +153,7 @@ func (s inspectedServer) plain(h cmdutil.ConfigHandler, httpPort uint) bool {
 // walker walks through routes.
 type walker struct {
 	named map[string]any
-	found []cmdutil.ConfigHandler
+	found []foundHandler
 }
 
 // place is a position in the routes.
@@ -221,7 +235,7 @@ func (w *walker) add(config map[string]any, at place) {
 	found := cmdutil.ConfigHandler{
 		Name: h.name(), Hosts: at.hosts, Paths: at.paths,
 		Past: time.Duration(h.Tolerance.Past), Future: time.Duration(h.Tolerance.Future),
-		AllowHTTP: h.AllowHTTP, ReportOnly: h.ReportOnly, Events: h.Events,
+		MaxSize: h.MaxSize, AllowHTTP: h.AllowHTTP, ReportOnly: h.ReportOnly, Events: h.Events,
 	}
 	for _, secret := range h.Secrets {
 		value, err := secret.resolve()
@@ -235,7 +249,7 @@ func (w *walker) add(config map[string]any, at place) {
 	for i := len(at.after) - 1; i >= 0 && len(found.Upstreams) == 0; i-- {
 		found.Upstreams = proxied(at.after[i])
 	}
-	w.found = append(w.found, found)
+	w.found = append(w.found, foundHandler{ConfigHandler: found})
 }
 
 // proxied finds the upstreams of all proxies in a part of the routes.
@@ -257,6 +271,9 @@ func proxied(part any) []cmdutil.ConfigUpstream {
 	return found
 }
 
+// dynamicUpstreams stands for upstreams that Caddy looks up.
+const dynamicUpstreams = "dynamic upstreams"
+
 // upstreams reads the upstreams of a proxy.
 func upstreams(proxy any) []cmdutil.ConfigUpstream {
 	config, _ := proxy.(map[string]any)
@@ -274,7 +291,7 @@ func upstreams(proxy any) []cmdutil.ConfigUpstream {
 		found = append(found, u)
 	}
 	if config["dynamic_upstreams"] != nil {
-		found = append(found, cmdutil.ConfigUpstream{Text: "dynamic upstreams"})
+		found = append(found, cmdutil.ConfigUpstream{Text: dynamicUpstreams})
 	}
 	return found
 }

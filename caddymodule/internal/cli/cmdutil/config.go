@@ -25,6 +25,12 @@ type ConfigHandler struct {
 
 	Secrets   []ConfigSecret
 	Upstreams []ConfigUpstream
+	// Bypasses are other ways to the upstreams.
+	Bypasses []ConfigBypass
+
+	// MaxSize is the largest body that the handler takes. BodyLimit is the smallest
+	// of request_body in front of the handler, or 0 without one.
+	MaxSize, BodyLimit int64
 
 	Past, Future          time.Duration
 	AllowHTTP, ReportOnly bool
@@ -53,4 +59,19 @@ type ConfigUpstream struct {
 	// Network and Address are the arguments for net.Dial. Both are empty if only
 	// a request determines them.
 	Network, Address string
+}
+
+// ConfigBypass is a way to a handler's backend that does not pass the handler.
+type ConfigBypass struct {
+	// Host and Path are those of a request that takes it. Host is empty if any
+	// host does. Path is empty if paths other than the webhook's do.
+	Host, Path string
+	// Upstream is the backend.
+	Upstream string
+	// Stripped reports whether elevenlabs_strip is on the way.
+	Stripped bool
+	// OtherSite reports whether the handler is for another host or server.
+	OtherSite bool
+	// Error reports whether only requests that another handler failed take it.
+	Error bool
 }

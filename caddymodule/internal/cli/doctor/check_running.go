@@ -88,8 +88,8 @@ func (e *examination) judge(r running) []finding {
 		genuine = ago(r.LastDelivery)
 	}
 	var f finding
-	switch last := r.LastFailure; {
-	case r.FailuresInRow > 0 && last != nil:
+	switch last := cmp.Or(r.LastFailure, new(deliveries.Delivery)); {
+	case r.FailuresInRow > 0:
 		f = found(statusFail, "%s: failures in a row: %d, the last %s: %s; last genuine event: %s",
 			r.Handler, r.FailuresInRow, ago(last.Ended), reasonOf(*last), genuine).withRemedy("%s", failureRemedy(*last))
 	case r.LastDelivery.IsZero():
