@@ -104,6 +104,7 @@ func (e *examination) checkForged(ctx context.Context) []finding {
 	case r.OK && r.Reason == "":
 		return only(statusSkip, "an event with a forged signature is rejected, but not by elevenlabs_webhook: %s", r.Answer())
 	case r.OK:
+		e.gated = true
 		return only(statusOK, "an event with a forged signature is rejected: %s", r.Answer())
 	case e.handler != nil && e.handler.ReportOnly && r.Status/100 == 2:
 		return []finding{found(statusWarn, "an event with a forged signature is forwarded by report_only: %s", r.Answer()).
@@ -178,10 +179,14 @@ func (e *examination) sampleType() (string, bool) {
 }
 
 func (e *examination) deliver(ctx context.Context, f delivery.Forgery) (delivery.Result, error) {
+	return e.deliverBy(ctx, e.client, f)
+}
+
+func (e *examination) deliverBy(ctx context.Context, client *delivery.Client, f delivery.Forgery) (delivery.Result, error) {
 	typ, _ := e.sampleType()
 	event, err := sample.New(typ, sample.Options{Now: e.env.Now(), Turns: 2})
 	if err != nil {
 		return delivery.Result{}, err
 	}
-	return e.client.Deliver(ctx, event, f, func(int) {}), nil
+	return client.Deliver(ctx, event, f, func(int) {}), nil
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
@@ -55,6 +57,11 @@ func (e *examination) checkHandler(context.Context) []finding {
 		if h.ReportOnly {
 			findings = append(findings, found(statusWarn, "report_only forwards forged requests to the application, marked, and those of this command too").
 				withRemedy("Remove it when the switch-over is done."))
+		}
+		if h.BodyLimit > 0 && h.BodyLimit < h.MaxSize {
+			findings = append(findings, found(statusWarn, "request_body in front allows %s, less than max_size, which is %s: Caddy answers larger events with 413, and neither status nor tail shows them",
+				humanize.Bytes(uint64(h.BodyLimit)), humanize.IBytes(uint64(h.MaxSize))).
+				withRemedy("Raise it for the webhook's path, or leave it out there: max_size limits the body. Audio takes about 1.2 MiB a minute."))
 		}
 		if h.AllowHTTP {
 			findings = append(findings, found(statusWarn, "allow_http accepts events over plain HTTP, where others can read them").

@@ -283,6 +283,20 @@ ahead.`, func(p *patient) {
 			p.first().Secrets = append(p.first().Secrets, cmdutil.ConfigSecret{Text: "{env.OLD_SECRET}", Name: "old", Value: `"` + doctorSecret + `"`})
 			p.handler = clocked(p.now.Add(2*time.Minute), clitest.Protected("wsec_another", p.now, clitest.Answering(200)))
 		}},
+		"beside": {`A website and the webhook are one application, which takes a slash at the end.
+The site limits bodies to 10 MB. A test call was made an hour ago.`, func(p *patient) {
+			p.first().MaxSize, p.first().BodyLimit = 100<<20, 10_000_000
+			p.first().Bypasses = []cmdutil.ConfigBypass{
+				{Host: doctorHost, Path: "/webhooks/elevenlabs/", Upstream: "localhost:3000"},
+				{Host: "www.example.com", Path: "/webhooks/elevenlabs", Upstream: "localhost:3000", Stripped: true, OtherSite: true},
+			}
+			p.running = `[{"handler":"SECRET","last_delivery":"HOUR","config":[{}]}]`
+			beside(func(w http.ResponseWriter, r *http.Request) {
+				if r.RequestURI != "/webhooks/elevenlabs/" {
+					w.WriteHeader(http.StatusNotFound)
+				}
+			})(p)
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPatient(t)

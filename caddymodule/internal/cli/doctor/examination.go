@@ -40,6 +40,7 @@ type examination struct {
 	blank   bool                   // the secret's source is blank
 	client  *delivery.Client       // nil without a URL
 	probe   probe
+	gated   bool // elevenlabs_webhook rejects a forged event
 
 	// The workspace has no client if there is no API key. Its webhooks are those
 	// for the URL.
