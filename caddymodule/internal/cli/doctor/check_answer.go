@@ -49,6 +49,9 @@ func (e *examination) checkEndpoint(context.Context) []finding {
 		return []finding{found(statusFail, "redirects to %s (%s)", cmdutil.Brief(e.probe.header.Get("Location"), cmdutil.Longest), status).withRemedy("%s", redirectRemedy)}
 	case reason == facts.SignatureMissing.Code:
 		return only(statusOK, "a request without a signature is rejected: %s, %s", status, reason)
+	case e.notTrusted():
+		return []finding{found(statusSkip, "elevenlabs_webhook answers: %s, %s, since this machine is not in trusted_proxies", status, reason).
+			withRemedy("Leave out --resolve, and give the public URL by --url: then the checks go through the proxy in front.")}
 	case reason != "":
 		return []finding{found(statusFail, "a request without a signature is rejected for another reason: %s, %s", status, reason).withRemedy("%s", rejectionRemedy(reason))}
 	case code/100 == 2 && e.handler != nil && e.handler.ReportOnly:
@@ -90,7 +93,7 @@ func (e *examination) checkClock(context.Context) []finding {
 }
 
 func (e *examination) checkForged(ctx context.Context) []finding {
-	if skipped := e.unreached(); skipped != nil {
+	if skipped := e.shut(); skipped != nil {
 		return skipped
 	}
 	if e.noSend && e.rejection() == "" {
@@ -133,7 +136,7 @@ func (e *examination) checkSigned(ctx context.Context) []finding {
 	if e.noSend {
 		return only(statusSkip, "left out by --no-send")
 	}
-	if skipped := e.unreached(); skipped != nil {
+	if skipped := e.shut(); skipped != nil {
 		return skipped
 	}
 	if e.key == nil {

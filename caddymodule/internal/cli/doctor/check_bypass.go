@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
@@ -67,7 +69,7 @@ const spellingsTimeout = 30 * time.Second
 // checkSpellings sends a forged event to other spellings of the URL's path, which the
 // application may take for the webhook's.
 func (e *examination) checkSpellings(ctx context.Context) []finding {
-	if skipped := e.unreached(); skipped != nil {
+	if skipped := e.shut(); skipped != nil {
 		return skipped
 	}
 	switch {
@@ -116,11 +118,15 @@ func (e *examination) forgeAt(ctx context.Context, path string) (delivery.Result
 	if err != nil {
 		return delivery.Result{}, fmt.Errorf("making a URL of %s: %w", path, err)
 	}
-	target := *e.url
+	target := *e.client.URL
 	target.Path, target.RawPath = plain, path
 	client := *e.client
 	client.URL = &target
-	client.Header = map[string][]string{"X-ElevenLabs-Verified": {"true"}}
+	client.Header = maps.Clone(client.Header)
+	if client.Header == nil {
+		client.Header = http.Header{}
+	}
+	client.Header.Set("X-ElevenLabs-Verified", "true")
 	forged, _ := delivery.ForgeryByName("signature")
 	return e.deliverBy(ctx, &client, forged)
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/http/httptrace"
 	"net/netip"
 	"strings"
@@ -15,13 +16,20 @@ import (
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/delivery"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
 
 func (e *examination) checkURL(context.Context) []finding {
 	switch {
+	case e.url == nil && len(e.handlers()) == 1 && len(e.handlers()[0].Hosts) == 0:
+		return []finding{found(statusSkip, "%s names no host for the webhook", e.config.File).
+			withRemedy("Give the webhook's URL by --url, as in ElevenLabs's settings. --resolve <host>:127.0.0.1:<port> leads it past the proxy in front.")}
 	case e.url == nil:
 		return []finding{found(statusSkip, "%s does not say: it must have exactly one handler with one host and one path", e.config.File).
 			withRemedy("Give the webhook's URL by --url, as in ElevenLabs's settings.")}
+	case e.behindProxy() && e.url.Scheme != "https":
+		return []finding{found(statusSkip, "%s is not the public URL: the configuration names no host, so a proxy in front must end TLS", e.url).
+			withRemedy("Give the public URL by --url, and leave out --resolve to go through the proxy.")}
 	case e.url.Scheme != "https":
 		return []finding{found(statusFail, "%s does not begin with https://, as ElevenLabs requires", e.url).
 			withRemedy("Serve HTTPS: in the Caddyfile, write the name alone as the site's address. If a load balancer in front does it, give the public URL by --url.")}
@@ -71,15 +79,57 @@ func (e *examination) checkConnection(ctx context.Context) []finding {
 	if e.client == nil {
 		return only(statusSkip, "there is no URL")
 	}
+	if e.url.Scheme != "https" {
+		e.sendAsProxy()
+	}
 	e.probe = e.send(ctx)
+	if e.behindProxy() && errors.Is(e.probe.err, http.ErrSchemeMismatch) {
+		e.sendAsProxy()
+		e.probe = e.send(ctx)
+	}
 	if e.probe.err != nil && e.untrusted() == nil && e.refusedTLS() == nil {
 		return only(statusFail, "%s does not answer: %s", e.url.Host, delivery.ExplainError(ctx, e.probe.err))
 	}
 	detail := e.probe.address + " answers"
-	if e.probe.tls != nil {
+	switch {
+	case e.probe.tls != nil:
 		detail += ", by " + tls.VersionName(e.probe.tls.Version)
+	case e.behindProxy():
+		detail += ", by plain HTTP, as to a proxy in front"
 	}
 	return only(statusOK, "%s", detail)
+}
+
+// behindProxy reports whether the handler's site needs a proxy in front: it speaks plain
+// HTTP, and has no host.
+func (e *examination) behindProxy() bool {
+	return e.handler != nil && e.handler.Plain && len(e.handler.Hosts) == 0
+}
+
+// sendAsProxy sends plain HTTP from now on, as a proxy does that ended TLS.
+func (e *examination) sendAsProxy() {
+	if !e.behindProxy() {
+		return
+	}
+	target := *e.url
+	target.Scheme = "http"
+	e.client.URL = &target
+	e.client.Header = http.Header{"X-Forwarded-Proto": {"https"}}
+}
+
+// notTrusted reports whether the handler rejects this machine's requests, since it is
+// no proxy that the handler trusts.
+func (e *examination) notTrusted() bool {
+	return e.behindProxy() && e.rejection() == facts.InsecureTransport.Code
+}
+
+// shut is the finding of checks that need a handler that looks at signatures, if there
+// is no answer or no such handler.
+func (e *examination) shut() []finding {
+	if skipped := e.unreached(); skipped != nil || !e.notTrusted() {
+		return skipped
+	}
+	return only(statusSkip, "left out, since elevenlabs_webhook takes plain HTTP only from an address in trusted_proxies, and this machine has none")
 }
 
 // send sends a request without a signature.
@@ -139,7 +189,10 @@ func (e *examination) checkCertificate(context.Context) []finding {
 	if skipped := e.unreached(); skipped != nil {
 		return skipped
 	}
-	if e.probe.tls == nil {
+	switch {
+	case e.probe.tls == nil && e.behindProxy():
+		return only(statusSkip, "left out, since the proxy in front has it")
+	case e.probe.tls == nil:
 		return only(statusSkip, "there is none without https")
 	}
 	certificate := e.probe.tls.PeerCertificates[0]

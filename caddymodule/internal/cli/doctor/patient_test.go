@@ -102,7 +102,20 @@ func (p *patient) run(args ...string) clitest.Outcome {
 		require.NoError(p.t, os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: authority.Raw}), 0o600))
 		args = append(args, "--ca", ca)
 	}
-	file := filepath.Join(folder, "Caddyfile")
+	address := server.Listener.Addr().String()
+	args = append(slices.Clone(p.args), args...)
+	if !slices.Contains(args, "--resolve") {
+		args = append(args, "--resolve", doctorHost+":"+address)
+	}
+	got := p.runArgs(args...)
+	got.Stdout = strings.ReplaceAll(got.Stdout, address, "127.0.0.1:443")
+	return got
+}
+
+// runArgs runs doctor with the patient's configuration and admin endpoint.
+func (p *patient) runArgs(args ...string) clitest.Outcome {
+	p.t.Helper()
+	file := filepath.Join(p.t.TempDir(), "Caddyfile")
 	require.NoError(p.t, os.WriteFile(file, nil, 0o600))
 	env := cmdutil.Env{
 		API: p.api,
@@ -113,14 +126,7 @@ func (p *patient) run(args ...string) clitest.Outcome {
 		},
 		Admin: p.admin,
 	}
-	address := server.Listener.Addr().String()
-	args = append([]string{"doctor", "--config", file}, append(p.args, args...)...)
-	if !slices.Contains(args, "--resolve") {
-		args = append(args, "--resolve", doctorHost+":"+address)
-	}
-	got := clitest.Run(NewCmdDoctor, env, "", args...)
-	got.Stdout = strings.ReplaceAll(got.Stdout, address, "127.0.0.1:443")
-	return got
+	return clitest.Run(NewCmdDoctor, env, "", append([]string{"doctor", "--config", file}, args...)...)
 }
 
 // admin is the admin endpoint of the running server.
