@@ -16,11 +16,17 @@ const shortestSecret = 32
 func (e *examination) checkSecrets(context.Context) []finding {
 	var findings []finding
 	known := false // or one of them cannot be read here
+	inEnvironment := false
 	for _, h := range e.handlers() {
 		for i, s := range h.Secrets {
 			findings = append(findings, checkSecret(s, i+1)...)
+			inEnvironment = inEnvironment || strings.Contains(s.Text, "{env.")
 			known = known || s.Problem != nil || e.key != nil && strings.TrimSpace(s.Value) == string(e.key)
 		}
+	}
+	if pid := printsEnvironment(e.configFile); pid != "" && inEnvironment {
+		findings = append(findings, found(statusWarn, "process %s was started by `caddy run --environ`, which prints the secret into its log", pid).
+			withRemedy("Leave out --environ, as in examples/systemd, or read the secret from a file. Who could read the log may have the secret: caddy elevenlabs webhooks rotate."))
 	}
 	switch {
 	case e.blank:
