@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -86,14 +87,20 @@ func (e *examination) checkSpellings(ctx context.Context) []finding {
 	}
 	var accepted, failed []string
 	silent := 0
+	forged, _ := delivery.ForgeryByName("signature")
 	for _, spelling := range spellings {
-		r, err := e.forgeAt(ctx, spelling)
+		client, err := e.forgerAt(spelling)
+		if err != nil {
+			return only(statusFail, "%s", err)
+		}
+		r, err := e.deliverBy(ctx, client, forged)
 		switch {
 		case err != nil:
 			return only(statusFail, "%s", err)
 		case r.Status == 0:
 			silent++
 		case r.Reason != "":
+		case r.Status == http.StatusOK && nothingAnswers(ctx, client):
 		case r.Status/100 == 2:
 			accepted = append(accepted, fmt.Sprintf("%s (%s)", spelling, r.Answer()))
 		case r.Status >= 500:
@@ -111,22 +118,31 @@ func (e *examination) checkSpellings(ctx context.Context) []finding {
 	return only(statusOK, "a forged event is accepted at none of %d other spellings of the path", len(spellings))
 }
 
-// forgeAt sends a forged event to another path. It claims to be verified, as a forger
-// would.
-func (e *examination) forgeAt(ctx context.Context, path string) (delivery.Result, error) {
+// forgerAt returns a client for another path. Its requests claim to be verified, as a
+// forger's would.
+func (e *examination) forgerAt(path string) (*delivery.Client, error) {
 	plain, err := url.PathUnescape(path)
 	if err != nil {
-		return delivery.Result{}, fmt.Errorf("making a URL of %s: %w", path, err)
+		return nil, fmt.Errorf("making a URL of %s: %w", path, err)
 	}
 	target := *e.client.URL
 	target.Path, target.RawPath = plain, path
 	client := *e.client
 	client.URL = &target
-	client.Header = maps.Clone(client.Header)
-	if client.Header == nil {
-		client.Header = http.Header{}
+	client.Header = http.Header{"X-Elevenlabs-Verified": {"true"}}
+	maps.Copy(client.Header, e.client.Header)
+	return &client, nil
+}
+
+// nothingAnswers reports whether a URL leads to no handler of Caddy, which then answers
+// 200 by itself: without a body, and without the header Via of a proxy.
+func nothingAnswers(ctx context.Context, client *delivery.Client) bool {
+	response, err := client.SendUnsigned(ctx)
+	if err != nil {
+		return false
 	}
-	client.Header.Set("X-ElevenLabs-Verified", "true")
-	forged, _ := delivery.ForgeryByName("signature")
-	return e.deliverBy(ctx, &client, forged)
+	defer response.Body.Close()
+	server := response.Header.Get("Server")
+	n, _ := io.ReadFull(response.Body, make([]byte, 1))
+	return response.StatusCode == http.StatusOK && n == 0 && response.Header.Get("Via") == "" && (server == "" || server == "Caddy")
 }

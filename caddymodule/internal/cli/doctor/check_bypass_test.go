@@ -20,6 +20,7 @@ func beside(other http.HandlerFunc) func(*patient) {
 				protected.ServeHTTP(w, r)
 				return
 			}
+			w.Header().Set("Via", "1.1 Caddy") // as of an application behind Caddy
 			other(w, r)
 		})
 	}
@@ -58,6 +59,18 @@ func TestDoctorLooksForWaysPastTheHandler(t *testing.T) {
 		})},
 		{"an application that fails", "spellings", statusWarn, "a forged event fails at other spellings of the path, past elevenlabs_webhook: /webhooks/elevenlabs/ (500 Internal Server Error), ", beside(answer(500))},
 		{"a server that closes the connection", "spellings", statusSkip, "15 of 15 other spellings of the path get no answer", beside(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })},
+		{"a Caddy that has nothing there", "spellings", statusOK, "at none of 15", beside(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Del("Via")
+			w.Header().Set("Server", "Caddy")
+		})},
+		{"a file server", "spellings", statusFail, "/webhooks/elevenlabs/ (200 OK)", beside(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Del("Via")
+			_, _ = w.Write([]byte("<html>"))
+		})},
+		{"another server without a proxy", "spellings", statusFail, "/webhooks/elevenlabs/ (200 OK)", beside(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Del("Via")
+			w.Header().Set("Server", "gunicorn")
+		})},
 		{"other paths are not found", "spellings", statusOK, "a forged event is accepted at none of 15 other spellings of the path", beside(answer(404))},
 		{"other paths redirect", "spellings", statusOK, "at none of 15", beside(answer(308))},
 		{"--no-send", "spellings", statusSkip, "left out by --no-send, since events there may reach the application", func(p *patient) { p.args = []string{"--no-send"} }},
@@ -98,6 +111,7 @@ func TestDoctorSendsEachSpellingOnce(t *testing.T) {
 	var asked []string
 	beside(func(w http.ResponseWriter, r *http.Request) {
 		asked = append(asked, r.RequestURI)
+		assert.Equal(t, "true", r.Header.Get("X-ElevenLabs-Verified"))
 		w.WriteHeader(http.StatusNotFound)
 	})(p)
 	p.run()
