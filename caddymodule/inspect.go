@@ -233,7 +233,7 @@ func (w *walker) add(config map[string]any, at place) {
 	}
 	h.setDefaults()
 	found := cmdutil.ConfigHandler{
-		Name: h.name(), Hosts: at.hosts, Paths: at.paths,
+		Name: strings.Join(secretNames(h.Secrets), ","), Hosts: at.hosts, Paths: at.paths,
 		Past: time.Duration(h.Tolerance.Past), Future: time.Duration(h.Tolerance.Future),
 		MaxSize: h.MaxSize, AllowHTTP: h.AllowHTTP, ReportOnly: h.ReportOnly, Events: h.Events,
 	}

@@ -62,7 +62,7 @@ func (e *examination) askRunning(ctx context.Context) ([]running, error) {
 	answers := make(chan answer, 1)
 	go func() { // Caddy's client has neither a context nor a timeout
 		var a answer
-		response, err := e.env.Admin(e.address, e.configFile, e.adapter, "/elevenlabs/status", http.Header{})
+		response, err := e.env.Admin(ctx, e.address, e.configFile, e.adapter, "/elevenlabs/status", http.Header{})
 		if err == nil {
 			defer response.Body.Close()
 			err = json.NewDecoder(response.Body).Decode(&a.all)

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strings"
@@ -65,7 +66,7 @@ func TestDoctorWithoutAConfigurationAsksTheServerThatAFlagNames(t *testing.T) {
 	p := newPatient(t)
 	t.Chdir(t.TempDir())
 	asked := ""
-	env := cmdutil.Env{Now: time.Now, Admin: func(address, file, adapter, uri string, header http.Header) (*http.Response, error) {
+	env := cmdutil.Env{Now: time.Now, Admin: func(_ context.Context, address, file, adapter, uri string, header http.Header) (*http.Response, error) {
 		asked = address
 		return p.admin(address, file, adapter, uri, header)
 	}}

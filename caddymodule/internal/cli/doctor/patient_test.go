@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -130,7 +131,7 @@ func (p *patient) runArgs(args ...string) clitest.Outcome {
 }
 
 // admin is the admin endpoint of the running server.
-func (p *patient) admin(_, _, _, uri string, _ http.Header) (*http.Response, error) {
+func (p *patient) admin(_ context.Context, _, _, _, uri string, _ http.Header) (*http.Response, error) {
 	assert.Equal(p.t, "/elevenlabs/status", uri)
 	if p.adminErr != nil {
 		return nil, p.adminErr

@@ -59,7 +59,13 @@ func TestTheOfficialSDKAcceptsEveryEventAndRejectsForgeriesExceptTheFuture(t *te
 	require.NoError(t, err)
 
 	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", clitest.Secret)
-	outcome := clitest.Run(NewCmdSend, cmdutil.Env{Now: time.Now}, "", "send", "http://127.0.0.1:"+strings.TrimSpace(port), "--all", "--json", "--concurrency", "4")
+	send := func(args ...string) clitest.Outcome {
+		return clitest.Run(NewCmdSend, cmdutil.Env{Now: time.Now}, "", append([]string{"send", "http://127.0.0.1:" + strings.TrimSpace(port), "--json"}, args...)...)
+	}
+	for _, args := range [][]string{{"--failed"}, {"--failed", "--event", "audio"}, {"--turns", "270"}, {"--turns", "1"}} {
+		require.NoError(t, send(args...).Err, args)
+	}
+	outcome := send("--all", "--concurrency", "4")
 	assert.Equal(t, 2, outcome.Code)
 	statuses := map[string]int{}
 	for line := range strings.Lines(outcome.Stdout) {
