@@ -66,9 +66,9 @@ func TestDoctorWithoutAConfigurationAsksTheServerThatAFlagNames(t *testing.T) {
 	p := newPatient(t)
 	t.Chdir(t.TempDir())
 	asked := ""
-	env := cmdutil.Env{Now: time.Now, Admin: func(_ context.Context, address, file, adapter, uri string, header http.Header) (*http.Response, error) {
+	env := cmdutil.Env{Now: time.Now, Admin: func(ctx context.Context, address, file, adapter, uri string, header http.Header) (*http.Response, error) {
 		asked = address
-		return p.admin(address, file, adapter, uri, header)
+		return p.admin(ctx, address, file, adapter, uri, header)
 	}}
 	got := clitest.Run(NewCmdDoctor, env, "", "doctor", "--url", "https://127.0.0.1:1/")
 	assert.Contains(t, line(got, "running"), "skip  running      there is no configuration that says where Caddy's admin endpoint is; --address says it")
