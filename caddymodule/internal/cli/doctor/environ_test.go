@@ -67,7 +67,7 @@ func TestDoctorWarnsOfAServerThatPrintsItsSecret(t *testing.T) {
 			file := filepath.Join(t.TempDir(), "Caddyfile")
 			require.NoError(t, os.WriteFile(file, nil, 0o600))
 			process42(t, t.TempDir(), "caddy run --environ --config "+file)
-			lines := line(p.run("--config", file), "secret") // the last --config counts
+			lines := line(p.run("--config", file), "secret")
 			if !test.want {
 				assert.NotContains(t, lines, "--environ")
 				return

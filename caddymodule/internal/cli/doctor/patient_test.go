@@ -127,7 +127,10 @@ func (p *patient) runArgs(args ...string) clitest.Outcome {
 		},
 		Admin: p.admin,
 	}
-	return clitest.Run(NewCmdDoctor, env, "", append([]string{"doctor", "--config", file}, args...)...)
+	if !slices.Contains(args, "--config") {
+		args = append([]string{"--config", file}, args...)
+	}
+	return clitest.Run(NewCmdDoctor, env, "", append([]string{"doctor"}, args...)...)
 }
 
 // admin is the admin endpoint of the running server.
