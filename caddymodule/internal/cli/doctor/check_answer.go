@@ -16,8 +16,9 @@ import (
 )
 
 const (
-	redirectRemedy = "ElevenLabs is not known to follow redirects: give it the URL that the redirect leads to. Compare http, www and a slash at the end."
+	redirectRemedy = "The HTTP client that ElevenLabs uses turns the POST into a GET, without the event. Give ElevenLabs the URL that the redirect leads to. Compare http, www and a slash at the end."
 	inFrontRemedy  = "Something in front of elevenlabs_webhook fails: look into its log."
+	pageRemedy     = "Let POST requests for this path pass the login or the protection against bots in front. If the page is the application's, compare the path with the one that it has for the webhook."
 	pathRemedy     = "Compare the URL's path with the Caddyfile's."
 )
 
@@ -42,28 +43,39 @@ func (e *examination) checkEndpoint(context.Context) []finding {
 	if skipped := e.unreached(); skipped != nil {
 		return skipped
 	}
+	f := e.judgeEndpoint()
+	if f.Status == statusFail {
+		f = f.withAnswer(e.probe.lines)
+	}
+	return []finding{f}
+}
+
+// judgeEndpoint judges the answer to the request without a signature.
+func (e *examination) judgeEndpoint() finding {
 	code, reason := e.probe.status, e.rejection()
 	status := fmt.Sprintf("%d %s", code, http.StatusText(code))
 	switch {
 	case code/100 == 3:
-		return []finding{found(statusFail, "redirects to %s (%s)", cmdutil.Brief(e.probe.header.Get("Location"), cmdutil.Longest), status).withRemedy("%s", redirectRemedy)}
+		return found(statusFail, "redirects to %s (%s)", cmdutil.Brief(e.probe.header.Get("Location"), cmdutil.Longest), status).withRemedy("%s", redirectRemedy)
 	case reason == facts.SignatureMissing.Code:
-		return only(statusOK, "a request without a signature is rejected: %s, %s", status, reason)
+		return found(statusOK, "a request without a signature is rejected: %s, %s", status, reason)
 	case e.notTrusted():
-		return []finding{found(statusSkip, "elevenlabs_webhook answers: %s, %s, since this machine is not in trusted_proxies", status, reason).
-			withRemedy("Leave out --resolve, and give the public URL by --url: then the checks go through the proxy in front.")}
+		return found(statusSkip, "elevenlabs_webhook answers: %s, %s, since this machine is not in trusted_proxies", status, reason).
+			withRemedy("Leave out --resolve, and give the public URL by --url: then the checks go through the proxy in front.")
 	case reason != "":
-		return []finding{found(statusFail, "a request without a signature is rejected for another reason: %s, %s", status, reason).withRemedy("%s", rejectionRemedy(reason))}
+		return found(statusFail, "a request without a signature is rejected for another reason: %s, %s", status, reason).withRemedy("%s", rejectionRemedy(reason))
 	case code/100 == 2 && e.handler != nil && e.handler.ReportOnly:
-		return []finding{found(statusWarn, "a request without a signature is forwarded by report_only: %s", status).
-			withRemedy("Remove report_only when the switch-over is done.")}
+		return found(statusWarn, "a request without a signature is forwarded by report_only: %s", status).
+			withRemedy("Remove report_only when the switch-over is done.")
+	case code/100 == 2 && e.probe.page:
+		return found(statusFail, "a request without a signature gets an HTML page: %s", status).withRemedy(pageRemedy)
 	case code/100 == 2:
-		return []finding{found(statusFail, "a request without a signature is accepted: %s", status).
-			withRemedy("Something other than elevenlabs_webhook answers: compare the URL's path with the Caddyfile's. If the application answers, requests reach it without verification.")}
+		return found(statusFail, "a request without a signature is accepted: %s", status).
+			withRemedy("Something other than elevenlabs_webhook answers: compare the URL's path with the Caddyfile's. If the application answers, requests reach it without verification.")
 	case code >= 500:
-		return []finding{found(statusFail, "%s", status).withRemedy("%s", inFrontRemedy)}
+		return found(statusFail, "%s", status).withRemedy("%s", inFrontRemedy)
 	}
-	return only(statusFail, "%s, but not from elevenlabs_webhook, which would say %s", status, facts.SignatureMissing.Code)
+	return found(statusFail, "%s, but not from elevenlabs_webhook, which would say %s", status, facts.SignatureMissing.Code)
 }
 
 func (e *examination) checkClock(context.Context) []finding {
@@ -113,7 +125,7 @@ func (e *examination) checkForged(ctx context.Context) []finding {
 		return []finding{found(statusWarn, "an event with a forged signature is forwarded by report_only: %s", r.Answer()).
 			withRemedy("Remove report_only when the switch-over is done.")}
 	}
-	return []finding{found(statusFail, "an event with a forged signature is not rejected as such: %s", r.Answer()).withRemedy("%s", forgedRemedy(r))}
+	return []finding{found(statusFail, "an event with a forged signature is not rejected as such: %s", answerOf(r)).withRemedy("%s", forgedRemedy(r)).withAnswer(r.Lines)}
 }
 
 // forgedRemedy returns the remedy for an answer to a forged event. It is empty if the
@@ -149,11 +161,16 @@ func (e *examination) checkSigned(ctx context.Context) []finding {
 	if err != nil {
 		return only(statusFail, "%s", err)
 	}
+	if r.OK && r.Page {
+		return []finding{found(statusWarn, "a signed event gets an HTML page, which may be one to log in, or against bots: %s", r.Answer()).withRemedy(pageRemedy)}
+	}
 	if r.OK {
 		return only(statusOK, "a signed event passes: %s, in %d ms", r.Answer(), r.Milliseconds)
 	}
-	f := found(statusFail, "a signed event does not pass: %s", r.Answer())
+	f := found(statusFail, "a signed event does not pass: %s", answerOf(r)).withAnswer(r.Lines)
 	switch {
+	case r.Status/100 == 3:
+		f = f.withRemedy("%s", redirectRemedy)
 	case r.Reason != "":
 		f = f.withRemedy("%s", rejectionRemedy(r.Reason))
 	case r.Status == http.StatusBadGateway:
@@ -164,6 +181,14 @@ func (e *examination) checkSigned(ctx context.Context) []finding {
 		f = f.withRemedy("The application answers so, or a proxy in front: its log says why. ElevenLabs counts only 200 as success.")
 	}
 	return []finding{f}
+}
+
+// answerOf says how the server answered, and where a redirect leads to.
+func answerOf(r delivery.Result) string {
+	if r.Location == "" {
+		return r.Answer()
+	}
+	return r.Answer() + ", to " + r.Location
 }
 
 // sampleType returns the type of the event to send: one that the handler forwards. It

@@ -150,6 +150,7 @@ func (e *examination) send(ctx context.Context) (p probe) {
 	defer response.Body.Close()
 	p.middle = began.Add(e.env.Now().Sub(began) / 2)
 	p.status, p.header, p.tls = response.StatusCode, response.Header, response.TLS
+	p.lines, p.page = delivery.ReadAnswer(response)
 	return p
 }
 

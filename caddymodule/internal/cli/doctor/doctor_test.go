@@ -148,7 +148,7 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 		{"a forgery let through by report_only", "forged", statusWarn, "forwarded by report_only", func(p *patient) {
 			p.handler, p.first().ReportOnly = clitest.Answering(200), true
 		}},
-		{"a forgery, redirected", "forged", statusFail, "301 Moved Permanently\n      Remedy: ElevenLabs is not known to follow redirects", answer(301, "Location", "/")},
+		{"a forgery, redirected", "forged", statusFail, "301 Moved Permanently, to /\n      Remedy: The HTTP client that ElevenLabs uses turns the POST into a GET", answer(301, "Location", "/")},
 		{"a forgery that finds nothing", "forged", statusFail, "404 Not Found\n      Remedy: Compare the URL's path with the Caddyfile's", answer(404)},
 		{"a forgery that something in front fails at", "forged", statusFail, "502 Bad Gateway\n      Remedy: Something in front of elevenlabs_webhook fails", answer(502)},
 		{"a forgery refused for an unknown reason", "forged", statusFail, "403 Forbidden, nonsense\n      Remedy: Something other than elevenlabs_webhook", answer(403, delivery.HeaderRejection, "nonsense")},
@@ -296,6 +296,12 @@ The site limits bodies to 10 MB. A test call was made an hour ago.`, func(p *pat
 					w.WriteHeader(http.StatusNotFound)
 				}
 			})(p)
+		}},
+		"refused": {`The application rejects POSTs without its CSRF token, and says so in a page.`, func(p *patient) {
+			p.handler = clitest.Protected(doctorSecret, p.now, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusForbidden)
+				_, _ = io.WriteString(w, "<!DOCTYPE html>\n<html><head><style>p {}</style></head><body>\n<h1>Forbidden</h1>\n<p>CSRF verification failed.</p>\n")
+			}))
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {

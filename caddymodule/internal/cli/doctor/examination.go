@@ -54,6 +54,8 @@ type probe struct {
 	address string // connected to; empty if the connection failed
 	status  int    // 0 without an answer
 	header  http.Header
+	lines   []string             // the first of the body
+	page    bool                 // the body is HTML
 	tls     *tls.ConnectionState // nil over plain HTTP
 	err     error                // nil with an answer
 	middle  time.Time            // half way between request and answer

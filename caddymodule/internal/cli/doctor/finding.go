@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
 
 // status is the status of a finding.
@@ -25,6 +26,8 @@ type finding struct {
 	Status status `json:"status"`
 	Detail string `json:"detail"`
 	Remedy string `json:"remedy,omitempty"`
+	// Answer is the first lines of an answer that is not as expected.
+	Answer []string `json:"answer,omitempty"`
 }
 
 func found(s status, format string, args ...any) finding {
@@ -33,6 +36,14 @@ func found(s status, format string, args ...any) finding {
 
 func (f finding) withRemedy(format string, args ...any) finding {
 	f.Remedy = fmt.Sprintf(format, args...)
+	return f
+}
+
+// withAnswer adds the first lines of an answer, without what looks like a secret.
+func (f finding) withAnswer(lines []string) finding {
+	for _, line := range lines {
+		f.Answer = append(f.Answer, facts.HideCredentials(line, "…"))
+	}
 	return f
 }
 
@@ -47,6 +58,9 @@ func (f finding) print(cmd *cobra.Command) error {
 		return cmdutil.PrintJSON(cmd, f)
 	}
 	text := fmt.Sprintf("%-4s  %-11s  %s\n", f.Status, f.Check, f.Detail)
+	for _, line := range f.Answer {
+		text += "      | " + line + "\n"
+	}
 	if f.Remedy != "" {
 		text += "      Remedy: " + f.Remedy + "\n"
 	}
