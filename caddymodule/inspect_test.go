@@ -119,6 +119,29 @@ func TestInspectReadsTheHandlersOptions(t *testing.T) {
 	assert.Equal(t, []string{"post_call_audio"}, h.Events)
 }
 
+// doctor shows these words for the secret, and for the configuration.
+func TestInspectSaysWhyAFileGivesNoSecret(t *testing.T) {
+	dir := t.TempDir()
+	empty := filepath.Join(dir, "empty")
+	require.NoError(t, os.WriteFile(empty, nil, 0o600))
+	two := filepath.Join(dir, "two")
+	require.NoError(t, os.WriteFile(two, []byte("wsec_1\nwsec_2\n"), 0o600))
+	for _, test := range []struct{ value, says string }{
+		{"{file." + dir + "/none}", "the file " + dir + "/none does not exist"},
+		{"{file." + dir + "}", dir + " is a directory"},
+		{"{file." + empty + "}", "the file " + empty + " is empty"},
+		{"{file." + two + "}", "has more than one line"},
+		{"wsec_…", `"wsec_…", which stands for a secret in the documentation`},
+		{"{file.wsec_pasted}", "the secret itself seems to stand in place of a name"},
+	} {
+		config := inspectText(t, "a.test {\nelevenlabs_webhook {\nsecret "+test.value+"\n}\n}")
+		require.ErrorContains(t, config.Problem, test.says)
+		require.Len(t, config.Handlers, 1)
+		require.ErrorContains(t, config.Handlers[0].Secrets[0].Problem, test.says)
+		assert.NotContains(t, config.Problem.Error()+config.Handlers[0].Secrets[0].Problem.Error(), "pasted")
+	}
+}
+
 func TestInspectSaysWhyAConfigurationDoesNotLoad(t *testing.T) {
 	for _, test := range []struct{ text, problem string }{
 		{"a.test {\nelevenlabs_webhook {\nnonsense\n}\n}", `unrecognized subdirective "nonsense"`},
