@@ -71,7 +71,7 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 		{"a file that is not there", "secret", statusFail, "secret 1 ({file./run/secret}) cannot be read: the file /run/secret does not exist: create it, or correct the path\n      Remedy: Set it where Caddy runs.", func(p *patient) {
 			p.first().Secrets[0] = cmdutil.ConfigSecret{Text: "{file./run/secret}", Problem: errors.New("the file /run/secret does not exist: create it, or correct the path")}
 		}},
-		{"a secret for a variable's name", "secret", statusFail, "1 ({env.…) cannot be read: no {env.…", func(p *patient) {
+		{"a secret for a variable's name", "secret", statusFail, "1 ({env.…}) cannot be read: no {env.…}", func(p *patient) {
 			p.first().Secrets[0] = cmdutil.ConfigSecret{Text: "{env." + doctorSecret + "}", Problem: errors.New("no {env." + doctorSecret + "}")}
 		}},
 		{"a second secret that is wrong", "secret", statusFail, "secret 2 (", func(p *patient) {
