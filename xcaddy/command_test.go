@@ -104,12 +104,19 @@ func TestCommandsExitCodesAndMessages(t *testing.T) {
 		code  int
 		says  string
 	}{
-		{"no command", nil, "", 1, "no command is given: give one of"},
+		{"no command", nil, "", 1, "no command is given: give one of\n  doctor       Checks the whole way of an event"},
+		{"a command that is mistyped", []string{"tial"}, "", 1, `there is no command "tial" (did you mean tail?)`},
+		{"a flag that is mistyped", []string{"tail", "--reslut", "failed"}, "", 1, "unknown flag: --reslut (did you mean --result?): see `caddy elevenlabs tail --help`"},
+		{"a secret in place of a variable's name", []string{"sign", body, "--secret-env", realSecret}, "", 1, "the environment variable (a secret) is not set"},
+		{"a secret in place of a path", []string{"status", "--config", realSecret}, "", 1, "(a secret)"},
+		{"a secret in place of a command", []string{realSecret}, "", 1, `there is no command "(a secret)"`},
 		{"an unknown command", []string{"nope"}, "", 1, `there is no command "nope"`},
 		{"an unknown command with --help", []string{"nope", "--help"}, "", 1, `there is no command "nope"`},
 		{"help with a command", []string{"help", "send"}, "", 0, "--forge"},
 		{"an unknown command with flags", []string{"nope", "--json", "--x"}, "", 1, `there is no command "nope"`},
 		{"help", []string{"--help"}, "", 0, "Available Commands"},
+		{"help has a link", []string{"webhooks", "create", "--help"}, "", 0, "/caddy-elevenlabs/caddy-elevenlabs/blob/main/docs/cli/webhooks.md\n"},
+		{"version", []string{"version"}, "", 0, "\ncaddy             v2."},
 
 		{"help for send", []string{"send", "--help"}, "", 0, "--forge"},
 		{"send without a URL", []string{"send"}, "", 1, "give one argument, not 0"},
@@ -161,11 +168,15 @@ func TestCommandsExitCodesAndMessages(t *testing.T) {
 		{"help for status", []string{"status", "--help"}, "", 0, "three times in a row"},
 		{"status", []string{"status", "--address", s.admin}, "", 0, "failures in a row"},
 		{"status where no Caddy runs", []string{"status", "--address", noCaddy}, "", 1, "is Caddy running?"},
+		{"status at an address without a port", []string{"status", "--address", "localhost"}, "", 1, "it has no port; give one such as localhost:2019"},
+		{"status at a URL", []string{"status", "--address", "http://" + s.admin}, "", 1, "it is a URL; give one such as localhost:2019"},
+		{"status at the site", []string{"status", "--address", s.address}, "", 1, "another server, or a Caddy without this module: it answered 400 Bad Request"},
 		{"status with an argument", []string{"status", "all"}, "", 1, "unknown command"},
 
 		{"help for tail", []string{"tail", "--help"}, "", 0, "--once"},
 		{"tail", []string{"tail", "--once", "--address", s.admin}, "", 0, "post_call_transcription"},
-		{"tail of an unknown result", []string{"tail", "--once", "--address", s.admin, "--result", "nope"}, "", 1, "nope"},
+		{"tail of an unknown result", []string{"tail", "--once", "--address", s.admin, "--result", "nope"}, "", 1, `there is no result "nope"`},
+		{"tail of an unknown type", []string{"tail", "--address", s.admin, "--type", "post_call_audo"}, "", 1, `there is no type "post_call_audo" (did you mean post_call_audio?)`},
 		{"tail of no lines", []string{"tail", "--lines", "0"}, "", 1, "--lines must be"},
 		{"webhooks by itself", []string{"webhooks"}, "", 1, "no command is given: give one of"},
 		{"webhooks with an unknown command", []string{"webhooks", "nope", "--json"}, "", 1, `there is no command "nope"`},

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -345,12 +346,15 @@ func TestTailAndStatusUseColourOnlyOnATerminalWithoutNO_COLOR(t *testing.T) {
 	}
 }
 
-func TestTailTellsA400FromACaddyThatDoesNotRun(t *testing.T) {
+// Caddy's admin endpoint tells its errors in JSON.
+func TestTailTellsWhatTheAdminEndpointSaysFromACaddyThatDoesNotRun(t *testing.T) {
 	address, _ := newStatusBackend(t)
 	s := start(t, webhook(address, ""))
-	o := elevenlabs(t, "", "tail", "--once", "--result", "bogus", "--address", s.admin)
+	_, port, err := net.SplitHostPort(s.admin)
+	require.NoError(t, err)
+	o := elevenlabs(t, "", "tail", "--once", "--address", "[::ffff:127.0.0.1]:"+port)
 	assert.Equal(t, 1, o.code)
-	assert.Contains(t, o.stderr, "choose one of [accepted rejected ignored failed]")
+	assert.Contains(t, o.stderr, "it answered 403: host not allowed: [::ffff:127.0.0.1]:"+port+"\n")
 	assert.NotContains(t, o.stderr, "is Caddy running?")
 	o = elevenlabs(t, "", "tail", "--once", "--address", fmt.Sprintf("127.0.0.1:%d", freePort(t)))
 	assert.Equal(t, 1, o.code)
