@@ -151,3 +151,22 @@ func TestVersionsAreThoseOfTheBinary(t *testing.T) {
 	assert.Contains(t, string(info), ": "+v.Go+"\n")
 	assert.Contains(t, string(info), "caddy-elevenlabs\t"+v.Module)
 }
+
+// The documentation says so, since nothing else can.
+func TestABodyThatTheSitesRequestBodyRejectsShowsNowhere(t *testing.T) {
+	b := newBackend(t)
+	s := start(t, strings.Replace(webhook(b.address(), ""), "tls internal", "tls internal\nlog\nrequest_body {\nmax_size 10\n}", 1))
+	got := send(t, s.client("HTTP/1.1"), s.event([]byte(transcript)))
+	assert.Equal(t, 413, got.status)
+	assert.Empty(t, got.header.Get("X-ElevenLabs-Rejection"))
+	s.awaitLog(`"status":413`)
+	assert.Empty(t, shown(t, s, "/elevenlabs/deliveries"))
+
+	chunked := s.event([]byte(transcript))
+	chunked.ContentLength = -1
+	got = send(t, s.client("HTTP/1.1"), chunked)
+	assert.Equal(t, 413, got.status)
+	assert.Equal(t, "body_too_large", got.header.Get("X-ElevenLabs-Rejection"))
+	s.eventually("the delivery", func() bool { return len(shown(t, s, "/elevenlabs/deliveries")) == 1 })
+	assert.Empty(t, b.take())
+}

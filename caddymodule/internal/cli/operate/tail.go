@@ -36,8 +36,8 @@ size, the application's answer, the duration, the ids, and the handler. It has n
 body and no secret. What tail waits for, and whether Caddy is gone, is on standard
 error.
 
-Caddy keeps the last 256 deliveries that ElevenLabs signed, and the last 256
-requests that ElevenLabs did not sign. Reloads keep them.`,
+Caddy keeps the last 256 deliveries that ElevenLabs signed, the last 256 others from
+its addresses, and the last 256 other requests. Reloads keep them.`,
 		Example: `  caddy elevenlabs tail
   caddy elevenlabs tail --result failed
   caddy elevenlabs tail --type audio
