@@ -328,8 +328,8 @@ func TestTailAndStatusUseColourOnlyOnATerminalWithoutNO_COLOR(t *testing.T) {
 	for range 3 {
 		require.Equal(t, 500, send(t, s.client("HTTP/1.1"), s.event([]byte(transcript))).status)
 	}
-	for _, args := range []string{"tail --once", "status"} {
-		line := binary + " elevenlabs " + args + " --address " + s.admin
+	for _, args := range []string{"tail --once --address " + s.admin, "status --address " + s.admin} {
+		line := binary + " elevenlabs " + args
 		terminal := func(env ...string) string {
 			command := exec.Command("script", "--quiet", "--command", line, "/dev/null")
 			command.Env = append(os.Environ(), env...)
@@ -341,8 +341,9 @@ func TestTailAndStatusUseColourOnlyOnATerminalWithoutNO_COLOR(t *testing.T) {
 		assert.Contains(t, terminal("NO_COLOR="), red, args)
 		plain := terminal("NO_COLOR=1")
 		assert.NotContains(t, plain, "\x1b", args)
+		assert.NotContains(t, terminal("TERM=dumb"), "\x1b", args)
 		assert.Contains(t, plain, "backend_answer", args)
-		assert.NotContains(t, elevenlabs(t, "", append(strings.Fields(args), "--address", s.admin)...).stdout, "\x1b", args)
+		assert.NotContains(t, elevenlabs(t, "", strings.Fields(args)...).stdout, "\x1b", args)
 	}
 }
 

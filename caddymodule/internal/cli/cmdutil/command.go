@@ -30,11 +30,11 @@ func Group(cmd *cobra.Command, commands ...*cobra.Command) {
 			words = unknown
 		}
 		var names []string
-		list := ""
+		list := new(strings.Builder)
 		for _, sub := range cmd.Commands() {
 			if sub.IsAvailableCommand() && sub.Name() != "help" {
 				names = append(names, sub.Name())
-				list += fmt.Sprintf("  %-*s  %s\n", sub.NamePadding(), sub.Name(), sub.Short)
+				fmt.Fprintf(list, "  %-*s  %s\n", sub.NamePadding(), sub.Name(), sub.Short)
 			}
 		}
 		if len(words) == 0 {

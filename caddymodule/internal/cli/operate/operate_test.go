@@ -280,7 +280,7 @@ func TestTailTakesOnlyTypesAndResultsThatThereAre(t *testing.T) {
 		args []string
 		says string
 	}{
-		{[]string{"--type", "post_call_transcripton"}, `there is no type "post_call_transcripton" (did you mean post_call_transcription?): give --type one of post_call_transcription, `},
+		{[]string{"--type", "post_call_audo"}, `there is no type "post_call_audo" (did you mean post_call_audio?): give --type one of post_call_transcription, `},
 		{[]string{"--type", "typo"}, `there is no type "typo": give --type one of post_call_transcription, `},
 		{[]string{"--type", ""}, "--type is empty"},
 		{[]string{"--result", "fialed"}, `there is no result "fialed" (did you mean failed?): give --result one of accepted, rejected, ignored, failed`},
