@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -22,7 +23,7 @@ import (
 // than the server's could stop the server. So it does not open the configuration's
 // logs, and its storage is a temporary folder.
 func inspect(file, adapter string) cmdutil.Config {
-	config := cmdutil.Config{File: file}
+	config := cmdutil.Config{File: file, Admin: caddy.DefaultAdminListen}
 	// Caddy would log much, and every problem is in the errors too.
 	caddy.BufferedLog()
 	_ = caddy.Validate(&caddy.Config{Logging: discardLogs()}) // the buffer too
@@ -34,6 +35,7 @@ func inspect(file, adapter string) cmdutil.Config {
 		return config
 	}
 	text = caddy.RemoveMetaFields(text)
+	config.Admin = adminAddress(text)
 	if config.Handlers, err = findHandlers(text); err != nil {
 		config.Problem = err
 		return config
@@ -58,6 +60,22 @@ func inspect(file, adapter string) cmdutil.Config {
 	parsed.StorageRaw, parsed.Logging = nil, discardLogs()
 	config.Problem = caddy.Validate(parsed)
 	return config
+}
+
+// adminAddress returns the address of the admin endpoint that a configuration has, or
+// an empty string if the configuration turns the endpoint off.
+func adminAddress(text []byte) string {
+	var config struct {
+		Admin struct {
+			Listen   string `json:"listen"`
+			Disabled bool   `json:"disabled"`
+		} `json:"admin"`
+	}
+	_ = json.Unmarshal(text, &config) // loading the configuration reports what cannot be decoded
+	if config.Admin.Disabled {
+		return ""
+	}
+	return cmp.Or(config.Admin.Listen, caddy.DefaultAdminListen)
 }
 
 // discardLogs returns a new configuration of logs each time, since Caddy changes it.

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -117,6 +118,15 @@ func TestInspectReadsTheHandlersOptions(t *testing.T) {
 	assert.Equal(t, 5*time.Minute, h.Future)
 	assert.True(t, h.AllowHTTP && h.ReportOnly)
 	assert.Equal(t, []string{"post_call_audio"}, h.Events)
+}
+
+func TestInspectFindsTheAdminEndpoint(t *testing.T) {
+	for text, want := range map[string]string{
+		"": caddy.DefaultAdminListen, "{\nadmin localhost:2020\n}\n": "localhost:2020", "{\nadmin off\n}\n": "",
+		"{\nadmin unix//run/admin.sock\n}\n": "unix//run/admin.sock", "{\nnonsense\n}\n": caddy.DefaultAdminListen,
+	} {
+		assert.Equal(t, want, inspectText(t, text+"a.test {\nelevenlabs_webhook $\n}\n").Admin, text)
+	}
 }
 
 // doctor shows these words for the secret, and for the configuration.

@@ -87,6 +87,7 @@ func TestTranscripts(t *testing.T) {
 
 	s, ports := startCaddyfileExample(t)
 	require.NoError(t, os.Unsetenv("ELEVENLABS_WEBHOOK_SECRET")) // the transcripts set it
+	t.Setenv("CADDY_ADMIN", s.admin)
 	withCaddyInThePath(t)
 
 	for _, b := range blocksOf(t, "console") {

@@ -8,6 +8,8 @@ type Config struct {
 	File string
 	// Problem is why Caddy rejects the configuration; nil if it loads.
 	Problem error
+	// Admin is the address of the admin endpoint, or empty if there is none.
+	Admin string
 	// Handlers are the elevenlabs_webhook handlers in it.
 	Handlers []ConfigHandler
 }

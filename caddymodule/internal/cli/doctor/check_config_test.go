@@ -159,7 +159,7 @@ func TestDoctorTakesTheCaddyfileThatIsHere(t *testing.T) {
 	inspected := ""
 	env := cmdutil.Env{Now: time.Now, Admin: p.admin, Inspect: func(file, _ string) cmdutil.Config {
 		inspected = file
-		return cmdutil.Config{File: file}
+		return cmdutil.Config{File: file, Admin: "localhost:2019"}
 	}}
 	clitest.Run(NewCmdDoctor, env, "", "doctor")
 	assert.Equal(t, "Caddyfile", inspected)

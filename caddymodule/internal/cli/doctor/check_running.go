@@ -29,10 +29,16 @@ type runningConfig struct {
 }
 
 func (e *examination) checkRunning(ctx context.Context) []finding {
-	if e.config == nil && e.address == "" {
+	address := e.address
+	if address == "" && e.config != nil {
+		if address = e.config.Admin; address == "" {
+			return only(statusSkip, "the configuration turns Caddy's admin endpoint off, so nothing tells whether real events fail")
+		}
+	}
+	if address == "" {
 		return only(statusSkip, "there is no configuration that says where Caddy's admin endpoint is; --address says it")
 	}
-	all, err := e.askRunning(ctx)
+	all, err := e.askRunning(ctx, address)
 	if err != nil {
 		return []finding{found(statusSkip, "the running server cannot be asked: %s", cmdutil.Brief(err.Error(), cmdutil.Longest)).
 			withRemedy("Run doctor on the machine that Caddy runs on. Only the running server knows of real events that fail.")}
@@ -54,7 +60,7 @@ func (e *examination) checkRunning(ctx context.Context) []finding {
 func (r running) runs(h cmdutil.ConfigHandler) bool { return r.Handler == h.Name }
 
 // askRunning asks the admin endpoint for the status of the webhooks.
-func (e *examination) askRunning(ctx context.Context) ([]running, error) {
+func (e *examination) askRunning(ctx context.Context, address string) ([]running, error) {
 	type answer struct {
 		all []running
 		err error
@@ -62,7 +68,7 @@ func (e *examination) askRunning(ctx context.Context) ([]running, error) {
 	answers := make(chan answer, 1)
 	go func() { // Caddy's client has neither a context nor a timeout
 		var a answer
-		response, err := e.env.Admin(ctx, e.address, e.configFile, e.adapter, "/elevenlabs/status", http.Header{})
+		response, err := e.env.Admin(ctx, address, "", "", "/elevenlabs/status", http.Header{})
 		if err == nil {
 			defer response.Body.Close()
 			err = json.NewDecoder(response.Body).Decode(&a.all)

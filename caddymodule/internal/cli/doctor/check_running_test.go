@@ -45,6 +45,7 @@ func TestDoctorAsksTheRunningServer(t *testing.T) {
 			p.config.Handlers, p.args = nil, []string{"--url", doctorURL}
 			p.running = `[{"handler":"OTHER","failures_in_row":9,"last_failure":{}}]`
 		}},
+		{"no admin endpoint in the configuration", statusSkip, "the configuration turns Caddy's admin endpoint off, so nothing tells whether real events fail", func(p *patient) { p.config.Admin = "" }},
 		{"no Caddy", statusSkip, "the running server cannot be asked: connection refused\n      Remedy: Run doctor on the machine", func(p *patient) { p.adminErr = errors.New("connection refused") }},
 		{"no admin endpoint", statusSkip, "the running server cannot be asked: invalid character", answer("<html>")},
 	} {

@@ -65,7 +65,7 @@ func newPatient(t *testing.T) *patient {
 	now := time.Now().Truncate(time.Second)
 	return &patient{
 		t: t,
-		config: cmdutil.Config{Handlers: []cmdutil.ConfigHandler{{
+		config: cmdutil.Config{Admin: "localhost:2019", Handlers: []cmdutil.ConfigHandler{{
 			Name:   "SECRET",
 			Listen: []uint{443}, Hosts: []string{doctorHost}, Paths: []string{"/webhooks/elevenlabs"},
 			Secrets:   []cmdutil.ConfigSecret{{Text: "{env.SECRET}", Value: doctorSecret}},
