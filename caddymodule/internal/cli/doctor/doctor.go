@@ -19,7 +19,8 @@ func NewCmdDoctor(env cmdutil.Env) *cobra.Command {
 		Use:   "doctor [--config <file>] [--url <url>]",
 		Short: "Checks the whole way of an event, and names a remedy for every failure",
 		Long: `Checks the whole way of an event: the configuration and its secrets, the
-application, the public URL, and the clocks. With an API key, it also checks the
+application and other ways to it, the public URL, and the clocks. It asks the running
+Caddy whether real events fail. With an API key, it also checks the
 webhook at ElevenLabs: whether it exists for the URL, is enabled and attached, its
 retries, and what its last failure means. Prints a line for each check, and a remedy
 for each problem. Changes nothing at ElevenLabs.
@@ -29,15 +30,17 @@ what Caddy sees. It reads the configuration as "caddy validate" does, and starts
 nothing.
 
 The URL is that of the configuration, if the configuration has one host and one path
-for the webhook. Otherwise give it by --url.
+for the webhook. Otherwise give it by --url. If a proxy in front ends TLS, --resolve
+leads past it: doctor then sends what the proxy would.
 
 One signed sample event reaches the application, except with --no-send. It is a
 post_call_transcription, or another type if "events" excludes that, and its ids have
 "_test_" in them. Before it, doctor sends two requests that elevenlabs_webhook
 rejects: a POST of {} without a signature, which shows what answers at the URL, and
-an event with a forged signature. If nothing protects the application, or report_only
+an event with a forged signature. It sends the forged event to other spellings of the
+path too, which the application may take for the webhook's. If nothing protects the application, or report_only
 is set, they reach the application too. With --no-send, the forged event then is not
-sent.
+sent, and never to other spellings.
 
 The exit code is 2 if any check fails. Warnings do not count.`,
 		Example: `  caddy elevenlabs doctor
