@@ -62,7 +62,7 @@ func (s inspectedServer) bypass(host string, paths, known []string, upstreams []
 		b.Host = host
 	}
 	candidates := slices.Clone(known)
-	for _, prefix := range s.strings("strip_path_prefix") {
+	for _, prefix := range s.valuesOf("strip_path_prefix") {
 		for _, path := range paths {
 			candidates = append(candidates, prefix+path)
 		}
@@ -90,7 +90,7 @@ func (s inspectedServer) bypass(host string, paths, known []string, upstreams []
 // hosts returns the hosts of a server's sites, and one that no site has.
 func (s inspectedServer) hosts() []string {
 	hosts := []string{anyHost}
-	for _, host := range s.strings("host") {
+	for _, host := range s.valuesOf("host") {
 		if host = concrete(host); !strings.Contains(host, "{") && !slices.Contains(hosts, host) {
 			hosts = append(hosts, host)
 		}
@@ -101,8 +101,8 @@ func (s inspectedServer) hosts() []string {
 // concrete returns a host that a pattern matches.
 func concrete(pattern string) string { return strings.ReplaceAll(pattern, "*", "any") }
 
-// strings returns the strings at a key anywhere in a server's routes.
-func (s inspectedServer) strings(key string) (found []string) {
+// valuesOf returns the texts at a key anywhere in a server's routes.
+func (s inspectedServer) valuesOf(key string) (found []string) {
 	var search func(any)
 	search = func(part any) {
 		switch part := part.(type) {
@@ -114,8 +114,7 @@ func (s inspectedServer) strings(key string) (found []string) {
 			for name, value := range part {
 				if text, ok := value.(string); ok && name == key {
 					found = append(found, text)
-				}
-				if name == key {
+				} else if name == key {
 					found = appendStrings(found, value)
 				}
 				search(value)

@@ -25,8 +25,7 @@ type tracer struct {
 	host string
 	state
 
-	gated   bool  // the request may reach elevenlabs_webhook
-	limit   int64 // the lowest max_size of request_body before that; 0 without
+	limit   int64 // the lowest max_size of request_body before elevenlabs_webhook; 0 without
 	proxies []tracedProxy
 }
 
@@ -43,16 +42,16 @@ type tracedProxy struct {
 	state
 }
 
-// trace follows a request through a server's routes. It returns after the error routes,
-// whose proxies are apart.
-func (s inspectedServer) trace(host, path string, through bool) (t tracer, errors []tracedProxy) {
-	t = tracer{named: s.NamedRoutes, through: through, host: host, state: state{path: path}}
-	t.routes(s.Routes)
-	inErrors := tracer{named: s.NamedRoutes, through: through, host: host, state: state{path: path, stripped: t.stripped}}
+// trace follows a request through a server's routes. It also returns the proxies that
+// the request may reach through the error routes, if another handler fails it.
+func (s inspectedServer) trace(host, path string, through bool) (way tracer, failed []tracedProxy) {
+	way = tracer{named: s.NamedRoutes, through: through, host: host, state: state{path: path}}
+	way.routes(s.Routes)
+	after := tracer{named: s.NamedRoutes, through: through, host: host, state: state{path: path, stripped: way.stripped}}
 	if routes, ok := s.Errors.(map[string]any); ok {
-		inErrors.routes(routes["routes"])
+		after.routes(routes["routes"])
 	}
-	return t, inErrors.proxies
+	return way, after.proxies
 }
 
 // certainty is whether a matcher matches.
@@ -111,7 +110,6 @@ func (t *tracer) handler(handler map[string]any) (ended bool) {
 	}
 	switch handler["handler"] {
 	case "elevenlabs_webhook":
-		t.gated = true
 		if t.maxSize > 0 && (t.limit == 0 || t.maxSize < t.limit) {
 			t.limit = t.maxSize
 		}

@@ -104,18 +104,16 @@ func (e *examination) judge(r running) []finding {
 	default:
 		f = found(statusOK, "%s: failures in a row: 0; last genuine event: %s", r.Handler, genuine)
 	}
-	findings := []finding{f}
 	if !slices.ContainsFunc(r.Config, func(c runningConfig) bool { return c.ReportOnly }) {
-		return findings
+		return []finding{f}
 	}
-	f = found(statusWarn, "%s: report_only is on, and has forwarded %d that would have been rejected", r.Handler, r.WouldReject).
-		withRemedy("Remove it when the switch-over is done.")
 	configured := func(h cmdutil.ConfigHandler) bool { return h.ReportOnly }
 	if len(e.handlers()) > 0 && !slices.ContainsFunc(e.handlers(), configured) {
-		f = found(statusFail, "%s: report_only is on in the running server, and not in the configuration", r.Handler).
-			withRemedy("Load the configuration: caddy reload --config %s.", e.configFile)
+		return []finding{f, found(statusFail, "%s: report_only is on in the running server, and not in the configuration", r.Handler).
+			withRemedy("Load the configuration: caddy reload --config %s.", e.configFile)}
 	}
-	return append(findings, f)
+	return []finding{f, found(statusWarn, "%s: report_only is on, and has forwarded %d that would have been rejected", r.Handler, r.WouldReject).
+		withRemedy("Remove it when the switch-over is done.")}
 }
 
 // reasonOf says why a delivery failed.

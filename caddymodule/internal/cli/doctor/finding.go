@@ -57,13 +57,14 @@ func (f finding) print(cmd *cobra.Command) error {
 		f.Status = status(strings.ToLower(string(f.Status)))
 		return cmdutil.PrintJSON(cmd, f)
 	}
-	text := fmt.Sprintf("%-4s  %-11s  %s\n", f.Status, f.Check, f.Detail)
+	var text strings.Builder
+	fmt.Fprintf(&text, "%-4s  %-11s  %s\n", f.Status, f.Check, f.Detail)
 	for _, line := range f.Answer {
-		text += "      | " + line + "\n"
+		fmt.Fprintf(&text, "      | %s\n", line)
 	}
 	if f.Remedy != "" {
-		text += "      Remedy: " + f.Remedy + "\n"
+		fmt.Fprintf(&text, "      Remedy: %s\n", f.Remedy)
 	}
-	_, err := fmt.Fprint(cmd.OutOrStdout(), text)
+	_, err := fmt.Fprint(cmd.OutOrStdout(), text.String())
 	return err
 }
