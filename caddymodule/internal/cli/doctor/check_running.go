@@ -68,7 +68,7 @@ func (e *examination) askRunning(ctx context.Context, address string) ([]running
 	answers := make(chan answer, 1)
 	go func() { // Caddy's client has neither a context nor a timeout
 		var a answer
-		response, err := e.env.Admin(ctx, address, "", "", "/elevenlabs/status", http.Header{})
+		response, err := e.env.Admin(ctx, address, "", "", "/elevenlabs/status", http.Header{"Accept": {"application/json"}})
 		if err == nil {
 			defer response.Body.Close()
 			err = json.NewDecoder(response.Body).Decode(&a.all)
