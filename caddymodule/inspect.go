@@ -35,7 +35,7 @@ func inspect(file, adapter string) cmdutil.Config {
 		return config
 	}
 	text = caddy.RemoveMetaFields(text)
-	config.Admin = adminAddress(text)
+	config.Admin = configuredAdmin(text)
 	if config.Handlers, err = findHandlers(text); err != nil {
 		config.Problem = err
 		return config
@@ -62,9 +62,9 @@ func inspect(file, adapter string) cmdutil.Config {
 	return config
 }
 
-// adminAddress returns the address of the admin endpoint that a configuration has, or
+// configuredAdmin returns the address of the admin endpoint that a configuration has, or
 // an empty string if the configuration turns the endpoint off.
-func adminAddress(text []byte) string {
+func configuredAdmin(text []byte) string {
 	var config struct {
 		Admin struct {
 			Listen   string `json:"listen"`
