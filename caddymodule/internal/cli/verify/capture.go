@@ -3,6 +3,7 @@ package verify
 import (
 	"bufio"
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +13,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/verify/reencode"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
 )
 
@@ -31,11 +34,82 @@ type capture struct {
 
 const recipeHeader = "X-ElevenLabs-Signature"
 
-var errNotRequest = errors.New("the capture is not an HTTP request: it must begin with a line such as `POST /webhooks/elevenlabs HTTP/1.1`, then headers, a blank line and the body; or give the body by --body and the header by --header")
+var errNotRequest = errors.New("the capture is not an HTTP request: it must begin with a line such as `POST /webhooks/elevenlabs HTTP/1.1`, then headers, a blank line and the body; or give a body alone by --body, and its header by --header")
 
-// parseRequest reads a captured HTTP/1 request. Its head may lack the CRs of its
-// line ends, since editors and logs drop them.
+// parseRequest reads a captured HTTP/1 request, or an event that has one in it. Its
+// head may lack the CRs of its line ends, since editors and logs drop them.
 func parseRequest(raw []byte) (capture, error) {
+	raw, notes := decodeCapture(raw)
+	c, err := parseEvent(raw)
+	if errors.Is(err, errNotRequest) {
+		c, err = parseHTTP(raw)
+	}
+	c.notes = append(notes, c.notes...)
+	return c, err
+}
+
+// decodeCapture makes UTF-8 of a capture in UTF-16, and drops a byte order mark.
+func decodeCapture(raw []byte) ([]byte, []string) {
+	text, marked := bytes.CutPrefix(raw, []byte(byteOrderMark))
+	if marked {
+		return text, []string{"the capture begins with a byte order mark, which is not part of the request: Windows PowerShell and Notepad add it"}
+	}
+	head := raw[:min(len(raw), 4)]
+	if bytes.HasPrefix(head, []byte("\xff\xfe")) || bytes.HasPrefix(head, []byte("\xfe\xff")) || bytes.IndexByte(head, 0) >= 0 {
+		for _, set := range utf16Encodings {
+			text, err := set.NewDecoder().Bytes(raw)
+			if text = bytes.TrimPrefix(text, []byte(byteOrderMark)); err == nil && len(text) > 0 && text[0] < utf8.RuneSelf && text[0] != 0 {
+				return text, []string{"the capture is in UTF-16, as Windows PowerShell writes it with >: it is read as UTF-8, and its line ends may be others now"}
+			}
+		}
+	}
+	return raw, nil
+}
+
+// parseEvent reads an event of AWS Lambda or the like, if it has the signature among
+// its headers and the body as text.
+func parseEvent(raw []byte) (capture, error) {
+	value, ok := reencode.Parse(raw)
+	if !ok {
+		return capture{}, errNotRequest
+	}
+	value = onlyItem(value)
+	if item, ok := value.Member("json"); ok {
+		value = item
+	}
+	headers, _ := value.Member("headers")
+	c := capture{declared: -1}
+	for _, name := range headers.Names() {
+		if header, _ := headers.Member(name); strings.EqualFold(name, signature.HeaderName) {
+			if line, ok := onlyItem(header).Text(); ok {
+				c.lines = append(c.lines, string(line))
+			}
+		}
+	}
+	body, hasBody := value.Member("body")
+	if len(c.lines) == 0 || !hasBody {
+		return capture{}, errNotRequest
+	}
+	text, isText := body.Text()
+	encoded, _ := value.Member("isBase64Encoded")
+	switch {
+	case isText && string(encoded.Source()) == "true":
+		decoded, err := base64.StdEncoding.DecodeString(string(text))
+		if err != nil {
+			return capture{}, errors.New("the captured event says isBase64Encoded, and its body is not base64")
+		}
+		c.body = decoded
+	case isText:
+		c.body = text
+	default: // parsed already, which explain sees by the whole
+		c.body = raw
+	}
+	c.notes = []string{"the capture is JSON with headers and a body, such as an event of AWS Lambda: both are taken from it"}
+	return c, nil
+}
+
+// parseHTTP reads an HTTP/1 request.
+func parseHTTP(raw []byte) (capture, error) {
 	buffered := bufio.NewReader(bytes.NewReader(bytes.TrimLeft(raw, "\r\n")))
 	reader := textproto.NewReader(buffered)
 	line, err := reader.ReadLine()

@@ -19,8 +19,15 @@ type change struct {
 }
 
 // changes are tried in this order: the header, which takes no time, the secret, and
-// the body, from likely to rare.
-var changes = []change{
+// the body, from those that take little time to those that take much.
+var changes = slices.Concat(simpleChanges, carrierChanges(), []change{
+	{reserialised, "The body was parsed and encoded again", rawBodyRemedy, reencoded},
+})
+
+// reserialised is a change whose sentence and remedy also name who rewrote the body.
+const reserialised = "body_reserialised"
+
+var simpleChanges = []change{
 	{
 		"header_name", "The signature is right, but it is in the header X-ElevenLabs-Signature, as in recipes on the web", headerRemedy,
 		undo(func(a attempt, k clues) (attempt, bool) { return a, k.renamed }),
@@ -125,6 +132,10 @@ var changes = []change{
 		}),
 	},
 	{
+		"blanks_before", "Blanks or line ends were added before the body", captureRemedy,
+		withBodies(func(b []byte) [][]byte { return [][]byte{bytes.TrimLeft(b, " \t\r\n"), bytes.TrimSpace(b)} }),
+	},
+	{
 		"line_end_lost", "The line end at the end of the body was lost", captureRemedy + " A shell's $(…) drops it, and so does curl -d; use curl --data-binary.",
 		withBodies(func(b []byte) [][]byte { return appendEach(b, "\n", "\r\n") }),
 	},
@@ -145,11 +156,31 @@ var changes = []change{
 		withBodies(uncompressed),
 	},
 	{
-		"body_reserialised", "The body was parsed and encoded again. The signed body is the same JSON ", rawBodyRemedy,
-		reencoded,
-	},
-	{
 		"character_set", "The body was converted to another character set", charsetRemedy,
 		recoded,
 	},
+	{
+		"body_end_lost", "The end of the body was lost", cutRemedy,
+		withBodies(func(b []byte) [][]byte {
+			if end, ok := cutOff(b); ok {
+				return appendEach(b, end.closers)
+			}
+			return nil
+		}),
+	},
+	{
+		"lines_broken", "Line ends were added within the body", captureRemedy + " Terminals, e-mails and editors break long lines.",
+		withBodies(func(b []byte) [][]byte {
+			if isJSON(b) {
+				return nil
+			}
+			return [][]byte{bytes.ReplaceAll(bytes.ReplaceAll(b, []byte("\r"), nil), []byte("\n"), nil)}
+		}),
+	},
+	{
+		"characters_typeset", "Quotes or blanks of the body were replaced by typographic ones", captureRemedy + " Word processors, chats and wikis do that.",
+		withBodies(func(b []byte) [][]byte { return [][]byte{[]byte(typeset.Replace(string(b)))} }),
+	},
 }
+
+var typeset = strings.NewReplacer("“", `"`, "”", `"`, "„", `"`, "\u00a0", " ")

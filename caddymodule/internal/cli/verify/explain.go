@@ -1,11 +1,13 @@
 package verify
 
 import (
+	"bytes"
 	"context"
 	"encoding/hex"
 	"time"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/verify/reencode"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
 
@@ -35,6 +37,9 @@ func explain(ctx context.Context, c capture, secret []byte, window window, now t
 				continue
 			}
 			e := explanation{Change: change.name, Sentence: change.sentence + detail + ".", Remedy: change.remedy}
+			if change.name == reserialised {
+				e.Sentence, e.Remedy = rewrittenBy(change.sentence, detail, base.body, a.body)
+			}
 			if signedAt, ok := a.signedAt(); ok {
 				then := judgeAge(signedAt, window, now)
 				e.Then = &then
@@ -42,5 +47,12 @@ func explain(ctx context.Context, c capture, secret []byte, window window, now t
 			return e, nil
 		}
 	}
-	return unexplained(clues), nil
+	return unexplained(clues, string(secret)), nil
+}
+
+// rewrittenBy tells who rewrote a body.
+func rewrittenBy(sentence, detail string, received, signed []byte) (string, string) {
+	value, _ := reencode.Parse(signed)
+	names, remedy := by(reencode.WritersOf(bytes.TrimPrefix(received, []byte(byteOrderMark)), value))
+	return sentence + names + detail + ".", remedy
 }

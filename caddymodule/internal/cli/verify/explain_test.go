@@ -3,6 +3,7 @@ package verify
 import (
 	"bytes"
 	"compress/gzip"
+	"compress/zlib"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -21,6 +22,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/text/encoding/charmap"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/verify/reencode/reencodetest"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
 )
@@ -39,7 +41,11 @@ func hmacOf(secret, message string) []byte {
 }
 
 func headerOf(secret, body string) string {
-	return signature.Sign([]byte(secret), explainedAt, []byte(body))
+	return headerAt(explainedAt, secret, body)
+}
+
+func headerAt(at time.Time, secret, body string) string {
+	return signature.Sign([]byte(secret), at, []byte(body))
 }
 
 func captured(body string, lines ...string) capture {
@@ -168,17 +174,45 @@ var explainTests = []struct {
 
 	{"compressed", "body_compressed", "was compressed (gzip)", explainedSecret, captured(gzipped(explainedBody), headerOf(explainedSecret, explainedBody))},
 	{"compressed, and another secret", "body_compressed", "But the body is compressed (gzip)", "wsec_another", captured(gzipped(explainedBody), headerOf(explainedSecret, explainedBody))},
-	{"cut off", "body_incomplete", "cut off: 3 missing", explainedSecret, capture{declared: len(explainedBody), incomplete: "3 missing", body: []byte(explainedBody[:len(explainedBody)-3]), lines: []string{headerOf(explainedSecret, explainedBody)}}},
+	{"cut off", "body_incomplete", "cut off: 9 missing", explainedSecret, capture{declared: len(explainedBody), incomplete: "9 missing", body: []byte(explainedBody[:len(explainedBody)-9]), lines: []string{headerOf(explainedSecret, explainedBody)}}},
 	{"cut off before its first byte", "body_incomplete", "cut off", explainedSecret, capture{declared: 9, incomplete: "9 missing", lines: []string{headerOf(explainedSecret, explainedBody)}}},
 	{"a signature that is cut off", "no_whole_signature", `"v0" is not 64 hex digits`, explainedSecret, captured(explainedBody, headerOf(explainedSecret, explainedBody)[:60])},
 	{"a header without a signature", "no_whole_signature", `there is no "v0"`, explainedSecret, captured(explainedBody, "t=1795421654")},
 	{"a header without its time", "no_whole_signature", `there is no "t"`, explainedSecret, captured(explainedBody, headerOf(explainedSecret, explainedBody)[len("t=1795421654,"):])},
-	{"the signature of a recipe without a time, and another secret", "nothing_fits", "another secret", "wsec_another", captured(explainedBody, hex.EncodeToString(hmacOf(explainedSecret, explainedBody)))},
-	{"bytes that are no text", "nothing_fits", "another secret", explainedSecret, captured("\xff\xfe\xfd\xfc\xfb", headerOf(explainedSecret, explainedBody))},
-	{"numbers written anew by JavaScript", "numbers_lost", "such as 1.0 and 1e-05", explainedSecret, captured(`{"b":1,"a":0.00001}`, headerOf(explainedSecret, `{"b":1.0,"a":1e-05}`))},
-	{"another secret", "nothing_fits", "another secret", "wsec_another", captured(explainedBody, headerOf(explainedSecret, explainedBody))},
-	{"another body", "nothing_fits", "changed the body in another way", explainedSecret, captured(strings.Replace(explainedBody, "0.10", "0.20", 1), headerOf(explainedSecret, explainedBody))},
-	{"two changes at once", "nothing_fits", "No single change", explainedSecret[5:], captured(explainedBody+"\n", headerOf(explainedSecret, explainedBody))},
+	{"the signature of a recipe without a time, and another secret", "nothing_fits", "another secret", "wsec_another", captured(genuine, hex.EncodeToString(hmacOf(explainedSecret, genuine)))},
+	{"bytes that are no text", "body_not_json", "another secret", explainedSecret, captured("\xff\xfe\xfd\xfc\xfb", headerOf(explainedSecret, explainedBody))},
+	{"numbers written anew by JavaScript", "body_reserialised", "by JavaScript (JSON.stringify)", explainedSecret, captured(`{"b":1,"a":0.00001}`, headerOf(explainedSecret, `{"b": 1.0, "a": 1e-05}`))},
+	{"numbers written anew by JavaScript, which lost digits", "numbers_lost", "such as 1.0 and 1e-05", explainedSecret, captured(`{"b":1,"a":12345678901234567000}`, headerOf(explainedSecret, `{"b": 1.0, "a": 12345678901234567890}`))},
+	{"another secret", "nothing_fits", "another secret", "wsec_another", captured(genuine, headerOf(explainedSecret, genuine))},
+	{"another secret, and a body without blanks", "body_rewritten", "has another secret", "wsec_another", captured(explainedBody, headerOf(explainedSecret, explainedBody))},
+	{"another body", "nothing_fits", "changed the body in another way", explainedSecret, captured(strings.Replace(genuine, "0.1", "0.2", 1), headerOf(explainedSecret, genuine))},
+	{"two changes at once", "nothing_fits", "No single change", explainedSecret[5:], captured(genuine+"\n", headerOf(explainedSecret, genuine))},
+	{"an API key for the secret", "secret_is_api_key", "an API key", "sk_0123456789abcdef", captured(explainedBody, headerOf(explainedSecret, explainedBody))},
+	{"an API key with quotes and a line end", "secret_is_api_key", "an API key", "\"sk_0123456789abcdef\"\n", captured(explainedBody, headerOf(explainedSecret, explainedBody))},
+	{"an API key of another form for the secret", "secret_form", "does not begin with wsec_", "0123456789abcdef0123456789abcdef", captured(explainedBody, headerOf(explainedSecret, explainedBody))},
+	{"another service's secret", "secret_of_another_service", "Stripe", "whsec_another", captured(explainedBody, headerOf(explainedSecret, explainedBody))},
+	{"the webhook's id for the secret", "secret_is_an_id", "id of a webhook", "wh_01k", captured(explainedBody, headerOf(explainedSecret, explainedBody))},
+	{"a variable's name for the secret", "secret_is_a_placeholder", "name of a variable", "${ELEVENLABS_WEBHOOK_SECRET}", captured(explainedBody, headerOf(explainedSecret, explainedBody))},
+	{"stars for the secret", "secret_is_a_placeholder", "stars", "wsec_0f1e***", captured(explainedBody, headerOf(explainedSecret, explainedBody))},
+	{"cut off at a limit", "body_cut_off", "within a string after 1024 bytes, exactly 1 KiB", explainedSecret, captured((`{"a": "` + strings.Repeat("x", 2000))[:1024], headerOf(explainedSecret, genuine))},
+	{"cut off between two values", "body_cut_off", "between two values after 35 bytes.", explainedSecret, captured(genuine[:35], headerOf(explainedSecret, genuine))},
+	{"the beginning lost", "body_begin_lost", "beginning of the body is missing", explainedSecret, captured(genuine[20:], headerOf(explainedSecret, genuine))},
+	{"base64 that is cut off", "body_base64", "is in base64", explainedSecret, captured(base64.StdEncoding.EncodeToString([]byte(genuine))[:101], headerOf(explainedSecret, genuine))},
+	{"a JSON string that is cut off", "json_escaped", "for each quote", explainedSecret, captured(`"{\"type\": \"post_call`, headerOf(explainedSecret, genuine))},
+	{"line ends before", "blanks_before", "before the body", explainedSecret, captured("\r\n"+genuine+"\n", headerOf(explainedSecret, genuine))},
+	{"a byte order mark, and written anew by JavaScript", "body_reserialised", "by JavaScript", explainedSecret, captured("\ufeff"+`{"type":"x","data":{"price":0}}`, headerOf(explainedSecret, `{"type": "x", "data": {"price": 0.0}}`))},
+	{"no body, as JavaScript writes it", "body_empty", "is undefined", explainedSecret, captured("undefined", headerOf(explainedSecret, genuine))},
+	{"no body, as body parsers give it", "body_empty", "is {}", explainedSecret, captured("{}", headerOf(explainedSecret, genuine))},
+	{"a login page", "html_page", "an HTML page", explainedSecret, captured("<!DOCTYPE html><html></html>", headerOf(explainedSecret, genuine))},
+	{"XML", "xml", "is XML", explainedSecret, captured(`<?xml version="1.0"?><a/>`, headerOf(explainedSecret, genuine))},
+	{"zlib", "body_deflated", "compressed (zlib)", explainedSecret, captured(deflated(genuine), headerOf(explainedSecret, genuine))},
+	{"chunks", "body_chunked", "in chunks", explainedSecret, captured(chunked(genuine[:50], genuine[50:]), headerOf(explainedSecret, genuine))},
+	{"a number as text", "body_rewritten", "has text where ElevenLabs writes a number", explainedSecret, captured(`{"type": "x", "data": {"price": "0.5"}}`, headerOf(explainedSecret, `{"type": "x", "data": {"price": 0.5}}`))},
+	{"no JSON", "body_not_json", "the first error is at byte 6 of", explainedSecret, captured(`{"a":'b'}x`, headerOf(explainedSecret, genuine))},
+	{"UTF-16, rewritten", "body_utf16", "parsed and encoded again", explainedSecret, captured(inUTF16(binary.LittleEndian, "\ufeff"+spaced), headerOf(explainedSecret, strings.Replace(spacedASCII, "0.10", "0.1", 1)))},
+	{"UTF-16, and another secret", "body_utf16", "is in UTF-16", "wsec_another", captured(inUTF16(binary.BigEndian, explainedBody), headerOf(explainedSecret, explainedBody))},
+	{"a form in several parts", "multipart", "in several parts", explainedSecret, captured("--x\r\nContent-Disposition: form-data; name=\"body\"\r\n\r\n"+genuine+"\r\n--x--\r\n", headerOf(explainedSecret, genuine))},
+	{"printed by Java", "java_map", "Java prints a Map", explainedSecret, captured("{type=post_call_transcription, event_timestamp=1795421650, data={}}", headerOf(explainedSecret, genuine))},
 	{"no header", "no_signature", "no signature", explainedSecret, captured(explainedBody)},
 	{"an empty body", "body_empty", "empty", explainedSecret, captured("", headerOf(explainedSecret, explainedBody))},
 	{"bytes lost", "characters_lost", "cannot be recovered", explainedSecret, captured(strings.ReplaceAll(explainedBody, "é", "\ufffd"), headerOf(explainedSecret, explainedBody))},
@@ -189,6 +223,7 @@ var explainTests = []struct {
 const (
 	spaced      = `{"type": "post_call_transcription", "event_timestamp": 1795421650, "data": {"conversation_id": "conv_1", "agent_id": "agent_1", "cost": 0.10, "summary": "Café <b>&</b> Tee 😀 a/b"}}`
 	spacedASCII = `{"type": "post_call_transcription", "event_timestamp": 1795421650, "data": {"conversation_id": "conv_1", "agent_id": "agent_1", "cost": 0.10, "summary": "Caf\u00e9 <b>&</b> Tee \ud83d\ude00 a/b"}}`
+	genuine     = `{"type": "post_call_transcription", "event_timestamp": 1795421650, "data": {"conversation_id": "conv_1", "agent_id": "agent_1", "cost": 0.1, "summary": "Caf\u00e9 <b>&</b> Tee \ud83d\ude00 a/b"}}` // as ElevenLabs writes it
 	ascii       = `{"type":"post_call_transcription","event_timestamp":1795421650,"data":{"conversation_id":"conv_1","agent_id":"agent_1","cost":0.10,"summary":"Caf\u00e9 <b>&</b> Tee \ud83d\ude00 a/b"}}`
 	htmlEscaped = `{"type":"post_call_transcription","event_timestamp":1795421650,"data":{"conversation_id":"conv_1","agent_id":"agent_1","cost":0.10,"summary":"Café \u003cb\u003e\u0026\u003c/b\u003e Tee 😀 a/b"}}`
 )
@@ -196,6 +231,14 @@ const (
 func gzipped(text string) string {
 	var out bytes.Buffer
 	w := gzip.NewWriter(&out)
+	_, _ = w.Write([]byte(text)) // into memory
+	_ = w.Close()
+	return out.String()
+}
+
+func deflated(text string) string {
+	var out bytes.Buffer
+	w := zlib.NewWriter(&out)
 	_, _ = w.Write([]byte(text)) // into memory
 	_ = w.Close()
 	return out.String()
@@ -245,6 +288,9 @@ func TestEveryChangeHasACase(t *testing.T) {
 	}
 	for _, test := range explainTests {
 		delete(missing, test.change)
+	}
+	for _, c := range reencodetest.Carried(t) {
+		delete(missing, c.Change)
 	}
 	assert.Empty(t, slices.Collect(maps.Keys(missing)))
 }
@@ -309,15 +355,16 @@ func TestExplainSpeaksOfNumbersOnlyWhereJavaScriptMayHaveWrittenThem(t *testing.
 	for body, want := range map[string]string{
 		`{"b":1,"a":1.5}`:                  "numbers_lost",
 		`{"b":1e+21,"a":[1e-7,-0.5,0]}`:    "numbers_lost",
-		`{"b":"1","a":null}`:               "nothing_fits",
-		`{"b":1, "a":1.5}`:                 "nothing_fits",
-		`{"b":1.0,"a":1}`:                  "nothing_fits",
-		`{"b":1e-05,"a":1}`:                "nothing_fits",
-		`{"b":1E5,"a":1}`:                  "nothing_fits",
-		`{"b":12345678901234567890,"a":1}`: "nothing_fits",
-		`{"b":"\u00e9","a":1}`:             "nothing_fits",
+		`{"b":"1","a":null}`:               "body_rewritten",
+		`{"b":1, "a":1.5}`:                 "body_rewritten",
+		`{"b":1.0,"a":1}`:                  "body_rewritten",
+		`{"b":1e-05,"a":1}`:                "body_rewritten",
+		`{"b":1E5,"a":1}`:                  "body_rewritten",
+		`{"b":12345678901234567890,"a":1}`: "body_rewritten",
+		`{"b":"\u00e9","a":1}`:             "body_rewritten",
 	} {
 		e := explainedBy(t, captured(body, headerOf(explainedSecret, "other")), explainedSecret, explainedAt)
 		assert.Equal(t, want, e.Change, body)
+		assert.Equal(t, want == "numbers_lost", strings.Contains(e.Sentence, "1e-05"), body)
 	}
 }

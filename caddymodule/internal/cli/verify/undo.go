@@ -123,6 +123,10 @@ func uncompressed(b []byte) [][]byte {
 	return [][]byte{plain}
 }
 
+// restoredBytes is up to how many bytes the search for the signed body tries other
+// numbers.
+const restoredBytes = 64 << 20
+
 func reencoded(a attempt, _ clues) iter.Seq2[string, attempt] {
 	return func(yield func(string, attempt) bool) {
 		value, ok := reencode.Parse(bytes.TrimPrefix(a.body, []byte(byteOrderMark)))
@@ -132,7 +136,12 @@ func reencoded(a attempt, _ clues) iter.Seq2[string, attempt] {
 		var body []byte
 		for _, form := range reencode.Forms {
 			body = form.Append(body[:0], value)
-			if !yield(form.Name, a.withBody(body)) {
+			if !yield(". The signed body is the same JSON "+form.Name, a.withBody(body)) {
+				return
+			}
+		}
+		for body := range reencode.Restorations(value, restoredBytes) {
+			if !yield(". The signed body is the same JSON as ElevenLabs writes it, with a blank after each comma and colon, and floats such as 0.0 and 9.18e-05 (as Python's json.dumps writes it)", a.withBody(body)) {
 				return
 			}
 		}

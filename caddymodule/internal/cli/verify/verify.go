@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
 
 // options are the options of `verify`.
@@ -20,6 +21,7 @@ type options struct {
 	env    cmdutil.Env
 	secret *cmdutil.Credential
 
+	file                                    string // of the whole request; "-" for standard input
 	bodyFile, header, headerFile, tolerance string
 	explain                                 bool
 }
@@ -27,24 +29,26 @@ type options struct {
 // NewCmdVerify returns the command `verify`.
 func NewCmdVerify(env cmdutil.Env) *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "verify [--body <file>|- --header <value>] [--explain]",
+		Use:   "verify [<captured request>|-] [--explain]",
 		Short: "Verifies a captured webhook, and explains what is wrong with it",
-		Long: `Verifies a captured webhook: a body and the value of its ElevenLabs-Signature
-header, or a whole HTTP request on standard input. Prints "pass", or the reason for
-which elevenlabs_webhook rejects such a request.
+		Long: `Verifies a captured webhook: a file with a whole HTTP request, which may also come
+on standard input, or a body and the value of its ElevenLabs-Signature header. Prints
+"pass", or the reason for which elevenlabs_webhook rejects such a request.
 
 With --explain it looks for the one change with which the signature would match,
-such as a line end in the secret, or a body that was parsed and encoded again, and
-names the remedy.
+such as a line end in the secret, or a body that JavaScript parsed and encoded again,
+and names the remedy.
+
+The file may also be the JSON of an AWS Lambda event, with the headers in it.
 
 Most captures are older than the tolerance: --at verifies as of another time.
 
 The exit code is 0 for a pass, and 2 for a rejection. The command never prints a
 secret, nor a signature that it computed.`,
-		Example: `  caddy elevenlabs verify --body body.json --header 't=1795421654,v0=5c2f…' --explain
-  caddy elevenlabs verify --explain <captured.http
-  caddy elevenlabs verify --at 2026-11-20T10:00:00Z --secret-file secret.txt <captured.http`,
-		Args: cobra.NoArgs,
+		Example: `  caddy elevenlabs verify --explain captured.http
+  caddy elevenlabs verify --explain --body body.json --header 't=1795421654,v0=5c2f…'
+  caddy elevenlabs verify --at 2026-11-20T10:00:00Z --secret-file secret.txt captured.http`,
+		Args: oneCapture,
 	}
 	o := &options{env: env, secret: cmdutil.SecretFlags(cmd)}
 	flags := cmd.Flags()
@@ -55,8 +59,27 @@ secret, nor a signature that it computed.`,
 	cmdutil.AtFlag(cmd, "verify")
 	flags.BoolVar(&o.explain, "explain", false, "look for the one change that would make the signature match")
 	cmd.MarkFlagsMutuallyExclusive("header", "header-file")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return o.run(cmd) }
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		o.file = strings.Join(args, "") // at most one
+		return o.run(cmd)
+	}
 	return cmd
+}
+
+// oneCapture allows one argument, and rejects a secret without repeating it.
+func oneCapture(_ *cobra.Command, args []string) error {
+	for _, arg := range args {
+		if _, err := os.Stat(arg); err != nil && facts.HideCredentials(arg, "") != arg {
+			return errors.New("the argument must be the file of a captured request, and it is a secret or contains one: every user of the machine can see arguments. Give a secret by --secret-file or --secret-env")
+		}
+		if arg == "" {
+			return errors.New("the argument is empty: give the file of a captured request")
+		}
+	}
+	if len(args) > 1 {
+		return fmt.Errorf("give one captured request, not %d", len(args))
+	}
+	return nil
 }
 
 func (o *options) run(cmd *cobra.Command) error {
@@ -99,7 +122,7 @@ func (o *options) run(cmd *cobra.Command) error {
 		}
 		r.Explanation = &found
 	}
-	if err := r.print(cmd); err != nil {
+	if err := r.print(cmd, !o.explain); err != nil {
 		return err
 	}
 	if r.Result != pass {
@@ -112,7 +135,13 @@ func (o *options) run(cmd *cobra.Command) error {
 func (o *options) read(cmd *cobra.Command) (capture, error) {
 	parts := cmd.Flags().Changed("body")
 	if parts != (cmd.Flags().Changed("header") || cmd.Flags().Changed("header-file")) {
-		return capture{}, errors.New("give the body and its header: --body with --header or --header-file; or a whole HTTP request on standard input, without these")
+		return capture{}, errors.New("give the body and its header: --body with --header or --header-file; or the file of a whole HTTP request, without these")
+	}
+	if parts && o.file != "" {
+		return capture{}, errors.New("give either the file of a whole HTTP request, or --body and its header")
+	}
+	if o.file != "" && o.file != "-" {
+		return readRequest(cmd, o.file)
 	}
 	body, header := !parts || o.bodyFile == "-", o.headerFile == "-"
 	if body && header || o.secret.FromStdin() && (body || header) {
@@ -121,7 +150,7 @@ func (o *options) read(cmd *cobra.Command) (capture, error) {
 	if parts {
 		return o.readParts(cmd)
 	}
-	return readRequest(cmd)
+	return readRequest(cmd, "-")
 }
 
 func (o *options) readParts(cmd *cobra.Command) (capture, error) {
@@ -141,13 +170,13 @@ func (o *options) readParts(cmd *cobra.Command) (capture, error) {
 	return c, nil
 }
 
-func readRequest(cmd *cobra.Command) (capture, error) {
-	if file, ok := cmd.InOrStdin().(*os.File); ok && term.IsTerminal(int(file.Fd())) {
-		return capture{}, errors.New("there is nothing to verify: give --body and --header, or a captured HTTP request on standard input")
+func readRequest(cmd *cobra.Command, name string) (capture, error) {
+	if file, ok := cmd.InOrStdin().(*os.File); ok && name == "-" && term.IsTerminal(int(file.Fd())) {
+		return capture{}, errors.New("there is nothing to verify: give the file of a captured HTTP request, or --body and --header")
 	}
-	raw, err := cmdutil.ReadFile(cmd, "-")
+	raw, err := cmdutil.ReadFile(cmd, name)
 	if err != nil {
-		return capture{}, fmt.Errorf("reading the request: %w", err)
+		return capture{}, fmt.Errorf("reading the captured request: %w", err)
 	}
 	return parseRequest(raw)
 }
@@ -177,7 +206,7 @@ type result struct {
 	Explanation *explanation `json:"explanation,omitempty"`
 }
 
-func (r result) print(cmd *cobra.Command) error {
+func (r result) print(cmd *cobra.Command, unexplained bool) error {
 	if cmdutil.WantsJSON(cmd) {
 		return cmdutil.PrintJSON(cmd, r)
 	}
@@ -190,6 +219,9 @@ func (r result) print(cmd *cobra.Command) error {
 		if e.Then != nil {
 			lines = append(lines, "Then: "+e.Then.Result+", "+e.Then.Sentence)
 		}
+	}
+	if unexplained && r.Result != pass {
+		lines = append(lines, "", "To find the cause and its remedy, give --explain too.")
 	}
 	_, err := fmt.Fprintln(cmd.OutOrStdout(), strings.Join(lines, "\n"))
 	return err

@@ -2,6 +2,8 @@ package verify
 
 import (
 	"context"
+	"encoding/base64"
+	"encoding/binary"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -179,7 +181,13 @@ func TestVerifySaysHowItIsUsed(t *testing.T) {
 		{"tolerance of nothing", good, []string{"--tolerance", "0s"}, "one or two durations"},
 		{"three tolerances", good, []string{"--tolerance", "1s 1s 1s"}, "one or two durations"},
 		{"tolerance without a unit", good, []string{"--tolerance", "30"}, "one or two durations"},
-		{"an argument", good, []string{"wsec_x"}, "unknown command"},
+		{"a secret as the argument", good, []string{"wsec_x"}, "it is a secret or contains one"},
+		{"an empty argument", good, []string{""}, "the argument is empty"},
+		{"two arguments", good, []string{"a", "b"}, "one captured request, not 2"},
+		{"a file and its parts", good, []string{"captured.http", "--body", "-", "--header", "x"}, "either the file of a whole HTTP request"},
+		{"no such file", good, []string{"/nonexistent"}, "reading the captured request: open /nonexistent"},
+		{"request and secret", good, []string{"-", "--secret-file", "-"}, "only one thing"},
+		{"an event with a body that is not base64", `{"headers":{"elevenlabs-signature":"x"},"body":"{}","isBase64Encoded":true}`, nil, "not base64"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -194,12 +202,18 @@ func TestVerifySaysHowItIsUsed(t *testing.T) {
 
 func TestVerifyPrints(t *testing.T) {
 	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", explainedSecret)
+	const priced = `{"type": "post_call_transcription", "event_timestamp": 1795421650, "data": {"agent_id": "agent_1", "price": 0.0, "elapsed_time": 9.18e-05, "summary": "Caf\u00e9"}}`
 	captures := map[string]string{
 		"pass":            request(signedHead(explainedBody)+length(len(explainedBody)), explainedBody),
 		"reserialised":    request(signedHead(explainedBody)+length(len(spacedASCII)), spacedASCII),
 		"another_length":  request(signedHead(explainedBody+"\r\n")+length(len(explainedBody)), explainedBody+"\r\n"),
 		"late":            request("Date: Mon, 23 Nov 2026 08:14:15 GMT\r\n"+signedHead(explainedBody), explainedBody),
-		"nothing_fits":    request(signedHead("other"), explainedBody),
+		"nothing_fits":    request(signedHead("other"), genuine),
+		"by_javascript":   request(signedHead(priced), `{"type":"post_call_transcription","event_timestamp":1795421650,"data":{"agent_id":"agent_1","price":0,"elapsed_time":0.0000918,"summary":"Café"}}`),
+		"by_go":           request(signedHead(genuine), `{"data":{"agent_id":"agent_1","conversation_id":"conv_1","cost":0.1,"summary":"Café \u003cb\u003e\u0026\u003c/b\u003e Tee 😀 a/b"},"event_timestamp":1795421650,"type":"post_call_transcription"}`+"\n"),
+		"n8n_item":        request(signedHead(genuine), `[{"headers":{},"params":{},"query":{},"body":`+explainedBody+`,"webhookUrl":"https://n8n.example.com/webhook/1","executionMode":"production"}]`),
+		"aws_event":       request(signedHead(genuine), `{"version":"2.0","headers":{},"body":`+strconv.Quote(genuine)+`,"isBase64Encoded":false}`),
+		"cut_off":         request(signedHead(genuine), genuine[:100]),
 		"no_signature":    request("", explainedBody),
 		"body_incomplete": request(signedHead(explainedBody+"\n")+length(len(explainedBody)+1), explainedBody),
 	}
@@ -218,6 +232,56 @@ func TestVerifyPrints(t *testing.T) {
 				{Name: "captured.http", Text: strings.ReplaceAll(captured, "\r\n", "\n")}, {Name: "output", Text: text.Text()}, {Name: "json", Text: line.Stdout},
 			}})
 		})
+	}
+}
+
+func TestVerifyReadsAFile(t *testing.T) {
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", explainedSecret)
+	whole := request(signedHead(explainedBody)+length(len(explainedBody)), explainedBody)
+	quoted := strconv.Quote(explainedBody)
+	event := `{"version":"2.0","headers":{"ElevenLabs-Signature":"` + headerOf(explainedSecret, explainedBody) + `"},"body":` + quoted + `,"isBase64Encoded":false}`
+	tests := []struct {
+		name, content string
+		result        string
+		says          string
+	}{
+		{"a request", whole, pass, "signed"},
+		{"with a byte order mark", "\ufeff" + whole, pass, "note: the capture begins with a byte order mark"},
+		{"in UTF-16", inUTF16(binary.LittleEndian, "\ufeff"+whole), pass, "note: the capture is in UTF-16"},
+		{"in UTF-16, big end first, without a mark", inUTF16(binary.BigEndian, whole), pass, "note: the capture is in UTF-16"},
+		{"an event of AWS Lambda", event, pass, "note: the capture is JSON with headers and a body"},
+		{"in base64", strings.NewReplacer(quoted, `"`+base64.StdEncoding.EncodeToString([]byte(explainedBody))+`"`, "false", "true").Replace(event), pass, ""},
+		{"with lists of headers", strings.NewReplacer(`ture":"`, `ture":["`, `"},"body"`, `"]},"body"`).Replace(event), pass, ""},
+		{"an item of n8n", `[{"headers":{"elevenlabs-signature":"` + headerOf(explainedSecret, genuine) + `"},"webhookUrl":"x","body":` + genuine + `}]`, facts.SignatureMismatch.Code, "The body is an item of n8n, with the event as a parsed object in it. The signed body is in it"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			file := filepath.Join(t.TempDir(), "captured.http")
+			require.NoError(t, os.WriteFile(file, []byte(test.content), 0o600))
+			got := clitest.Run(NewCmdVerify, verifyEnv, "", "verify", file, "--explain")
+			assert.True(t, strings.HasPrefix(got.Stdout, test.result+": "), "%s %v", got.Stdout, got.Err)
+			assert.Contains(t, got.Stdout, test.says)
+			assert.Equal(t, got.Stdout, clitest.Run(NewCmdVerify, verifyEnv, test.content, "verify", "--explain", "-").Stdout)
+		})
+	}
+}
+
+func TestVerifyPointsToExplain(t *testing.T) {
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", explainedSecret)
+	bad := request(signedHead("other"), explainedBody)
+	const hint = "--explain"
+	assert.Contains(t, clitest.Run(NewCmdVerify, verifyEnv, bad, "verify").Stdout, hint)
+	assert.NotContains(t, clitest.Run(NewCmdVerify, verifyEnv, bad, "verify", "--explain").Stdout, hint)
+	assert.NotContains(t, clitest.Run(NewCmdVerify, verifyEnv, bad, "verify", "--json").Stdout, hint)
+	assert.NotContains(t, clitest.Run(NewCmdVerify, verifyEnv, request(signedHead(explainedBody), explainedBody), "verify").Stdout, hint)
+}
+
+func TestVerifyDoesNotRepeatASecretThatIsAnArgument(t *testing.T) {
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", explainedSecret)
+	for _, argument := range []string{explainedSecret, "sk_" + explainedSecret[5:], "SECRET=" + explainedSecret, "whsec_" + explainedSecret[5:]} {
+		got := clitest.Run(NewCmdVerify, verifyEnv, "", "verify", argument)
+		require.Error(t, got.Err)
+		assert.NotContains(t, got.Err.Error()+got.Stderr+got.Stdout, explainedSecret[5:])
 	}
 }
 

@@ -20,7 +20,7 @@ func TestFormsAgreeWithEncodingJSON(t *testing.T) {
 		body, spacedASCII, ` [1, -0.0, 1e-05, true , null, "", {}, [ ] , {"a":{"b":[[]]}}] `, `"x"`, `12345678901234567890`,
 		`{"b":"\u0000\u001f\b\f\n\r\t\"\\\/\u2028<>&` + "\x7f" + `","a":[{"y":1,"x":2}]}`,
 	}
-	compact := func(out []byte, err error) string { require.NoError(t, err); return string(out) }
+	text := func(out []byte, err error) string { require.NoError(t, err); return string(out) }
 	for _, input := range inputs {
 		value, ok := Parse([]byte(input))
 		require.True(t, ok, input)
@@ -33,15 +33,15 @@ func TestFormsAgreeWithEncodingJSON(t *testing.T) {
 		assert.Equal(t, buffer.String(), string(Forms[0].Append(nil, value)))
 		buffer.Reset()
 		require.NoError(t, json.Indent(&buffer, bytes.TrimSpace([]byte(input)), "", "  "))
-		indented := Form{layout: layout{",", ": ", "  "}, escapes: escapes{kept: true}}
+		indented := Form{layout: indented("  "), escapes: escapes{kept: true}}
 		assert.Equal(t, buffer.String(), string(indented.Append(nil, value)))
 
 		decoder := json.NewDecoder(strings.NewReader(input))
 		decoder.UseNumber()
 		var decoded any
 		require.NoError(t, decoder.Decode(&decoded))
-		marshalled := Form{layout: layout{",", ":", ""}, escapes: escapes{html: true}, order: sortedOrder}
-		assert.Equal(t, compact(json.Marshal(decoded)), string(marshalled.Append(nil, value)))
+		marshalled := Form{layout: compact, escapes: escapes{other: htmlCharacters}, order: sortedOrder}
+		assert.Equal(t, text(json.Marshal(decoded)), string(marshalled.Append(nil, value)))
 	}
 }
 
