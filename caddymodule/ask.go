@@ -96,6 +96,7 @@ func adminAddress(address, file, adapter string) (string, error) {
 	if address != "" || file == "" {
 		return caddycmd.DetermineAdminAPIAddress(address, nil, "", "")
 	}
+	defer silenceLogs()()
 	config, _, _, err := caddycmd.LoadConfig(file, adapter)
 	if err != nil {
 		return "", fmt.Errorf("finding the admin endpoint's address in --config: %w", err)

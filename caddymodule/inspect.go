@@ -24,10 +24,7 @@ import (
 // logs, and its storage is a temporary folder.
 func inspect(file, adapter string) cmdutil.Config {
 	config := cmdutil.Config{File: file, Admin: caddy.DefaultAdminListen}
-	// Caddy would log much, and every problem is in the errors too.
-	caddy.BufferedLog()
-	_ = caddy.Validate(&caddy.Config{Logging: discardLogs()}) // the buffer too
-	defer func() { _ = caddy.Validate(new(caddy.Config)) }()  // logs to standard error again
+	defer silenceLogs()()
 
 	text, _, _, err := caddycmd.LoadConfig(file, adapter)
 	if err != nil {
@@ -76,6 +73,14 @@ func configuredAdmin(text []byte) string {
 		return ""
 	}
 	return cmp.Or(config.Admin.Listen, caddy.DefaultAdminListen)
+}
+
+// silenceLogs lets Caddy log nothing until the function that it returns is called.
+// Caddy would log much about a configuration, and every problem is in the errors too.
+func silenceLogs() (end func()) {
+	caddy.BufferedLog()
+	_ = caddy.Validate(&caddy.Config{Logging: discardLogs()}) // the buffer too
+	return func() { _ = caddy.Validate(new(caddy.Config)) }   // logs to standard error again
 }
 
 // discardLogs returns a new configuration of logs each time, since Caddy changes it.

@@ -4,6 +4,7 @@ package operate
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -34,6 +35,9 @@ func endpointFlags(cmd *cobra.Command, env cmdutil.Env) *endpoint {
 func (e *endpoint) get(cmd *cobra.Command, uri string, header http.Header) (io.ReadCloser, error) {
 	if err := cmdutil.RejectEmpty(cmd, "address", "config", "adapter"); err != nil {
 		return nil, err
+	}
+	if e.adapter != "" && e.config == "" {
+		return nil, errors.New("--adapter needs --config")
 	}
 	response, err := e.env.Admin(cmd.Context(), e.address, e.config, e.adapter, uri, header)
 	if err != nil {

@@ -287,6 +287,7 @@ func TestTailTakesOnlyTypesAndResultsThatThereAre(t *testing.T) {
 		{[]string{"--result", ""}, "--result is empty"},
 		{[]string{"--address", ""}, "--address is empty"},
 		{[]string{"--config", ""}, "--config is empty"},
+		{[]string{"--adapter", "json"}, "--adapter needs --config"},
 		{[]string{"--lines", "0"}, "--lines must be above 0, not 0"},
 	} {
 		for _, once := range []string{"--once=false", "--once"} {
