@@ -168,6 +168,8 @@ func TestCommandsExitCodesAndMessages(t *testing.T) {
 
 		{"help for status", []string{"status", "--help"}, "", 0, "three times in a row"},
 		{"status", []string{"status", "--address", s.admin}, "", 0, "failures in a row"},
+		{"status by the configuration", []string{"status", "--config", s.file, "--adapter", "caddyfile"}, "", 0, "failures in a row"},
+		{"status by no configuration", []string{"status", "--config", "none"}, "", 1, "finding the admin endpoint's address in --config: reading config from file: open none"},
 		{"status where no Caddy runs", []string{"status", "--address", noCaddy}, "", 1, "is Caddy running?"},
 		{"status at an address without a port", []string{"status", "--address", "localhost"}, "", 1, "it has no port; give one such as localhost:2019"},
 		{"status at a URL", []string{"status", "--address", "http://" + s.admin}, "", 1, "it is a URL; give one such as localhost:2019"},

@@ -15,10 +15,13 @@ import (
 )
 
 func TestTailSaysWhatItWaitsForAndWhenCaddyIsGone(t *testing.T) {
-	address, _ := newStatusBackend(t)
+	address, status := newStatusBackend(t)
+	status.Store(500)
 	s := start(t, webhook(address, ""))
 	tail := exec.Command(binary, "elevenlabs", "tail", "--result", "failed", "--address", s.admin)
 	stderr, err := tail.StderrPipe()
+	require.NoError(t, err)
+	stdout, err := tail.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, tail.Start())
 	t.Cleanup(func() { _ = tail.Process.Kill() })
@@ -28,6 +31,8 @@ func TestTailSaysWhatItWaitsForAndWhenCaddyIsGone(t *testing.T) {
 		return notes.Text()
 	}
 	assert.Equal(t, "waiting for deliveries with the result failed to end-to-end; Ctrl-C ends", next())
+	require.Equal(t, 500, send(t, s.client("HTTP/1.1"), s.event([]byte(transcript))).status)
+	require.True(t, bufio.NewScanner(stdout).Scan(), "tail has the stream")
 	s.kill()
 	assert.Regexp(t, `^Caddy is gone, and tail waits 15s for it: .*connection refused`, next())
 	s.done = make(chan struct{})
