@@ -23,7 +23,7 @@ import (
 )
 
 // askTimeout is how long the admin endpoint may take to begin its answer.
-const askTimeout = 10 * time.Second
+var askTimeout = 10 * time.Second
 
 // askAdmin asks the admin endpoint of a running Caddy. It finds the endpoint as
 // Caddy's own commands do. The answer must be of the type that the header Accept asks

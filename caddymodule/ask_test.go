@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -104,6 +105,17 @@ func TestTheAdminEndpointMayBeASocket(t *testing.T) {
 	response, err := askAdmin(t.Context(), "unix/"+path+"|0200", "", "", "/elevenlabs/status", http.Header{"Accept": {"application/json"}})
 	require.NoError(t, err)
 	assert.NoError(t, response.Body.Close())
+}
+
+func TestAServerThatNeverAnswersIsNotWaitedForWithoutEnd(t *testing.T) {
+	defer func(d time.Duration) { askTimeout = d }(askTimeout)
+	askTimeout = 50 * time.Millisecond
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // nothing accepts
+	require.NoError(t, err)
+	defer listener.Close()
+	_, err = askAdmin(t.Context(), listener.Addr().String(), "", "", "/elevenlabs/status", http.Header{})
+	assert.ErrorContains(t, err, "is Caddy running?")
+	assert.ErrorContains(t, err, "timeout awaiting response headers")
 }
 
 func TestAnInterruptEndsTheWaitForAnAnswer(t *testing.T) {
