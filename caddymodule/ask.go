@@ -136,8 +136,8 @@ func parseAdminAddress(address string) (caddy.NetworkAddress, error) {
 	return place, nil
 }
 
-// adminOrigin returns the origin that Caddy lets in. That of a socket is not shown
-// anywhere.
+// adminOrigin returns the origin that Caddy lets in. A socket has no address, so its
+// origin is the one that Caddy's own commands give.
 func adminOrigin(place caddy.NetworkAddress) string {
 	if place.IsUnixNetwork() {
 		return "http://127.0.0.1"

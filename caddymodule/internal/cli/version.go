@@ -16,7 +16,7 @@ const (
 	caddyPath  = "github.com/caddyserver/caddy/v2"
 )
 
-// versions are what somebody needs to know who is to help.
+// versions are those of a build.
 type versions struct {
 	Module   string `json:"module"`
 	Caddy    string `json:"caddy"`
