@@ -155,10 +155,8 @@ func (c *Counters) Continue(name string, streak Streak) {
 // row. If nothing fails, it has what came last.
 func Total(all []SecretStatus) (total Status) {
 	for _, s := range all {
-		total.Results.Accepted += s.Results.Accepted
-		total.Results.Rejected += s.Results.Rejected
-		total.Results.Ignored += s.Results.Ignored
-		total.Results.Failed += s.Results.Failed
+		total.Results.add(s.Results)
+		total.Tests.add(s.Tests)
 		total.WouldReject += s.WouldReject
 	}
 	worst := slices.MaxFunc(all, func(a, b SecretStatus) int { return a.FailuresInRow - b.FailuresInRow })

@@ -178,6 +178,14 @@ func TestTheTotalIsOfTheSecretThatFailsMost(t *testing.T) {
 	assert.Equal(t, int64(5), total.Results.Accepted)
 	assert.Equal(t, int64(3), total.Results.Failed)
 	assert.Equal(t, int64(2), total.Results.Rejected)
+	assert.Zero(t, total.Tests)
+
+	for _, secret := range []string{"a", "b"} {
+		test := of(secret, bad)
+		test.Test, test.Counts = true, false
+		c.Count(&test)
+	}
+	assert.Equal(t, Tally{Failed: 2}, Total(c.All()).Tests, "of all")
 }
 
 func TestASuccessorContinuesTheStreaksThatItKnowsTheNamesOf(t *testing.T) {

@@ -72,6 +72,13 @@ func (t *Tally) count(result Result) {
 	}
 }
 
+func (t *Tally) add(other Tally) {
+	t.Accepted += other.Accepted
+	t.Rejected += other.Rejected
+	t.Ignored += other.Ignored
+	t.Failed += other.Failed
+}
+
 // Streak is the failures in a row, and what came last. It goes on if the group
 // changes its name.
 type Streak struct {
