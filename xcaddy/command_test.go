@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -364,6 +365,32 @@ func captured(t *testing.T, args ...string) string {
 	got := elevenlabs(t, "", append([]string{"send", "http://" + listener.Addr().String() + "/webhooks/elevenlabs"}, args...)...)
 	require.Equal(t, 0, got.code, got.stdout)
 	return <-requests
+}
+
+func TestVerifyExplainsAFile(t *testing.T) {
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", secret)
+	const signed = `{"type": "post_call_transcription", "event_timestamp": 1795421650, "data": {"metadata": {"cost": 55, "charging": {"llm_price": 0, "free_minutes_consumed": 0.0}}, "transcript": [{"tool_calls": [], "price": 9.18e-05}]}}`
+	header := elevenlabs(t, signed, "sign", "-").stdout
+	for name, test := range map[string]struct{ body, says string }{
+		"as received":      {signed, "pass: signed"},
+		"JavaScript":       {`{"type":"post_call_transcription","event_timestamp":1795421650,"data":{"metadata":{"cost":55,"charging":{"llm_price":0,"free_minutes_consumed":0}},"transcript":[{"tool_calls":[],"price":0.0000918}]}}`, "parsed and encoded again by JavaScript (JSON.stringify)"},
+		"base64":           {base64.StdEncoding.EncodeToString([]byte(signed)), "The body is in base64. The signed body is in it"},
+		"cut off":          {signed[:60], "The body is cut off: it is not whole JSON"},
+		"of another event": {strings.Replace(signed, "55", "56", 1), "the sender has another secret"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := writeFile(t, "\ufeffPOST /webhooks/elevenlabs HTTP/1.1\r\n"+strings.TrimSpace(header)+"\r\n\r\n"+test.body)
+			got := elevenlabs(t, "", "verify", "--explain", file)
+			assert.Contains(t, got.stdout, test.says)
+			if name != "as received" {
+				assert.Equal(t, 2, got.code)
+				assert.Contains(t, elevenlabs(t, "", "verify", file).stdout, "give --explain too")
+			}
+		})
+	}
+	got := elevenlabs(t, "", "verify", secret)
+	assert.Equal(t, 1, got.code)
+	assert.NotContains(t, got.stdout+got.stderr, secret)
 }
 
 func TestVerifyOfACapturedRequest(t *testing.T) {

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"bytes"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/verify/reencode"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
 )
 
@@ -58,12 +60,34 @@ type clues struct {
 	all     []string // the lines as written
 	renamed bool     // the header is X-ElevenLabs-Signature
 	wrong   error    // why package signature rejects the header
+	last    *parsed  // so that not every carrier parses the body
+}
+
+// parsed is a text and the JSON that it is, if it is.
+type parsed struct {
+	text  []byte
+	value reencode.Value
+	ok    bool
+}
+
+// json parses a text, or remembers that it has.
+func (k clues) json(text []byte) (reencode.Value, bool) {
+	if last := k.last; len(text) == 0 || len(text) != len(last.text) || &text[0] != &last.text[0] {
+		value, ok := reencode.Parse(bytes.TrimPrefix(text, []byte(byteOrderMark)))
+		*last = parsed{text, value, ok}
+	}
+	return k.last.value, k.last.ok
+}
+
+func (k clues) isJSON(text []byte) bool {
+	_, ok := k.json(text)
+	return ok
 }
 
 // parseLoosely reads a signature header that may have a wrong form.
 func parseLoosely(c capture) clues {
 	_, err := signature.Parse(c.lines)
-	k := clues{capture: c, all: c.lines, wrong: err}
+	k := clues{capture: c, all: c.lines, wrong: err, last: &parsed{}}
 	if len(c.lines) == 0 && len(c.recipe) > 0 {
 		k.all, k.renamed = c.recipe, true
 	}

@@ -126,7 +126,7 @@ var jsonCarriers = []carrier{
 // inJSON opens carriers that are JSON.
 func inJSON(open func(reencode.Value, clues) ([][]byte, bool)) func([]byte, clues) ([][]byte, bool) {
 	return func(body []byte, k clues) ([][]byte, bool) {
-		value, ok := reencode.Parse(bytes.TrimPrefix(body, []byte(byteOrderMark)))
+		value, ok := k.json(body)
 		if !ok {
 			return nil, false
 		}
@@ -272,7 +272,10 @@ func carriesEvent(v reencode.Value) bool {
 }
 
 // severalEvents opens an array of events, or events after each other.
-func severalEvents(body []byte, _ clues) ([][]byte, bool) {
+func severalEvents(body []byte, k clues) ([][]byte, bool) {
+	if value, ok := k.json(body); ok && !value.IsArray() {
+		return nil, false
+	}
 	var found [][]byte
 	for decoder := json.NewDecoder(bytes.NewReader(body)); len(found) < 100; {
 		var one json.RawMessage
@@ -295,9 +298,9 @@ func severalEvents(body []byte, _ clues) ([][]byte, bool) {
 }
 
 // escapedJSON opens the text of a JSON string that has lost its quotes, or its end.
-func escapedJSON(body []byte, _ clues) ([][]byte, bool) {
+func escapedJSON(body []byte, k clues) ([][]byte, bool) {
 	text := strings.TrimSpace(string(body))
-	if !isJSON(body) {
+	if !k.isJSON(body) {
 		text = strings.TrimPrefix(text, `"`)
 	}
 	if !strings.HasPrefix(text, `{\"`) {

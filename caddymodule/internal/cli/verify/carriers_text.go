@@ -115,8 +115,8 @@ var encodedCarriers = []carrier{
 	},
 	{
 		"body_html_escaped", "escaped for HTML, with &quot; for each quote", "Verify the bytes as received, and take a capture from a file, not from a web page.",
-		func(body []byte, _ clues) ([][]byte, bool) {
-			if !bytes.Contains(body, []byte("&quot;")) || isJSON(body) {
+		func(body []byte, k clues) ([][]byte, bool) {
+			if !bytes.Contains(body, []byte("&quot;")) || k.isJSON(body) {
 				return nil, false
 			}
 			return [][]byte{[]byte(html.UnescapeString(string(body)))}, true
@@ -124,8 +124,8 @@ var encodedCarriers = []carrier{
 	},
 	{
 		"body_quoted_printable", "quoted-printable, as in an e-mail", "Decode it first, or take the capture from a file, not from an e-mail.",
-		func(body []byte, _ clues) ([][]byte, bool) {
-			if !bytes.Contains(body, []byte("=\n")) && !bytes.Contains(body, []byte("=\r\n")) || isJSON(body) {
+		func(body []byte, k clues) ([][]byte, bool) {
+			if !bytes.Contains(body, []byte("=\n")) && !bytes.Contains(body, []byte("=\r\n")) || k.isJSON(body) {
 				return nil, false
 			}
 			decoded, err := io.ReadAll(quotedprintable.NewReader(bytes.NewReader(body)))
@@ -185,10 +185,10 @@ var printedCarriers = []carrier{
 	recognized("xml", "XML", "", `^<[?\w]`),
 	{
 		"text_around", "a line with the event in it, and other text around it", "Take only the body, from its first { to its last }. Logs put a time and a name before it.",
-		func(body []byte, _ clues) ([][]byte, bool) {
+		func(body []byte, k clues) ([][]byte, bool) {
 			body = bytes.TrimPrefix(body, []byte(byteOrderMark))
 			from, to := bytes.IndexByte(body, '{'), bytes.LastIndexByte(body, '}')
-			if isJSON(body) || from < 0 || to < from || from == 0 && to == len(body)-1 || !isJSON(body[from:to+1]) {
+			if k.isJSON(body) || from < 0 || to < from || from == 0 && to == len(body)-1 || !isJSON(body[from:to+1]) {
 				return nil, false
 			}
 			return [][]byte{body[from : to+1]}, true
@@ -197,8 +197,8 @@ var printedCarriers = []carrier{
 }
 
 func printed(name, what, platform string, is func(literal) bool) carrier {
-	return carrier{name, what, "Text that a language prints for people is not JSON. " + platformRemedies[platform], func(body []byte, _ clues) ([][]byte, bool) {
-		if isJSON(body) {
+	return carrier{name, what, "Text that a language prints for people is not JSON. " + platformRemedies[platform], func(body []byte, k clues) ([][]byte, bool) {
+		if k.isJSON(body) {
 			return nil, false
 		}
 		p, ok := readLiteral(body)

@@ -22,9 +22,13 @@ func cutOff(body []byte) (ending, bool) {
 	if begin := bytes.TrimLeft(body, " \t\r\n"); len(begin) == 0 || begin[0] != '{' {
 		return ending{}, false
 	}
+	if isJSON(body) {
+		return ending{}, false
+	}
 	marked := bytes.TrimRight(body, " \t\r\n")
-	if mark := cutMark.FindIndex(marked); mark != nil {
-		marked = marked[:mark[0]]
+	tail := max(0, len(marked)-longestMark)
+	if mark := cutMark.FindIndex(marked[tail:]); mark != nil {
+		marked = marked[:tail+mark[0]]
 	}
 	if !endsEarly(body) && !endsEarly(marked) {
 		return ending{}, false
@@ -54,6 +58,8 @@ func cutOff(body []byte) (ending, bool) {
 	end.closers += string(open)
 	return end, true
 }
+
+const longestMark = 80
 
 // cutMark is what software writes in place of what it has cut.
 var cutMark = regexp.MustCompile(`(?i)(?:\.{3}|…|[\[(<]?(?:\.{3}|…)?\s*(?:truncated|\d+ more (?:bytes|characters))[^"]{0,40}[\])>]?)$`)

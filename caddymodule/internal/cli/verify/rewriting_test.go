@@ -119,3 +119,22 @@ func BenchmarkExplainALargeBody(b *testing.B) {
 		require.NoError(b, err)
 	}
 }
+
+// Bodies are what strangers send and tools break.
+func FuzzExplain(f *testing.F) {
+	for _, test := range explainTests {
+		f.Add(string(test.capture.body))
+	}
+	for _, seed := range []string{
+		" ", "{'a': b'\\x00', 1: [None, True]}", `{"a"=>:b, :c=>nil, "d"=>"\u{1f600}"}`, "{ a: [Object], b: `x`, }", "%{\"a\" => nil}",
+		"b'\\x7b\\'", "[123 34]", `{"data":"{}","type":1}`, "2\r\n{}\r\n0\r\n\r\n", `{"Records":[{"body":"[{}]"}]}`, `"{\"a\`,
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		e := explainedBy(t, captured(body, headerOf("wsec_another", genuine)), explainedSecret, explainedAt)
+		assert.NotEmpty(t, e.Change)
+		assert.NotContains(t, e.Sentence+e.Remedy, explainedSecret[5:])
+		_, _ = parseRequest([]byte(body))
+	})
+}

@@ -100,7 +100,7 @@ func noWholeBody(k clues, _ string) (explanation, bool) {
 			Sentence: "The capture is cut off: " + k.incomplete + ". The signature covers the whole body.",
 			Remedy:   "Capture the request to its end, byte for byte.",
 		}, true
-	case len(body) == 0:
+	case len(bytes.TrimSpace(body)) == 0:
 		return explanation{
 			Change:   "body_empty",
 			Sentence: "The body is empty, and the signed body was not.",

@@ -223,7 +223,7 @@ func (f Form) appendString(out, s []byte) []byte {
 	out = append(out, '"')
 	for s = s[1 : len(s)-1]; len(s) > 0; {
 		run := 0
-		for run < len(s) && s[run] != '\\' && s[run] < utf8.RuneSelf && !f.mustEscape(rune(s[run])) {
+		for run < len(s) && (isAlphanumeric(s[run]) || s[run] != '\\' && s[run] < utf8.RuneSelf && !f.mustEscape(rune(s[run]))) {
 			run++
 		}
 		out = append(out, s[:run]...)
@@ -252,6 +252,12 @@ func (f Form) appendString(out, s []byte) []byte {
 		s = s[size:]
 	}
 	return append(out, '"')
+}
+
+// isAlphanumeric reports whether a byte is one of those that nothing escapes. Most
+// of an audio event's are.
+func isAlphanumeric(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
 }
 
 func (f Form) mustEscape(r rune) bool {

@@ -75,3 +75,19 @@ func FuzzForms(f *testing.F) {
 		}
 	})
 }
+
+func FuzzRestorations(f *testing.F) {
+	f.Add(body)
+	f.Add(`{"price":0,"a":[],"b":{"cost":1.0e21,"c":-0,"d":1E400,"e":[]}}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		value, ok := Parse([]byte(text))
+		if !ok {
+			return
+		}
+		for out := range Restorations(value, 1<<12) {
+			require.True(t, json.Valid(out), "%q", out)
+		}
+		WritersOf([]byte(text), value)
+		Traits([]byte(text), value)
+	})
+}
