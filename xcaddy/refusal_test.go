@@ -359,7 +359,7 @@ func TestSecretsAreNotShownAnywhere(t *testing.T) {
 func TestInvalidConfigurationsAreRejected(t *testing.T) {
 	tests := []struct{ name, config, want string }{
 		{"unset secret", "localhost:1 {\nelevenlabs_webhook {\nsecret {env.NOT_SET_ANYWHERE}\n}\n}", "{env.NOT_SET_ANYWHERE}"},
-		{"missing secret file", "localhost:1 {\nelevenlabs_webhook {\nsecret {file./nonexistent}\n}\n}", "{file./nonexistent}"},
+		{"missing secret file", "localhost:1 {\nelevenlabs_webhook {\nsecret {file./nonexistent}\n}\n}", "the file /nonexistent does not exist"},
 		{"unknown option", "localhost:1 {\nelevenlabs_webhook {\nsecret {env.HOME}\nsecrets x\n}\n}", "Caddyfile:4"},
 		{"unwritable spool_dir", unwritableSpoolDir, "spool_dir: making a temporary file: open /nonexistent/"},
 		{"no secret", "localhost:1 {\nelevenlabs_webhook\n}", "secret"},

@@ -42,7 +42,7 @@ func noSignature(k clues, _ string) (explanation, bool) {
 		return explanation{
 			Change:   "no_signature",
 			Sentence: "There is no signature to compare with.",
-			Remedy:   "Give the ElevenLabs-Signature header as received. If there was none, the request is not from ElevenLabs, or a proxy in front removes the header.",
+			Remedy:   "Give the ElevenLabs-Signature header as received. If there was none, a proxy in front removes it, or the request is not a signed webhook: ElevenLabs does not sign conversation-initiation webhooks and server tools.",
 		}, true
 	case k.incomplete == "" && k.wrong != nil && (!k.anyMAC() || k.time == "" && len(k.v0)+len(k.v1) > 0):
 		return explanation{
