@@ -401,7 +401,9 @@ func TestVerifyOfACapturedRequest(t *testing.T) {
 		assert.Equal(t, 0, got.code, got.stdout+got.stderr)
 		assert.True(t, strings.HasPrefix(got.stdout, "pass: signed with the secret in the environment variable ELEVENLABS_WEBHOOK_SECRET, "), got.stdout)
 
-		got = elevenlabs(t, strings.Replace(raw, `"conversation_id":"conv`, `"conversation_id":"cond`, 1), "verify", "--explain")
+		changed := strings.Replace(raw, `"conversation_id": "conv`, `"conversation_id": "cond`, 1)
+		require.NotEqual(t, raw, changed)
+		got = elevenlabs(t, changed, "verify", "--explain")
 		assert.Equal(t, 2, got.code)
 		assert.True(t, strings.HasPrefix(got.stdout, "signature_mismatch: "), got.stdout)
 
