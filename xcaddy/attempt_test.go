@@ -17,6 +17,7 @@ import (
 // The backend is down at first, so the handlers that follow ours run several times. Each
 // of Caddy's standard directives that keep state must act as in the first attempt.
 func TestEachAttemptRunsTheHandlersThatFollowAsTheFirst(t *testing.T) {
+	t.Parallel() // it mostly waits
 	for _, test := range []struct {
 		name, after string // $BACKEND is down at first, $OTHER never
 		path        string
@@ -76,6 +77,7 @@ func TestEachAttemptRunsTheHandlersThatFollowAsTheFirst(t *testing.T) {
 // net/http opens another connection by itself, without end, if the backend ends each
 // one before it takes the request.
 func TestAnHTTP2BackendThatEndsEachConnectionIsGivenUp(t *testing.T) {
+	t.Parallel() // it mostly waits
 	for name, refuse := range map[string]func(*http2.Framer, uint32) error{
 		"GOAWAY":         func(f *http2.Framer, _ uint32) error { return f.WriteGoAway(0, http2.ErrCodeNo, nil) },
 		"REFUSED_STREAM": func(f *http2.Framer, id uint32) error { return f.WriteRSTStream(id, http2.ErrCodeRefusedStream) },

@@ -67,6 +67,7 @@ var applications = []application{
 
 // Each application takes real events behind the built server, and no forgery.
 func TestApplicationsInTheDocumentation(t *testing.T) {
+	t.Parallel() // it mostly waits
 	for _, a := range applications {
 		t.Run(a.page+": "+a.heading+": "+a.language, func(t *testing.T) {
 			address, output := a.start(t)

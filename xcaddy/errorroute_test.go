@@ -58,6 +58,7 @@ func rejectedRequests(body []byte) []rejectedRequest {
 // What is left of a rejected body must not be read as the next request: behind a proxy
 // that shares connections, it would be somebody else's.
 func TestTheRestOfARejectedBodyIsNotTheNextRequest(t *testing.T) {
+	t.Parallel() // it mostly waits
 	for _, before := range []string{"", "tracing", "request_body {\nmax_size 10MB\n}"} {
 		t.Run(before, func(t *testing.T) {
 			s := start(t, site(before+"\nhandle /webhooks/elevenlabs {\nelevenlabs_webhook {\nsecret {env.WEBHOOK_SECRET}\nmax_size 2MiB\nreverse_proxy 127.0.0.1:1\n}\n}\nrespond smuggled"))
@@ -115,6 +116,7 @@ func TestTheRestOfARejectedBodyIsNotTheNextRequest(t *testing.T) {
 // After a rejection, handlers that forward the request to an application must not hand
 // it a forgery. The application's answer comes through: the proxy works.
 func TestARejectedRequestCarriesNothingToAnErrorRoute(t *testing.T) {
+	t.Parallel() // it mostly waits
 	app, page := newBackend(t), newBackend(t)
 	const handler = "elevenlabs_webhook {\nsecret {env.WEBHOOK_SECRET}\nmax_size 64KiB\nmemory_buffer 1KiB\n$OPTIONS\nreverse_proxy $APP\n}"
 	proxyPage := "handle_errors {\nreverse_proxy $PAGE\n}"
@@ -178,6 +180,7 @@ func TestARejectedRequestCarriesNothingToAnErrorRoute(t *testing.T) {
 // With tracing, the error route has a copy of the request, which keeps the length. Its
 // proxy cannot send the body, since that is gone.
 func TestARejectedRequestCarriesNoBodyToAnErrorRouteWithTracing(t *testing.T) {
+	t.Parallel() // it mostly waits
 	var received atomic.Int64
 	app := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		n, _ := io.Copy(io.Discard, r.Body)

@@ -101,12 +101,17 @@ func (b *lockedBuffer) String() string {
 
 // lastPort is below 32768, where the ports begin that Linux gives to connections and to
 // ":0" (ip(7)). So nothing takes a port before a server listens on it.
-var lastPort = 10_000 + os.Getpid()%20_000
+var (
+	lastPort = 10_000 + os.Getpid()%20_000
+	portLock sync.Mutex // guards lastPort
+)
 
 // freePort returns a port that it never returned before. A server whose site and admin
 // endpoint have the same port starts, but the site does not answer.
 func freePort(t testing.TB) int {
 	t.Helper()
+	portLock.Lock()
+	defer portLock.Unlock()
 	for {
 		lastPort++
 		listener, err := net.Listen("tcp", fmt.Sprint(":", lastPort))

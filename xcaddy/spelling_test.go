@@ -37,6 +37,7 @@ var spellings = []string{
 // A website and the webhook are one application. Real frameworks decide which spellings
 // they take for the webhook: none may get there unverified with a header of ours.
 func TestNoSpellingOfThePathReachesTheApplicationUnverified(t *testing.T) {
+	t.Parallel() // it mostly waits
 	recipe := findBlock(t, "docs/deploy/website.md", "caddyfile", "example.com").text
 	for _, a := range applications {
 		if a.page != "docs/applications.md" {
@@ -73,6 +74,7 @@ func TestNoSpellingOfThePathReachesTheApplicationUnverified(t *testing.T) {
 
 // What Caddy's path matcher with a star takes for the webhook's path.
 func TestTheRecipeVerifiesEachSpellingThatCaddyKnows(t *testing.T) {
+	t.Parallel() // it mostly waits
 	app := newBackend(t)
 	recipe := findBlock(t, "docs/deploy/website.md", "caddyfile", "example.com").text
 	s := start(t, strings.NewReplacer(
