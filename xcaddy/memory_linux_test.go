@@ -32,6 +32,9 @@ const (
 // A server that has 512 MiB must survive bodies that are never finished, and return
 // the memory afterwards. Go knows no limit here, except in the case that says so.
 func TestUnfinishedBodiesStayWithinMemoryLimit(t *testing.T) {
+	if raceDetector {
+		t.Skip("the race detector takes memory of its own")
+	}
 	const mib = 1 << 20
 	for _, test := range []struct {
 		name     string
