@@ -138,7 +138,13 @@ func TestCaptureARequest(t *testing.T) {
 		_ = capture.Process.Kill()
 		_ = capture.Wait()
 	})
-	config := findBlock(t, "docs/troubleshoot.md", "caddyfile", "hooks.example.com {").text
+	var config string
+	for _, b := range readPage(t, "docs/troubleshoot.md").blocks {
+		if b.language == "caddyfile" && strings.Contains(b.text, "report_only") {
+			config = b.text
+		}
+	}
+	require.NotEmpty(t, config)
 	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", secret)
 	s := start(t, strings.NewReplacer("hooks.example.com {", "https://$ADDRESS {\n\ttls internal", "localhost:3000", b.address(), "9999", port).Replace(config))
 	s.eventually("the program to listen", func() bool {
