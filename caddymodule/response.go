@@ -96,9 +96,13 @@ func (w *answerWriter) ReadFrom(r io.Reader) (int64, error) {
 // FlushError implements what http.ResponseController flushes by.
 func (w *answerWriter) FlushError() error {
 	gone := w.client.Err() != nil // asked before: the client may leave as soon as it has the status
+	var received receipt
+	if gone && w.state == answered {
+		received = w.watchReceipt()
+	}
 	err := http.NewResponseController(w.ResponseWriter).Flush()
 	switch {
-	case gone && (err != nil || !w.halfClosed()):
+	case gone && (err != nil || w.state != answered || !received()):
 		w.noteClientGone()
 	case err == nil && w.state == answered:
 		w.state = statusSent
@@ -106,11 +110,18 @@ func (w *answerWriter) FlushError() error {
 	return err
 }
 
-// halfClosed reports whether the client still takes the answer, though Caddy has ended
-// its context. Over HTTP/1, that ends when the client closes its side for writing.
-func (w *answerWriter) halfClosed() bool {
+// receipt reports whether the client's system took what was written since. It waits for
+// that.
+type receipt func() bool
+
+// watchReceipt begins to watch what the client takes of the answer, though Caddy has
+// ended its context. Over HTTP/1, that ends when the client closes its side for writing.
+func (w *answerWriter) watchReceipt() receipt {
 	conn, ok := w.client.Value(connKey{}).(net.Conn)
-	return ok && w.attempt.request.ProtoMajor == 1 && acknowledged(conn)
+	if !ok || w.attempt.request.ProtoMajor != 1 {
+		return func() bool { return false }
+	}
+	return watchReceipt(conn)
 }
 
 // connKey is the key of a request's connection in its context.
