@@ -115,12 +115,3 @@ func regionNames() string {
 	slices.Sort(names)
 	return strings.Join(names, ", ")
 }
-
-// elevenLabs are all addresses of ElevenLabs.
-var elevenLabs = func() []netip.Prefix {
-	prefixes, err := parseSources([]string{allRegions})
-	if err != nil {
-		panic(err) // the table of regions is wrong
-	}
-	return prefixes
-}()

@@ -120,7 +120,7 @@ func newEvent(r *http.Request, handler string) *event {
 		Result: deliveries.Failed, Reason: facts.HandlerError.Code,
 		Test: marked(ctx),
 	}}
-	e.FromElevenLabs = contains(elevenLabs, e.ClientIP)
+	e.FromElevenLabs = facts.IsElevenLabs(e.ClientIP)
 	// A request that is not proven is probably a webhook all the same if it has a
 	// signature and comes from there. For an alert, anything less is too little.
 	e.Counts = e.FromElevenLabs && len(r.Header.Values(signature.HeaderName)) > 0
@@ -215,8 +215,9 @@ func kindOf(name string) headerKind {
 	return headerOther
 }
 
-// strip removes the event from a request: the body, the signature and our headers. Handlers that run after this one, such
-// as those of an error route, may forward the request to a backend.
+// strip removes the event from a request: the body, the signature and our headers.
+// Handlers that run after this one, such as those of an error route, may forward the
+// request to a backend.
 func strip(r *http.Request) {
 	clearHeaders(r.Header)
 	for _, name := range []string{signature.HeaderName, "Content-Length", "Transfer-Encoding", "Expect"} {

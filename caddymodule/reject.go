@@ -139,7 +139,7 @@ func (h *Handler) logRejection(r *http.Request, rej *rejection, prefix string) {
 			zap.Duration("signature_age", rej.age),
 			zap.String("hint", clockHint(rej.age)))
 	}
-	if rej.IfElevenLabs != "" && facts.IsElevenLabs(clientIP(r)) {
+	if rej.IfElevenLabs != "" && e.FromElevenLabs {
 		fields = append(fields, zap.String("hint", rej.IfElevenLabs))
 	}
 	if rej.cause != nil {

@@ -82,7 +82,7 @@ func TestAFailingWebhookDoesNotHideBehindAnotherOfItsHandler(t *testing.T) {
 	success := gaugesOf(t, registry, "last_success_timestamp_seconds", "a,b")
 	assert.NotZero(t, success["a"])
 	assert.Zero(t, success["b"])
-	assert.Zero(t, success[""], "at worst, what is not proven is of b")
+	assert.Zero(t, success[""], "in the worst case, the unproven delivery is of b")
 	assert.Len(t, gaugesOf(t, registry, "last_delivery_timestamp_seconds", "a,b"), 2, "no delivery is both genuine and of no secret")
 
 	text, err := json.Marshal(allStatus()[0])

@@ -28,7 +28,7 @@ var differences = []struct {
 		[]string{"5 minutes and a second ahead", "an hour ahead", "100 years ahead"},
 	},
 	{
-		"`t=abc`, `t=NaN`, `t=Infinity`", "accepted, for ever", "rejected", "what is not a number never expires",
+		"`t=abc`, `t=NaN`, `t=Infinity`", "accepted, for ever", "rejected", "a time that is no number never expires",
 		[]string{"t of a word", "t NaN", "t Infinity"},
 	},
 	{

@@ -45,19 +45,19 @@ func TestEachSecretHasAStreakOfItsOwn(t *testing.T) {
 			map[string]int{"a": 3, "b": 0, "": 0},
 		},
 		{
-			"with one secret, what is not proven counts to it",
+			"with one secret, an unproven delivery counts to it",
 			[]string{"a"},
 			[]Delivery{of("a", bad), mismatch, forgery},
 			map[string]int{"a": 2},
 		},
 		{
-			"with one secret, its success ends what is not proven",
+			"with one secret, its success ends the streak of unproven deliveries",
 			[]string{"a"},
 			[]Delivery{mismatch, mismatch, of("a", good), mismatch},
 			map[string]int{"a": 1},
 		},
 		{
-			"with several, what is not proven counts to the handler",
+			"with several, an unproven delivery counts to the handler",
 			[]string{"a", "b"},
 			[]Delivery{mismatch, of("a", bad), mismatch, forgery},
 			map[string]int{"a": 1, "b": 0, "": 2},

@@ -52,7 +52,7 @@ func (e *examination) checkWebhook(ctx context.Context) []finding {
 	if len(e.workspace.Webhooks) == 0 {
 		f := found(statusFail, "none of the workspace's %d webhooks is for %s", len(all), e.url)
 		if len(near) > 0 {
-			f.Detail += ", but for this host there is " + strings.Join(near, ", ")
+			f.Detail += "; this host has " + strings.Join(near, ", ")
 		}
 		return []finding{f}
 	}

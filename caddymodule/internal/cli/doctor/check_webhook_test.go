@@ -57,7 +57,7 @@ func TestDoctorLooksAtTheWebhook(t *testing.T) {
 		{"none", "webhook", statusFail, "none of the workspace's 0 webhooks is for " + doctorURL + "\n      Remedy: Create it", nil, nil},
 		{
 			"those of other URLs", "webhook", statusFail,
-			"none of the workspace's 2 webhooks is for " + doctorURL + ", but for this host there is " + doctorURL + "/\n",
+			"none of the workspace's 2 webhooks is for " + doctorURL + "; this host has " + doctorURL + "/\n",
 			[]map[string]any{hook("webhook_url", "https://other.example.com/"), hook("webhook_url", doctorURL+"/")},
 			nil,
 		},
