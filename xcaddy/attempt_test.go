@@ -45,6 +45,7 @@ func TestEachAttemptRunsTheHandlersThatFollowAsTheFirst(t *testing.T) {
 		{name: "log_append and log_skip", after: "log_append tried {vars.tried}\nlog_skip\nreverse_proxy $BACKEND"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			b, other := newBackend(t), newBackend(t)
 			down := fmt.Sprintf("127.0.0.1:%d", freePort(t))
 			replaced := strings.NewReplacer("$BACKEND", down, "$OTHER", other.address())
@@ -83,6 +84,7 @@ func TestAnHTTP2BackendThatEndsEachConnectionIsGivenUp(t *testing.T) {
 		"REFUSED_STREAM": func(f *http2.Framer, id uint32) error { return f.WriteRSTStream(id, http2.ErrCodeRefusedStream) },
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			listener, err := net.Listen("tcp", "127.0.0.1:0")
 			require.NoError(t, err)
 			defer listener.Close()

@@ -70,6 +70,7 @@ func TestApplicationsInTheDocumentation(t *testing.T) {
 	t.Parallel() // it mostly waits
 	for _, a := range applications {
 		t.Run(a.page+": "+a.heading+": "+a.language, func(t *testing.T) {
+			t.Parallel()
 			address, output := a.start(t)
 			s := start(t, webhook(address, ""))
 			client := s.client("HTTP/1.1")

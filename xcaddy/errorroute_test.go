@@ -61,6 +61,7 @@ func TestTheRestOfARejectedBodyIsNotTheNextRequest(t *testing.T) {
 	t.Parallel() // it mostly waits
 	for _, before := range []string{"", "tracing", "request_body {\nmax_size 10MB\n}"} {
 		t.Run(before, func(t *testing.T) {
+			t.Parallel()
 			s := start(t, site(before+"\nhandle /webhooks/elevenlabs {\nelevenlabs_webhook {\nsecret {env.WEBHOOK_SECRET}\nmax_size 2MiB\nreverse_proxy 127.0.0.1:1\n}\n}\nrespond smuggled"))
 			smuggled := strings.Repeat("\r\n", 32<<10) + "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 			for _, size := range []int{100, 200 << 10, 300 << 10, 1 << 20, 3 << 20} {
@@ -117,7 +118,6 @@ func TestTheRestOfARejectedBodyIsNotTheNextRequest(t *testing.T) {
 // it a forgery. The application's answer comes through: the proxy works.
 func TestARejectedRequestCarriesNothingToAnErrorRoute(t *testing.T) {
 	t.Parallel() // it mostly waits
-	app, page := newBackend(t), newBackend(t)
 	const handler = "elevenlabs_webhook {\nsecret {env.WEBHOOK_SECRET}\nmax_size 64KiB\nmemory_buffer 1KiB\n$OPTIONS\nreverse_proxy $APP\n}"
 	proxyPage := "handle_errors {\nreverse_proxy $PAGE\n}"
 	for _, route := range []struct {
@@ -132,6 +132,8 @@ func TestARejectedRequestCarriesNothingToAnErrorRoute(t *testing.T) {
 		{name: "from a wrong address", options: "source_ips us", caddyfile: site("handle /webhooks/elevenlabs {\n" + handler + "\n}\n" + proxyPage)},
 	} {
 		t.Run(route.name, func(t *testing.T) {
+			t.Parallel()
+			app, page := newBackend(t), newBackend(t)
 			s := start(t, strings.NewReplacer("$APP", app.address(), "$PAGE", page.address(), "$OPTIONS", route.options).Replace(route.caddyfile))
 			forged := bytes.Repeat([]byte("forged"), 1000)
 			for _, proto := range protocols {

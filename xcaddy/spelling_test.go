@@ -44,6 +44,7 @@ func TestNoSpellingOfThePathReachesTheApplicationUnverified(t *testing.T) {
 			continue
 		}
 		t.Run(a.heading, func(t *testing.T) {
+			t.Parallel()
 			address, output := a.start(t)
 			s := start(t, strings.NewReplacer(
 				"example.com {", "https://$ADDRESS {\n\ttls internal", "localhost:3000", address, "ELEVENLABS_WEBHOOK_SECRET", "WEBHOOK_SECRET",
