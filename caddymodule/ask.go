@@ -70,24 +70,24 @@ func askAdmin(ctx context.Context, address, file, adapter, uri string, header ht
 }
 
 // checkAdminAnswer returns an error if an answer is not of a media type. The admin
-// endpoint tells its errors in JSON.
+// endpoint sends its errors in JSON.
 func checkAdminAnswer(response *http.Response, mediaType string) error {
 	got, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
 	if response.StatusCode == http.StatusOK && got == mediaType {
 		return nil
 	}
-	var told struct {
+	var answer struct {
 		Error string `json:"error"`
 	}
 	if response.StatusCode >= 400 && got == "application/json" &&
-		json.NewDecoder(io.LimitReader(response.Body, 1<<16)).Decode(&told) == nil && told.Error != "" {
-		return fmt.Errorf("it answered %d: %s", response.StatusCode, cmdutil.Brief(told.Error, cmdutil.Longest))
+		json.NewDecoder(io.LimitReader(response.Body, 1<<16)).Decode(&answer) == nil && answer.Error != "" {
+		return fmt.Errorf("it answered %d: %s", response.StatusCode, cmdutil.Brief(answer.Error, cmdutil.Longest))
 	}
-	answer := response.Status
+	status := response.Status
 	if got != "" {
-		answer += " with " + cmdutil.Brief(got, cmdutil.Longest)
+		status += " with " + cmdutil.Brief(got, cmdutil.Longest)
 	}
-	return fmt.Errorf("what answers there is another server, or a Caddy without this module: it answered %s (--address says where Caddy's admin endpoint is)", answer)
+	return fmt.Errorf("another server, or a Caddy without this module, answered %s (--address says where Caddy's admin endpoint is)", status)
 }
 
 // adminAddress returns the address of the admin endpoint: one that is given, that of a

@@ -174,7 +174,7 @@ func TestCommandsExitCodesAndMessages(t *testing.T) {
 		{"status where no Caddy runs", []string{"status", "--address", noCaddy}, "", 1, "is Caddy running?"},
 		{"status at an address without a port", []string{"status", "--address", "localhost"}, "", 1, "it has no port; give one such as localhost:2019"},
 		{"status at a URL", []string{"status", "--address", "http://" + s.admin}, "", 1, "it is a URL; give one such as localhost:2019"},
-		{"status at the site", []string{"status", "--address", s.address}, "", 1, "another server, or a Caddy without this module: it answered 400 Bad Request"},
+		{"status at the site", []string{"status", "--address", s.address}, "", 1, "another server, or a Caddy without this module, answered 400 Bad Request"},
 		{"status with an argument", []string{"status", "all"}, "", 1, "unknown command"},
 
 		{"help for tail", []string{"tail", "--help"}, "", 0, "--once"},

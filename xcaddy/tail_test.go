@@ -61,7 +61,7 @@ func TestTailAndStatusEndWhereSomethingElseAnswers(t *testing.T) {
 			for _, command := range []string{"tail", "status"} {
 				o := elevenlabs(t, "", command, "--address", server.Listener.Addr().String())
 				assert.Equal(t, 1, o.code)
-				assert.Contains(t, o.stderr, "another server, or a Caddy without this module: it answered 200 OK")
+				assert.Contains(t, o.stderr, "another server, or a Caddy without this module, answered 200 OK")
 				assert.Empty(t, o.stdout)
 			}
 		})

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -56,37 +55,24 @@ func (e *examination) checkRunning(ctx context.Context) []finding {
 	return findings
 }
 
-// runs reports whether the running server tells of a handler in the configuration.
+// runs reports whether the status is that of a handler in the configuration.
 func (r running) runs(h cmdutil.ConfigHandler) bool { return r.Handler == h.Name }
 
 // askRunning asks the admin endpoint for the status of the webhooks.
 func (e *examination) askRunning(ctx context.Context, address string) ([]running, error) {
-	type answer struct {
-		all []running
-		err error
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	response, err := e.env.Admin(ctx, address, "", "", "/elevenlabs/status", http.Header{"Accept": {"application/json"}})
+	if err != nil {
+		return nil, err
 	}
-	answers := make(chan answer, 1)
-	go func() { // Caddy's client has neither a context nor a timeout
-		var a answer
-		response, err := e.env.Admin(ctx, address, "", "", "/elevenlabs/status", http.Header{"Accept": {"application/json"}})
-		if err == nil {
-			defer response.Body.Close()
-			err = json.NewDecoder(response.Body).Decode(&a.all)
-		}
-		a.err = err
-		answers <- a
-	}()
-	select {
-	case a := <-answers:
-		return a.all, a.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	case <-time.After(dialTimeout):
-		return nil, errors.New("no answer in time")
-	}
+	defer response.Body.Close()
+	var all []running
+	err = json.NewDecoder(response.Body).Decode(&all)
+	return all, err
 }
 
-// judge judges what the running server tells of the handlers of one name.
+// judge judges the status of the handlers of one name in the running server.
 func (e *examination) judge(r running) []finding {
 	ago := func(t time.Time) string { return humanize.RelTime(t, e.env.Now(), "ago", "ahead of this clock") }
 	genuine := "none since Caddy started"
