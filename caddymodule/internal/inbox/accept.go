@@ -1,0 +1,170 @@
+package inbox
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+)
+
+// Event is what is stored of an event beside its body.
+type Event struct {
+	Inbox string
+	// ID identifies the event within its inbox.
+	ID             string
+	Type           string
+	ConversationID string
+	AgentID        string
+	// Fields and Request are JSON that the package does not look into.
+	Fields  string
+	Request string
+}
+
+// Body is a body that is read at any place, by several goroutines.
+type Body interface {
+	io.ReaderAt
+	Size() int64
+}
+
+// Accept stores an event. When it returns nil, the event is on disk. It reports whether
+// an event of this ID was there already; if that one was dead, it waits for delivery
+// again.
+//
+// After an error of the context, the event may be there or not. The limit is how many
+// bytes the bodies of the inbox may hold.
+func (s *Store) Accept(ctx context.Context, e Event, body Body, limit int64) (repeat bool, err error) {
+	used := s.usedBy(e.Inbox)
+	size := body.Size()
+	switch {
+	case s.closed.Load():
+		return false, ErrClosed
+	case used.Load()+size > limit:
+		return false, ErrFull
+	}
+	if err := s.accepts(); err != nil {
+		return false, err
+	}
+	store := s.acceptSmall
+	if size > chunkSize {
+		store = s.acceptLarge
+	}
+	repeat, err = store(ctx, e, body)
+	if err != nil {
+		return false, fmt.Errorf("storing the event: %w", err)
+	}
+	if !repeat {
+		used.Add(size)
+	}
+	s.awaken(e.Inbox)
+	return repeat, nil
+}
+
+const rearm = `
+	repeats  = elevenlabs_inbox_event.repeats + 1,
+	tries    = CASE elevenlabs_inbox_event.state WHEN 'dead' THEN 0 ELSE elevenlabs_inbox_event.tries END,
+	armed_at = CASE elevenlabs_inbox_event.state WHEN 'dead' THEN {now} ELSE elevenlabs_inbox_event.armed_at END,
+	next_at  = CASE elevenlabs_inbox_event.state WHEN 'dead' THEN {now} ELSE elevenlabs_inbox_event.next_at END,
+	done_at  = CASE elevenlabs_inbox_event.state WHEN 'dead' THEN 0 ELSE elevenlabs_inbox_event.done_at END,
+	state    = CASE elevenlabs_inbox_event.state WHEN 'dead' THEN 'waiting' ELSE elevenlabs_inbox_event.state END`
+
+const insertEvent = `
+INSERT INTO elevenlabs_inbox_event
+	(inbox, event_id, type, conversation_id, agent_id, fields, request, size, stored, state, armed_at, received_at, next_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, {now}, {now}, {now})`
+
+// acceptSmall stores an event whose body is one chunk, in one write.
+func (s *Store) acceptSmall(ctx context.Context, e Event, body Body) (repeat bool, err error) {
+	size := body.Size()
+	err = s.update(ctx, size, func(ctx context.Context, tx statements) error {
+		var seq, repeats int64
+		err := tx.QueryRowContext(ctx, insertEvent+`
+ON CONFLICT (inbox, event_id) WHERE state <> 'receiving' DO UPDATE SET `+rearm+`
+RETURNING seq, repeats`,
+			e.Inbox, e.ID, e.Type, e.ConversationID, e.AgentID, e.Fields, e.Request, size, size, string(Waiting)).Scan(&seq, &repeats)
+		repeat = repeats > 0
+		if err != nil || repeat || size == 0 {
+			return err
+		}
+		return insertChunk(ctx, tx, seq, 0, body)
+	})
+	return repeat, err
+}
+
+// acceptLarge stores an event in several writes, so that others need not wait for all
+// of it. Until the last one, the event is not there for anybody.
+func (s *Store) acceptLarge(ctx context.Context, e Event, body Body) (repeat bool, err error) {
+	size := body.Size()
+	var seq int64
+	err = s.update(ctx, 0, func(ctx context.Context, tx statements) error {
+		return tx.QueryRowContext(ctx, insertEvent+` RETURNING seq`,
+			e.Inbox, e.ID, e.Type, e.ConversationID, e.AgentID, e.Fields, e.Request, size, 0, string(receiving)).Scan(&seq)
+	})
+	if err != nil {
+		return false, err
+	}
+	whole := false
+	defer func() {
+		if !whole {
+			s.discard(seq)
+		}
+	}()
+	for n := int64(0); n*chunkSize < size; n++ {
+		err := s.update(ctx, chunkSize, func(ctx context.Context, tx statements) error {
+			return insertChunk(ctx, tx, seq, n, body)
+		})
+		if err != nil {
+			return false, err
+		}
+	}
+	err = s.update(ctx, 0, func(ctx context.Context, tx statements) error {
+		var other int64
+		err := tx.QueryRowContext(ctx, `UPDATE elevenlabs_inbox_event SET `+rearm+`
+WHERE inbox = $1 AND event_id = $2 AND state <> 'receiving' RETURNING seq`, e.Inbox, e.ID).Scan(&other)
+		if repeat = err == nil; repeat || !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		return changeOne(ctx, tx, `UPDATE elevenlabs_inbox_event
+SET state = 'waiting', stored = size, armed_at = {now}, next_at = {now} WHERE seq = $1 AND state = 'receiving'`, seq)
+	})
+	whole = err == nil && !repeat
+	return repeat, err
+}
+
+// chunks are buffers for pieces of bodies. A write takes one when its turn comes, so
+// events that wait for it hold none.
+var chunks = sync.Pool{New: func() any { return new([chunkSize]byte) }}
+
+// insertChunk stores the n-th piece of a body.
+func insertChunk(ctx context.Context, tx statements, seq, n int64, body Body) error {
+	buffer := chunks.Get().(*[chunkSize]byte)
+	defer chunks.Put(buffer)
+	offset := n * chunkSize
+	data := buffer[:min(body.Size()-offset, chunkSize)]
+	if read, err := body.ReadAt(data, offset); read < len(data) {
+		return fmt.Errorf("reading the body: %w", err)
+	}
+	_, err := tx.ExecContext(ctx, `INSERT INTO elevenlabs_inbox_chunk (seq, n, data) VALUES ($1, $2, $3)`, seq, n, data)
+	return err
+}
+
+// changeOne runs a statement that must change one row.
+func changeOne(ctx context.Context, tx statements, query string, args ...any) error {
+	result, err := tx.ExecContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	if changed, err := result.RowsAffected(); err != nil || changed == 0 {
+		return cmp.Or(err, ErrNotFound)
+	}
+	return nil
+}
+
+// discard removes what was stored of an event that is not whole. Nobody waits for it.
+func (s *Store) discard(seq int64) {
+	s.work.Go(func() {
+		_ = s.remove(s.ended, []int64{seq}) // what stays is removed later
+	})
+}

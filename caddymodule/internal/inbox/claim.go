@@ -1,0 +1,182 @@
+package inbox
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Claim is an event that this process delivers, and nobody else meanwhile.
+type Claim struct {
+	Event
+	Seq  int64
+	Size int64
+	// Attempt is the number of this attempt, from 1.
+	Attempt int
+	// Repeats is how often ElevenLabs sent the event again.
+	Repeats    int
+	ReceivedAt time.Time
+
+	tries int // since the event was armed, this one too
+}
+
+// claim takes events that are due, at most so many, in the order in which they are due.
+func (s *Store) claim(ctx context.Context, inbox string, count int) (claims []*Claim, err error) {
+	err = s.update(ctx, 0, func(ctx context.Context, tx statements) error {
+		claims = nil
+		rows, err := tx.QueryContext(ctx, `
+WITH due AS MATERIALIZED (
+	SELECT seq FROM elevenlabs_inbox_event
+	WHERE inbox = $1 AND state = 'waiting' AND next_at <= {now}
+	ORDER BY next_at, seq LIMIT $2 {skip locked}
+)
+UPDATE elevenlabs_inbox_event
+SET state = 'delivering', attempts = attempts + 1, tries = tries + 1, owner = $3, lease_until = {now} + $4
+WHERE seq IN (SELECT seq FROM due)
+RETURNING seq, event_id, type, conversation_id, agent_id, fields, request, size, attempts, tries, repeats, received_at, next_at`,
+			inbox, count, s.owner, milliseconds(leaseTime))
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		due := map[*Claim]int64{}
+		for rows.Next() {
+			c := &Claim{Event: Event{Inbox: inbox}}
+			var received, next int64
+			if err := rows.Scan(&c.Seq, &c.ID, &c.Type, &c.ConversationID, &c.AgentID, &c.Fields, &c.Request,
+				&c.Size, &c.Attempt, &c.tries, &c.Repeats, &received, &next); err != nil {
+				return err
+			}
+			c.ReceivedAt = fromMilliseconds(received)
+			due[c] = next
+			claims = append(claims, c)
+		}
+		slices.SortFunc(claims, func(a, b *Claim) int {
+			return cmp.Or(cmp.Compare(due[a], due[b]), cmp.Compare(a.Seq, b.Seq))
+		})
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("claiming events: %w", err)
+	}
+	return claims, nil
+}
+
+// due reports whether an event is due. It writes nothing.
+func (s *Store) due(ctx context.Context, inbox string) (bool, error) {
+	var one int
+	err := s.read().QueryRowContext(ctx, `
+SELECT 1 FROM elevenlabs_inbox_event WHERE inbox = $1 AND state = 'waiting' AND next_at <= {now} LIMIT 1`, inbox).Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Outcome is what became of an attempt.
+type Outcome struct {
+	// Taken reports whether the backend took the event.
+	Taken bool
+	// Unreachable reports whether no connection brought an answer, so that other
+	// events would fare the same.
+	Unreachable bool
+	// Status is that of the backend's answer, or 0.
+	Status int
+	// Reason is why the attempt failed.
+	Reason string
+	// Answer is the beginning of the backend's answer, if the attempt failed.
+	Answer string
+	// RetryAfter is how long the backend asks to wait, or 0.
+	RetryAfter time.Duration
+	Duration   time.Duration
+}
+
+// schedule is when an event is tried again.
+type schedule struct {
+	pause  time.Duration
+	giveUp time.Duration // after the event was armed
+}
+
+// settle notes the outcome of an attempt, and returns the state that the event then
+// has. If the claim was lost, it returns errClaimLost and notes nothing.
+func (s *Store) settle(ctx context.Context, c *Claim, o Outcome, retry schedule) (state State, err error) {
+	err = s.update(ctx, 0, func(ctx context.Context, tx statements) error {
+		query, args := `
+SET state = 'delivered', done_at = {now}`, []any{c.Seq, s.owner, c.Attempt}
+		if !o.Taken {
+			query = `
+SET state   = CASE WHEN {now} >= armed_at + $4 THEN 'dead' ELSE 'waiting' END,
+    done_at = CASE WHEN {now} >= armed_at + $4 THEN {now} ELSE 0 END,
+    next_at = {now} + $5`
+			args = append(args, milliseconds(retry.giveUp), milliseconds(retry.pause))
+		}
+		err := tx.QueryRowContext(ctx, `UPDATE elevenlabs_inbox_event `+query+`, owner = '', lease_until = 0
+WHERE seq = $1 AND owner = $2 AND attempts = $3 AND state = 'delivering' RETURNING state`, args...).Scan(&state)
+		if errors.Is(err, sql.ErrNoRows) {
+			return errClaimLost
+		}
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, `
+INSERT INTO elevenlabs_inbox_attempt (seq, n, ended_at, milliseconds, status, reason, answer)
+VALUES ($1, $2, {now}, $3, $4, $5, $6)`, c.Seq, c.Attempt, milliseconds(o.Duration), o.Status, o.Reason, o.Answer)
+		return err
+	})
+	return state, err
+}
+
+// release puts an event back that was claimed and not tried to the end. It counts as no
+// try.
+func (s *Store) release(ctx context.Context, c *Claim) error {
+	return s.update(ctx, 0, func(ctx context.Context, tx statements) error {
+		_, err := tx.ExecContext(ctx, `UPDATE elevenlabs_inbox_event SET `+unclaimed+`
+WHERE seq = $1 AND owner = $2 AND attempts = $3 AND state = 'delivering'`, c.Seq, s.owner, c.Attempt)
+		return err
+	})
+}
+
+// unclaimed is how a claim ends that brought no outcome.
+const unclaimed = `state = 'waiting', next_at = {now}, tries = tries - 1, owner = '', lease_until = 0`
+
+// renew renews claims, and frees those that ran out, whoever has them. It returns the
+// claims that were lost. Events of the inbox that wait longer than the longest pause
+// were given their time by a wrong clock: they are due now.
+func (s *Store) renew(ctx context.Context, inbox string, claims []*Claim, longest time.Duration) (lost []*Claim, err error) {
+	err = s.update(ctx, 0, func(ctx context.Context, tx statements) error {
+		lost = nil
+		for _, c := range claims {
+			err := changeOne(ctx, tx, `UPDATE elevenlabs_inbox_event SET lease_until = {now} + $1
+WHERE seq = $2 AND owner = $3 AND attempts = $4 AND state = 'delivering'`, milliseconds(leaseTime), c.Seq, s.owner, c.Attempt)
+			if errors.Is(err, ErrNotFound) {
+				lost = append(lost, c)
+			} else if err != nil {
+				return err
+			}
+		}
+		if _, err := tx.ExecContext(ctx, `UPDATE elevenlabs_inbox_event SET `+unclaimed+`
+WHERE state = 'delivering' AND lease_until < {now}`); err != nil {
+			return err
+		}
+		_, err := tx.ExecContext(ctx, `UPDATE elevenlabs_inbox_event SET next_at = {now}
+WHERE inbox = $1 AND state = 'waiting' AND next_at > {now} + $2`, inbox, milliseconds(longest))
+		return err
+	})
+	return lost, err
+}
+
+func scanSeqs(rows *sql.Rows) (seqs []int64, err error) {
+	defer rows.Close()
+	for rows.Next() {
+		var seq int64
+		if err := rows.Scan(&seq); err != nil {
+			return nil, err
+		}
+		seqs = append(seqs, seq)
+	}
+	return seqs, rows.Err()
+}

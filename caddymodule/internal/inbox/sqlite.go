@@ -1,0 +1,357 @@
+package inbox
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+const (
+	// reserveSize is how much space is kept for the notes of outcomes when the disk is
+	// full. Without it, a full inbox could never empty itself.
+	reserveSize = 16 << 20
+	// reserveEvery is how often the reserve is made again after it was used.
+	reserveEvery = 10 * time.Second
+	// readers is the number of connections that read.
+	readers = 4
+	// checkTime bounds how long the file is checked when it is opened.
+	checkTime = 2 * time.Second
+	// statementTimeout bounds a statement that nobody else bounds.
+	statementTimeout = 5 * time.Second
+	// freePages is how many pages are given back to the file system at once.
+	freePages = 256
+)
+
+// sqliteTime is Unix milliseconds. It is the same in a whole statement.
+const sqliteTime = `CAST(unixepoch('subsec') * 1000 AS INTEGER)`
+
+var sqliteWords = strings.NewReplacer("{now}", sqliteTime, " {skip locked}", "", "{skip locked}", "", " {for update}", "")
+
+type sqliteDB struct {
+	path    string
+	group   *group
+	readers *sql.DB
+	writer  *sql.DB
+	lock    *sql.DB
+
+	reserveGone atomic.Bool
+	lastReserve atomic.Int64 // when it was last tried to make it again, in Unix seconds
+}
+
+// openSQLite opens a file. Another process cannot open it meanwhile.
+func openSQLite(ctx context.Context, path string) (_ dialect, err error) {
+	if err := checkFolder(filepath.Dir(path)); err != nil {
+		return nil, err
+	}
+	db := &sqliteDB{path: path}
+	opened := false
+	defer func() {
+		if !opened {
+			_ = db.close()
+		}
+	}()
+	if db.lock, err = lockSQLite(ctx, path+".lock"); err != nil {
+		return nil, err
+	}
+	if err := createFile(path); err != nil {
+		return nil, err
+	}
+	if db.writer, err = sql.Open("sqlite", dsn(path, slices.Concat(common, []string{
+		"auto_vacuum(INCREMENTAL)", "journal_mode(WAL)", "synchronous(FULL)", "fullfsync(1)",
+		"checkpoint_fullfsync(1)", "secure_delete(1)", "journal_size_limit(67108864)",
+	})...)); err != nil {
+		return nil, err
+	}
+	conn, err := db.writer.Conn(ctx)
+	if err != nil {
+		return nil, sqliteProblem(path, err)
+	}
+	db.group = newGroup(&prepared{conn: conn, expand: sqliteWords.Replace, known: map[string]*sql.Stmt{}})
+	if err := migrate(ctx, db.group.write, schemaSQLite{}); err != nil {
+		return nil, sqliteProblem(path, err)
+	}
+	if err := checkPages(ctx, conn); err != nil {
+		return nil, sqliteProblem(path, err)
+	}
+	if err := db.group.write(ctx, 0, recoverSQLite); err != nil {
+		return nil, sqliteProblem(path, err)
+	}
+	if db.readers, err = sql.Open("sqlite", dsn(path, append(common, "query_only(1)")...)); err != nil {
+		return nil, err
+	}
+	db.readers.SetMaxOpenConns(readers)
+	db.readers.SetMaxIdleConns(readers)
+	if err := db.makeReserve(); err != nil {
+		db.reserveGone.Store(true)
+	}
+	opened = true
+	return db, nil
+}
+
+// dsn returns what the driver opens a file by, with settings for each connection.
+func dsn(path string, settings ...string) string {
+	slashed := "/" + strings.TrimPrefix(filepath.ToSlash(path), "/") // also before a drive's letter
+	return (&url.URL{Scheme: "file", OmitHost: true, Path: slashed}).String() + "?_pragma=" + strings.Join(settings, "&_pragma=")
+}
+
+// common are the settings of every connection to the database.
+var common = []string{"busy_timeout(5000)", "foreign_keys(1)", "trusted_schema(0)"}
+
+// checkFolder reports what is wrong with the folder of the file.
+func checkFolder(folder string) error {
+	info, err := os.Stat(folder)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("the folder %s does not exist: create it, and let only Caddy's user enter it", folder)
+	case err != nil:
+		return fmt.Errorf("looking at the folder of the database: %w", err)
+	case !info.IsDir():
+		return fmt.Errorf("%s is not a folder: the database needs a folder that Caddy's user can write", folder)
+	}
+	return nil
+}
+
+// createFile creates the file if it is not there, so that only this user can read it.
+// SQLite gives the same mode to the files that it puts beside it.
+func createFile(path string) error {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		if info, statErr := os.Stat(path); statErr == nil && info.IsDir() {
+			return fmt.Errorf("%s is a folder: name the file of the database in it", path)
+		}
+		return fmt.Errorf("opening the database: %w: let Caddy's user write the folder and the file", err)
+	}
+	return file.Close()
+}
+
+// lockSQLite takes a lock that ends with the process. The lock is on a file of its own,
+// so that a backup can read the database.
+func lockSQLite(ctx context.Context, path string) (*sql.DB, error) {
+	if err := createFile(path); err != nil {
+		return nil, err
+	}
+	db, err := sql.Open("sqlite", dsn(path, "busy_timeout(0)", "journal_mode(MEMORY)"))
+	if err != nil {
+		return nil, err
+	}
+	conn, err := db.Conn(ctx)
+	if err == nil {
+		_, err = conn.ExecContext(ctx, "BEGIN EXCLUSIVE")
+	}
+	if err == nil {
+		return db, nil
+	}
+	_ = db.Close()
+	database := strings.TrimSuffix(path, ".lock")
+	if code := sqliteCode(err); code == sqlite3.SQLITE_BUSY || code == sqlite3.SQLITE_LOCKED {
+		return nil, fmt.Errorf("another process has the database %s open: stop the other Caddy, or give this one another database", database)
+	}
+	return nil, sqliteProblem(path, err)
+}
+
+// checkPages checks the structure of the file. It gives up a large file after a while: a
+// damaged page that it did not reach shows when it is read.
+func checkPages(ctx context.Context, conn *sql.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	var result string
+	err := conn.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&result)
+	switch {
+	case ctx.Err() != nil:
+		return nil
+	case err != nil:
+		return err
+	case result != "ok":
+		return fmt.Errorf("%w: %s", errDamaged, result)
+	}
+	return nil
+}
+
+var errDamaged = errors.New("the file is damaged")
+
+// recoverSQLite ends what a process before this one had begun. Nobody else has the file.
+func recoverSQLite(ctx context.Context, tx statements) error {
+	if _, err := tx.ExecContext(ctx, `UPDATE elevenlabs_inbox_event SET `+unclaimed+` WHERE state = 'delivering'`); err != nil {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, `UPDATE elevenlabs_inbox_event SET done_at = {now} WHERE state = 'receiving' AND done_at = 0`)
+	return err
+}
+
+func (db *sqliteDB) write(ctx context.Context, size int64, do func(context.Context, statements) error) error {
+	return db.group.write(ctx, size, do)
+}
+
+func (db *sqliteDB) read() statements { return expanded{db.readers, sqliteWords.Replace} }
+
+// recover gives the reserve away if the disk is full. What is stored can then be
+// delivered, and gives way.
+func (db *sqliteDB) recover(err error) error {
+	if !isDiskFull(err) {
+		return err
+	}
+	if !db.reserveGone.Swap(true) {
+		db.lastReserve.Store(time.Now().Unix())
+		_ = os.Remove(db.reservePath())
+	}
+	return fmt.Errorf("%w: %w", ErrDiskFull, err)
+}
+
+// accepts reports ErrDiskFull until there is space for the reserve again.
+func (db *sqliteDB) accepts() error {
+	if !db.reserveGone.Load() {
+		return nil
+	}
+	last, now := db.lastReserve.Load(), time.Now().Unix()
+	if now-last < int64(reserveEvery.Seconds()) || !db.lastReserve.CompareAndSwap(last, now) {
+		return ErrDiskFull
+	}
+	if err := db.makeReserve(); err != nil {
+		return ErrDiskFull
+	}
+	db.reserveGone.Store(false)
+	return nil
+}
+
+func (db *sqliteDB) reservePath() string { return db.path + ".reserve" }
+
+// makeReserve makes the reserve, of random bytes, since a file system may store others
+// in less space.
+func (db *sqliteDB) makeReserve() (err error) {
+	if info, err := os.Stat(db.reservePath()); err == nil && info.Size() == reserveSize {
+		return nil
+	}
+	file, err := os.OpenFile(db.reservePath(), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err = errors.Join(err, file.Close()); err != nil {
+			_ = os.Remove(db.reservePath())
+		}
+	}()
+	if _, err := io.CopyN(file, rand.Reader, reserveSize); err != nil {
+		return err
+	}
+	return file.Sync()
+}
+
+// idle gives pages that are free back to the file system, some at a time.
+func (db *sqliteDB) idle(ctx context.Context) error {
+	for {
+		var free int64
+		if err := db.read().QueryRowContext(ctx, `PRAGMA freelist_count`).Scan(&free); err != nil || free < freePages {
+			return err
+		}
+		err := db.write(ctx, 0, func(ctx context.Context, tx statements) error {
+			rows, err := tx.QueryContext(ctx, fmt.Sprintf(`PRAGMA incremental_vacuum(%d)`, freePages))
+			if err != nil {
+				return err
+			}
+			defer rows.Close()
+			for rows.Next() { // each step frees a page
+			}
+			return rows.Err()
+		})
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// forget empties the log of writes, which still has what was deleted.
+func (db *sqliteDB) forget(ctx context.Context) error {
+	for {
+		var busy, frames, done int
+		conn, err := db.writer.Conn(ctx)
+		if err != nil {
+			return err
+		}
+		err = conn.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &frames, &done)
+		_ = conn.Close()
+		if err == nil && busy == 0 {
+			return nil
+		}
+		if err != nil && sqliteCode(err) != sqlite3.SQLITE_BUSY {
+			return fmt.Errorf("emptying the log of the database: %w", err)
+		}
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("emptying the log of the database, which is in use: %w", err)
+		}
+	}
+}
+
+func (db *sqliteDB) close() (err error) {
+	if db.group != nil {
+		err = db.group.close()
+	}
+	for _, part := range []*sql.DB{db.readers, db.writer, db.lock} {
+		if part != nil {
+			err = errors.Join(err, part.Close())
+		}
+	}
+	return err
+}
+
+// expanded runs statements on any of the connections.
+type expanded struct {
+	*sql.DB
+	expand func(string) string
+}
+
+func (e expanded) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
+	return e.DB.ExecContext(ctx, e.expand(query), args...)
+}
+
+func (e expanded) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return e.DB.QueryContext(ctx, e.expand(query), args...)
+}
+
+func (e expanded) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
+	return e.DB.QueryRowContext(ctx, e.expand(query), args...)
+}
+
+// sqliteCode returns the primary code of an error of SQLite, or 0.
+func sqliteCode(err error) int {
+	if its, ok := errors.AsType[*sqlite.Error](err); ok {
+		return its.Code() & 0xff
+	}
+	return 0
+}
+
+// isDiskFull reports whether there was no space. If there is none for the index of the
+// log, SQLite calls that an error of input and output.
+func isDiskFull(err error) bool {
+	its, ok := errors.AsType[*sqlite.Error](err)
+	return ok && (its.Code()&0xff == sqlite3.SQLITE_FULL || its.Code() == sqlite3.SQLITE_IOERR_SHMSIZE || its.Code() == sqlite3.SQLITE_IOERR_WRITE)
+}
+
+// sqliteProblem says what is wrong with a file, and what to do.
+func sqliteProblem(path string, err error) error {
+	switch sqliteCode(err) {
+	case sqlite3.SQLITE_NOTADB:
+		return fmt.Errorf("%s is not a SQLite database: move the file away, or name another: %w", path, err)
+	case sqlite3.SQLITE_CORRUPT:
+		err = fmt.Errorf("%w: %w", errDamaged, err)
+	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM:
+		return fmt.Errorf("the database %s cannot be written: let Caddy's user write the folder and the file: %w", path, err)
+	}
+	if errors.Is(err, errDamaged) {
+		return fmt.Errorf("the database %s: %w: restore it from a backup, or move the file away to begin anew", path, err)
+	}
+	return fmt.Errorf("opening the database %s: %w", path, err)
+}

@@ -1,0 +1,219 @@
+// Package inbox keeps events in a database until they are delivered, and delivers
+// them again and again until somebody takes them. It knows nothing of Caddy or HTTP.
+//
+// A Store is an open database, SQLite or Postgres. A Runner delivers the events of one
+// inbox in it. Delivery is at least once: a crash between the backend's answer and
+// the note of it delivers again.
+package inbox
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// State is how far an event has got.
+type State string
+
+// The states.
+const (
+	receiving  State = "receiving"  // its body is not whole: not yet, or no more
+	Waiting    State = "waiting"    // for its next attempt
+	Delivering State = "delivering" // an attempt is under way
+	Delivered  State = "delivered"  // the backend took it
+	Dead       State = "dead"       // no attempt is made any more
+)
+
+// States are the states that an operator sees.
+var States = []State{Waiting, Delivering, Delivered, Dead}
+
+var (
+	// ErrClosed is returned after Close.
+	ErrClosed = errors.New("the inbox is closed")
+	// ErrFull is returned if the bodies of an inbox have reached their limit.
+	ErrFull = errors.New("the bodies in the inbox have reached their limit")
+	// ErrDiskFull is returned while the disk has no space for more events.
+	ErrDiskFull = errors.New("the disk with the inbox is full")
+	// ErrNotFound is returned for an event that is not there.
+	ErrNotFound = errors.New("there is no such event")
+	// ErrBodyGone is returned for an event that cannot be delivered, since its body
+	// was deleted.
+	ErrBodyGone = errors.New("the body of the event is deleted")
+	// ErrUnreachable is wrapped by the error of Open if the database may be there
+	// later. After any other error, Open would fail again.
+	ErrUnreachable = errors.New("the database cannot be reached")
+
+	errClaimLost = errors.New("the claim was lost")
+)
+
+const (
+	// chunkSize is the size of a piece of a body. A larger piece would stall others.
+	chunkSize = 1 << 20
+	// leaseTime is how long a claim is good without being renewed.
+	leaseTime = 30 * time.Second
+	// renewEvery is how often claims are renewed.
+	renewEvery = 10 * time.Second
+	// renewWithin is how long after the last renewal deliveries are canceled.
+	renewWithin = 20 * time.Second
+	// deletesPerWrite is how many chunks one write deletes. To delete 100 MiB in one
+	// write takes half a second, in which nothing else is written.
+	deletesPerWrite = 8
+)
+
+// statements runs SQL. In all texts, {now} is the time by the database's clock, and
+// {skip locked} and {for update} are what Postgres needs and SQLite does not have.
+type statements interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// dialect is what differs between databases.
+type dialect interface {
+	// write runs do in a transaction. It may run do several times. The size is about
+	// how many bytes do writes.
+	write(ctx context.Context, size int64, do func(context.Context, statements) error) error
+	// read is for statements that change nothing.
+	read() statements
+	// recover makes room if an error says that the disk is full. It returns the error
+	// to tell.
+	recover(err error) error
+	// accepts returns an error if nothing new must be written.
+	accepts() error
+	// idle does what can wait until nothing else is written.
+	idle(ctx context.Context) error
+	// forget makes sure that nothing is left of what was deleted.
+	forget(ctx context.Context) error
+	close() error
+}
+
+// Store is an open database.
+type Store struct {
+	dialect
+	// owner is the name of this opening of the database in claims.
+	owner string
+
+	used   sync.Map // by inbox: *atomic.Int64, bytes of bodies
+	wakes  sync.Map // by inbox: chan struct{}
+	closed atomic.Bool
+	ended  context.Context
+	end    context.CancelFunc
+	work   sync.WaitGroup // of removing what is left of bodies
+
+	mu         sync.Mutex
+	deliveries map[int64]context.CancelCauseFunc // under way, by seq
+}
+
+// Open opens a database, and makes its tables if there are none. The location is the
+// path of a SQLite file, or a URL that begins with postgres:// or postgresql://. No
+// error has the URL's user or password.
+func Open(ctx context.Context, location string) (*Store, error) {
+	s := &Store{owner: rand.Text(), deliveries: map[int64]context.CancelCauseFunc{}}
+	s.ended, s.end = context.WithCancel(context.Background())
+	open := openSQLite
+	if IsPostgres(location) {
+		open = openPostgres
+	}
+	var err error
+	if s.dialect, err = open(ctx, location); err != nil {
+		return nil, err
+	}
+	if err := s.refreshUsed(ctx); err != nil {
+		_ = s.close()
+		return nil, fmt.Errorf("reading the inbox %s: %w", Shown(location), err)
+	}
+	return s, nil
+}
+
+// Close closes the database. Runners must have stopped. A write that waits fails with
+// ErrClosed.
+func (s *Store) Close() error {
+	if s.closed.Swap(true) {
+		return nil
+	}
+	s.end()
+	s.work.Wait()
+	return s.close()
+}
+
+// Check returns an error if the database does not answer.
+func (s *Store) Check(ctx context.Context) error {
+	if s.closed.Load() {
+		return ErrClosed
+	}
+	var one int
+	return s.read().QueryRowContext(ctx, `SELECT 1`).Scan(&one)
+}
+
+// update runs do in a transaction, perhaps several times.
+func (s *Store) update(ctx context.Context, size int64, do func(context.Context, statements) error) error {
+	if s.closed.Load() {
+		return ErrClosed
+	}
+	return s.recover(s.write(ctx, size, do))
+}
+
+// usedBy returns the counter of the bytes that an inbox holds.
+func (s *Store) usedBy(inbox string) *atomic.Int64 {
+	counter, ok := s.used.Load(inbox)
+	if !ok {
+		counter, _ = s.used.LoadOrStore(inbox, new(atomic.Int64))
+	}
+	return counter.(*atomic.Int64)
+}
+
+// refreshUsed reads anew how many bytes the inboxes hold. Others may write too.
+func (s *Store) refreshUsed(ctx context.Context) error {
+	counts, err := s.Counts(ctx)
+	if err != nil {
+		return err
+	}
+	s.used.Range(func(name, counter any) bool {
+		counter.(*atomic.Int64).Store(counts[name.(string)].Bytes)
+		return true
+	})
+	for name, count := range counts {
+		s.usedBy(name).Store(count.Bytes)
+	}
+	return nil
+}
+
+// wake returns the channel by which an inbox's runner learns of a new event. With one
+// channel for all inboxes, one runner would wake and the others would not.
+func (s *Store) wake(inbox string) chan struct{} {
+	c, ok := s.wakes.Load(inbox)
+	if !ok {
+		c, _ = s.wakes.LoadOrStore(inbox, make(chan struct{}, 1))
+	}
+	return c.(chan struct{})
+}
+
+func (s *Store) awaken(inbox string) {
+	select {
+	case s.wake(inbox) <- struct{}{}:
+	default: // it will look anyway
+	}
+}
+
+// cancel cancels a delivery if it is under way in this process.
+func (s *Store) cancel(seq int64, cause error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if cancel := s.deliveries[seq]; cancel != nil {
+		cancel(cause)
+	}
+}
+
+func milliseconds(d time.Duration) int64 { return d.Milliseconds() }
+
+func fromMilliseconds(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms)
+}
