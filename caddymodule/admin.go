@@ -86,6 +86,7 @@ func (a *Admin) Routes() []caddy.AdminRoute {
 	return []caddy.AdminRoute{
 		{Pattern: "/elevenlabs/status", Handler: readOnly(showStatus)},
 		{Pattern: "/elevenlabs/deliveries", Handler: readOnly(a.showDeliveries)},
+		{Pattern: "/elevenlabs/inbox", Handler: readOnly(showInboxes)},
 	}
 }
 

@@ -17,13 +17,18 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
-
-	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/spool"
 )
+
+// eventBody is the body of an event, in the spool or in an inbox. Its readers are
+// independent of each other. One that is read too late fails.
+type eventBody interface {
+	NewReader() io.ReadCloser
+	Size() int64
+}
 
 // forward calls next until it answers, no retries are left, or the request's context
 // ends.
-func (h *Handler) forward(w *answerWriter, r *http.Request, next caddyhttp.Handler, e *event, body *spool.Body) error {
+func (h *Handler) forward(w *answerWriter, r *http.Request, next caddyhttp.Handler, e *event, body eventBody) error {
 	header, pause := w.Header().Clone(), time.Duration(h.Retries.Pause)
 	for retries := *h.Retries.Count; ; retries-- {
 		a := attempt{request: r, adopt: func() {}}
@@ -66,7 +71,7 @@ type attempt struct {
 
 // run calls next. It reports whether the connection to the backend failed before an
 // answer, so that the event can be forwarded again.
-func (a *attempt) run(w *answerWriter, next caddyhttp.Handler, e *event, body *spool.Body) (again bool, err error) {
+func (a *attempt) run(w *answerWriter, next caddyhttp.Handler, e *event, body eventBody) (again bool, err error) {
 	w.attempt = a
 	a.setBody(body)
 	a.replacer().Delete(statusCodePlaceholder)
@@ -135,7 +140,7 @@ const maxRewinds = 3
 
 // setBody gives the request a new reader of the body, and the body's length. It
 // deletes trailers, which the signature does not cover.
-func (a *attempt) setBody(body *spool.Body) {
+func (a *attempt) setBody(body eventBody) {
 	r, size := a.request, body.Size()
 	r.ContentLength = size
 	r.TransferEncoding = nil

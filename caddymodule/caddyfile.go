@@ -49,6 +49,15 @@ func parseCaddyfile(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, e
 //		source_ips    <elevenlabs|region|cidr>...
 //		events        <type>...
 //		retries       <count> [<pause>]
+//		inbox         [<name>] {
+//			database    <path|url>
+//			concurrency <count>
+//			timeout     <duration>
+//			retry       <pause>...
+//			give_up     <duration>
+//			retention   <delivered> [<dead>]
+//			limit       <size>
+//		}
 //		allow_http
 //		report_only
 //		reverse_proxy <upstreams...> {
@@ -76,25 +85,26 @@ func (h *Handler) unmarshal(d *caddyfile.Dispenser) (*reverseproxy.Handler, erro
 	var proxy *reverseproxy.Handler
 	lines := map[string]*caddyfile.Dispenser{}
 	for d.NextBlock(0) {
-		name := d.Val()
-		line := d.NewFromNextSegment()
-		line.Next()
-		if o, _ := optionByName(name); lines[name] != nil && !o.repeats {
-			return nil, line.Errf("%s is set twice", name)
+		if d.Val() != proxyOption {
+			if err := h.unmarshalOption(d, options, "", lines); err != nil {
+				return nil, err
+			}
+			continue
 		}
-		lines[name] = line
-		var err error
-		if name == "reverse_proxy" {
-			proxy = new(reverseproxy.Handler)
-			err = unmarshalProxy(proxy, line)
-		} else {
-			err = h.unmarshalOption(line)
-		}
+		line, err := optionLine(d, proxyOption, lines)
 		if err != nil {
 			return nil, err
 		}
+		proxy = new(reverseproxy.Handler)
+		if err := unmarshalProxy(proxy, line); err != nil {
+			return nil, err
+		}
 	}
-	if name, err := h.check(); err != nil {
+	name, err := h.check()
+	if err == nil && h.Inbox != nil && proxy == nil {
+		name, err = "inbox", errInboxWithoutProxy
+	}
+	if err != nil {
 		line := lines[name]
 		if line == nil { // the option is missing
 			line = d
@@ -104,6 +114,21 @@ func (h *Handler) unmarshal(d *caddyfile.Dispenser) (*reverseproxy.Handler, erro
 		return nil, line.Errf("%s: %v", name, err)
 	}
 	return proxy, nil
+}
+
+// proxyOption is the option that has the syntax of Caddy's directive.
+const proxyOption = "reverse_proxy"
+
+// optionLine returns the line of an option, with its block. It keeps the line for later
+// errors.
+func optionLine(d *caddyfile.Dispenser, name string, lines map[string]*caddyfile.Dispenser) (*caddyfile.Dispenser, error) {
+	line := d.NewFromNextSegment()
+	line.Next()
+	if lines[name] != nil {
+		return nil, line.Errf("%s is set twice", name)
+	}
+	lines[name] = line
+	return line, nil
 }
 
 // unmarshalProxy parses the inner reverse_proxy. It takes no matcher: Caddy would
@@ -116,22 +141,35 @@ func unmarshalProxy(proxy *reverseproxy.Handler, d *caddyfile.Dispenser) error {
 	return proxy.UnmarshalCaddyfile(d)
 }
 
-// unmarshalOption parses one option's line.
-func (h *Handler) unmarshalOption(d *caddyfile.Dispenser) error {
-	name := d.Val()
-	args := d.RemainingArgs()
-	o, known := optionByName(name)
+// unmarshalOption parses an option of a table, with its block. The name of an option in a
+// block comes after that of the block, in lines and in errors.
+func (h *Handler) unmarshalOption(d *caddyfile.Dispenser, table []option, block string, lines map[string]*caddyfile.Dispenser) error {
+	o, known := optionByName(table, d.Val())
 	if !known {
-		return d.Errf("unrecognized subdirective %q", name)
+		return d.Errf("unrecognized subdirective %q", block+d.Val())
 	}
+	name := block + o.name
+	if o.repeats {
+		delete(lines, name)
+	}
+	d, err := optionLine(d, name, lines)
+	if err != nil {
+		return err
+	}
+	args := d.RemainingArgs()
 	if !o.takes(len(args)) {
 		return d.ArgErr()
 	}
-	if d.NextBlock(0) {
-		return d.Errf("%s takes no block", name)
-	}
 	if err := o.parse(h, args); err != nil {
 		return d.Errf("%s: %v", name, err)
+	}
+	for d.NextBlock(0) {
+		if o.block == nil {
+			return d.Errf("%s takes no block", name)
+		}
+		if err := h.unmarshalOption(d, o.block, name+" ", lines); err != nil {
+			return err
+		}
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"context"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -41,6 +42,8 @@ type event struct {
 
 	verified bool          // the signature is genuine and in time
 	age      time.Duration // of a genuine signature
+	received time.Time     // when the event was received
+	attempt  int           // the number of the delivery, from 1; from an inbox there may be several
 }
 
 // field is a value of the event that has the same name everywhere.
@@ -68,11 +71,13 @@ var fields = []field{
 	{name: "agent_id", value: func(e *event) string { return e.AgentID }},
 	{name: "request_id", value: func(e *event) string { return e.RequestID }},
 	{name: "voice_id", value: func(e *event) string { return e.VoiceID }},
+	{name: "received_at", value: func(e *event) string { return strconv.FormatInt(e.received.Unix(), 10) }},
+	{name: "attempt", value: func(e *event) string { return strconv.Itoa(e.attempt) }},
 }
 
 // identity are the fields that tell which event it is. They are in spans and in
 // Caddy's events.
-var identity = fields[2:]
+var identity = fields[2 : len(fields)-2]
 
 func init() {
 	for i := range fields {
@@ -120,6 +125,7 @@ func newEvent(r *http.Request, handler string) *event {
 		Result: deliveries.Failed, Reason: facts.HandlerError.Code,
 		Test: marked(ctx),
 	}}
+	e.received, e.attempt = e.Time, 1
 	e.FromElevenLabs = facts.IsElevenLabs(e.ClientIP)
 	// A request that is not proven is probably a webhook all the same if it has a
 	// signature and comes from there. For an alert, anything less is too little.
@@ -270,5 +276,6 @@ func (e *event) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 	add("result", string(e.Result))
 	add("reason", e.Reason)
 	add("would_reject", e.WouldReject)
+	add("inbox", e.Inbox)
 	return nil
 }

@@ -19,6 +19,10 @@ const (
 	eventRejected  = "elevenlabs_webhook_rejected"
 	eventFailing   = "elevenlabs_webhook_failing"
 	eventRecovered = "elevenlabs_webhook_recovered"
+
+	eventInboxDead = "elevenlabs_inbox_dead"
+	eventInboxDown = "elevenlabs_inbox_backend_down"
+	eventInboxUp   = "elevenlabs_inbox_backend_up"
 )
 
 // notifier emits events to Caddy's events app. A request never waits for it, since a
@@ -83,6 +87,13 @@ func (n *notifier) notifyStreak(name string, r deliveries.Raised, e *event) {
 		data["failures_in_row"] = r.FailuresInRow
 		data["failing_since"] = r.FailingSince
 		data["last_success"] = r.LastSuccess
+		n.send(&n.streaks, notice{name, data})
+	}
+}
+
+// notifyInbox emits an event about an inbox.
+func (n *notifier) notifyInbox(name string, data map[string]any) {
+	if n.wanted(name) {
 		n.send(&n.streaks, notice{name, data})
 	}
 }

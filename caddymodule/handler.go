@@ -122,6 +122,11 @@ type Handler struct {
 	// cannot be stored, are still rejected.
 	ReportOnly bool `json:"report_only,omitempty"`
 
+	// Stores verified events in a database, and answers 200 then. It delivers them in
+	// the background, again and again, until the backend takes them. It needs
+	// `reverse_proxy`. Default: none; events are forwarded at once.
+	Inbox *Inbox `json:"inbox,omitempty"`
+
 	// The configuration of a
 	// [`reverse_proxy`](/docs/modules/http.handlers.reverse_proxy) handler that
 	// verified events are forwarded to, without the `handler` key.
@@ -140,7 +145,8 @@ type Handler struct {
 	group       *group
 	notifier    *notifier // nil if no app takes events
 
-	maxBodies int64 // of all handlers together
+	maxBodies int64       // of all handlers together
+	inbox     *inboxState // nil without an inbox
 }
 
 // Tolerance is how far the time of signing may differ from this machine's clock.
@@ -207,6 +213,11 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	}
 	keepConnections(ctx)
 	h.warn()
+	if h.Inbox != nil {
+		if err := h.provisionInbox(ctx); err != nil {
+			return fmt.Errorf("inbox: %w", err)
+		}
+	}
 	joinGroup(h, keys)
 	return nil
 }
@@ -215,6 +226,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 func (h *Handler) Cleanup() error {
 	if h.group != nil {
 		h.group.leave(h)
+	}
+	if h.inbox != nil {
+		return h.inbox.queue.database.leave()
 	}
 	return nil
 }
@@ -289,6 +303,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		e.Result, e.Reason = deliveries.Ignored, facts.EventNotWanted
 		h.logger.Info("event answered with 200 and not forwarded, since its type is not in events", zap.Object("event", e))
 		w.WriteHeader(http.StatusOK)
+		return nil
+	}
+	if h.inbox != nil && h.keep(w, r, e, body) {
 		return nil
 	}
 	return h.deliver(w, r, next, e, body)

@@ -78,7 +78,7 @@ func (spooledCollector) Collect(ch chan<- prometheus.Metric) {
 // registerMetrics registers the metrics with a configuration's registry. Another
 // handler of the same configuration may have done so.
 func registerMetrics(registry *prometheus.Registry) error {
-	for _, c := range slices.Concat(perHandler, []prometheus.Collector{spooledCollector{}, statusCollector{}}) {
+	for _, c := range slices.Concat(perHandler, perInbox, []prometheus.Collector{spooledCollector{}, statusCollector{}, inboxCollector{}}) {
 		err := registry.Register(c)
 		if _, already := errors.AsType[prometheus.AlreadyRegisteredError](err); err != nil && !already {
 			return fmt.Errorf("registering metrics: %w", err)
@@ -120,6 +120,9 @@ func (m *groupMetrics) initSeries(h *Handler) {
 	}
 	forwarded := func(typ string) {
 		delivery(deliveries.Accepted, "", typ)
+		if h.Inbox != nil {
+			delivery(deliveries.Stored, "", typ)
+		}
 		for _, failure := range facts.Failures {
 			delivery(deliveries.Failed, failure.Code, typ)
 		}
@@ -177,10 +180,9 @@ func (m *groupMetrics) initGenuine(h *Handler) {
 
 // results returns the results that a genuine event can have.
 func (h *Handler) results() []deliveries.Result {
-	if len(h.Events) > 0 {
-		return deliveries.Results
-	}
-	return []deliveries.Result{deliveries.Accepted, deliveries.Rejected, deliveries.Failed}
+	return slices.DeleteFunc(slices.Clone(deliveries.Results), func(r deliveries.Result) bool {
+		return r == deliveries.Ignored && len(h.Events) == 0 || r == deliveries.Stored && h.Inbox == nil
+	})
 }
 
 // observe counts an event, which counts to a secret.
@@ -266,10 +268,15 @@ func typeLabel(e *event) string {
 	if !e.Proven {
 		return typeNone
 	}
-	if _, known := facts.EventTypeByName(e.EventType); !known {
+	return knownType(e.EventType)
+}
+
+// knownType returns the type if it is one of a closed set.
+func knownType(name string) string {
+	if _, known := facts.EventTypeByName(name); !known {
 		return typeOther
 	}
-	return e.EventType
+	return name
 }
 
 // classes are the classes of status codes from 200 on.

@@ -40,6 +40,8 @@ type option struct {
 	shown func(h *Handler) any
 	// json is the name in JSON, if it is another.
 	json string
+	// block is the table of the options in the option's block; nil if it takes none.
+	block []option
 }
 
 // takes reports whether the option takes so many arguments.
@@ -143,6 +145,20 @@ var options = []option{
 		},
 	},
 	{
+		name: "inbox", args: "[<name>]", block: inboxOptions,
+		parse: func(h *Handler, args []string) error {
+			h.Inbox = &Inbox{Name: strings.Join(args, "")}
+			return nil
+		},
+		setDefault: func(h *Handler) {
+			if h.Inbox != nil {
+				setDefault(&h.Inbox.Name, "default")
+			}
+		},
+		check: ifInbox(checkInboxName),
+		shown: shownInbox,
+	},
+	{
 		name:  "allow_http",
 		parse: func(h *Handler, _ []string) error { h.AllowHTTP = true; return nil },
 		shown: func(h *Handler) any { return h.AllowHTTP },
@@ -154,8 +170,8 @@ var options = []option{
 	},
 }
 
-func optionByName(name string) (option, bool) {
-	for _, o := range options {
+func optionByName(table []option, name string) (option, bool) {
+	for _, o := range table {
 		if o.name == name {
 			return o, true
 		}
@@ -163,25 +179,33 @@ func optionByName(name string) (option, bool) {
 	return option{}, false
 }
 
-// check returns the name of the first option that has a bad value, and why. Zero
-// stands for the default. It does not touch the disk or the network.
-func (h *Handler) check() (name string, err error) {
-	for _, o := range options {
-		if o.check == nil {
-			continue
+// check returns the name of the first option that has a bad value, and why. The name of
+// an option in a block comes after that of the block. Zero stands for the default. It
+// does not touch the disk or the network.
+func (h *Handler) check() (name string, err error) { return h.checkTable(options, "") }
+
+func (h *Handler) checkTable(table []option, block string) (name string, err error) {
+	for _, o := range table {
+		if o.check != nil {
+			if err := o.check(h); err != nil {
+				return block + o.name, err
+			}
 		}
-		if err := o.check(h); err != nil {
-			return o.name, err
+		if name, err := h.checkTable(o.block, block+o.name+" "); err != nil {
+			return name, err
 		}
 	}
 	return "", nil
 }
 
-func (h *Handler) setDefaults() {
-	for _, o := range options {
+func (h *Handler) setDefaults() { h.setTableDefaults(options) }
+
+func (h *Handler) setTableDefaults(table []option) {
+	for _, o := range table {
 		if o.setDefault != nil {
 			o.setDefault(h)
 		}
+		h.setTableDefaults(o.block)
 	}
 }
 
@@ -193,9 +217,11 @@ func setDefault[T comparable](option *T, value T) {
 }
 
 // shown returns the options for the admin endpoint, by their names in JSON.
-func (h *Handler) shown() map[string]any {
+func (h *Handler) shown() map[string]any { return h.shownTable(options) }
+
+func (h *Handler) shownTable(table []option) map[string]any {
 	shown := map[string]any{}
-	for _, o := range options {
+	for _, o := range table {
 		if o.shown == nil {
 			continue
 		}

@@ -13,28 +13,19 @@ import (
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
-	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/spool"
 )
 
 // deliver forwards the event, and again while the connection to the backend fails
 // before it answers. It fills in what became of the event.
-func (h *Handler) deliver(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, e *event, body *spool.Body) (err error) {
-	if h.proxy != nil {
-		proxy, after := h.proxy, next
-		next = caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
-			return proxy.ServeHTTP(w, r, after)
-		})
-	}
-	e.setHeaders(r.Header)
-
-	client := r.Context()
+func (h *Handler) deliver(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler, e *event, body eventBody) (err error) {
+	answer := newAnswerWriter(w, r)
+	answer.proxied = h.proxy != nil
 	delivered := func() {}
 	if e.verified {
 		var ctx context.Context
-		ctx, delivered = detach(client, disconnectTimeout)
+		ctx, delivered = detach(r.Context(), disconnectTimeout)
 		*r = *r.WithContext(ctx) // in place: Caddy's placeholders hold the pointer
 	}
-	answer := &answerWriter{ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w}, client: client, proxied: h.proxy != nil}
 	start, panicked := time.Now(), true
 	defer func() {
 		e.UpstreamSeconds = time.Since(start).Seconds()
@@ -42,15 +33,27 @@ func (h *Handler) deliver(w http.ResponseWriter, r *http.Request, next caddyhttp
 		h.conclude(e, answer, err)
 	}()
 
-	err = h.forward(answer, r, next, e, body)
+	err = h.pass(answer, r, next, e, body)
 	panicked = false
-	if err == nil {
-		err = answer.noAnswer()
-	}
 	if err == nil { // otherwise an error route still uses the context, which then ends by itself
 		delivered()
 	}
 	return err
+}
+
+// pass gives the event, with our headers, to the handlers that are to deliver it.
+func (h *Handler) pass(answer *answerWriter, r *http.Request, next caddyhttp.Handler, e *event, body eventBody) error {
+	if h.proxy != nil {
+		proxy, after := h.proxy, next
+		next = caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
+			return proxy.ServeHTTP(w, r, after)
+		})
+	}
+	e.setHeaders(r.Header)
+	if err := h.forward(answer, r, next, e, body); err != nil {
+		return err
+	}
+	return answer.noAnswer()
 }
 
 // disconnectTimeout is how long the handler goes on to deliver an event after its

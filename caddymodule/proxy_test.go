@@ -67,19 +67,14 @@ type statuses struct {
 
 func (s *statuses) WriteHeader(status int) { s.written = append(s.written, status) }
 
-// newAnswerWriter returns an answerWriter in the middle of an attempt.
-func newAnswerWriter(w http.ResponseWriter) *answerWriter {
-	r := caddyhttp.PrepareRequest(newRequest(transcript), caddy.NewReplacer(), w, nil)
-	return &answerWriter{
-		ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w},
-		client:                r.Context(),
-		attempt:               &attempt{request: r},
-	}
+// midAttempt returns an answerWriter in the middle of an attempt.
+func midAttempt(w http.ResponseWriter) *answerWriter {
+	return newAnswerWriter(w, caddyhttp.PrepareRequest(newRequest(transcript), caddy.NewReplacer(), w, nil))
 }
 
 func TestInformationalAnswersAreNotFinal(t *testing.T) {
 	client := new(statuses)
-	w := newAnswerWriter(client)
+	w := midAttempt(client)
 	w.WriteHeader(http.StatusEarlyHints)
 	assert.Zero(t, w.status)
 	w.WriteHeader(http.StatusAccepted)
@@ -327,7 +322,7 @@ func (l *lazy) FlushError() error {
 
 func TestTheHeadOfALongAnswerIsSentWithItsFirstBytes(t *testing.T) {
 	sender := &lazy{discard: discard{http.Header{}}}
-	w := newAnswerWriter(sender)
+	w := midAttempt(sender)
 	_, err := w.Write(make([]byte, netHTTPBuffer+1))
 	require.NoError(t, err)
 	assert.Equal(t, statusSent, w.state)

@@ -40,6 +40,15 @@ type answerWriter struct {
 	length  int // of the answer's body so far
 }
 
+// newAnswerWriter makes the writer of the answer to a request.
+func newAnswerWriter(w http.ResponseWriter, r *http.Request) *answerWriter {
+	return &answerWriter{
+		ResponseWriterWrapper: &caddyhttp.ResponseWriterWrapper{ResponseWriter: w},
+		client:                r.Context(),
+		attempt:               &attempt{request: r},
+	}
+}
+
 // WriteHeader implements http.ResponseWriter.
 func (w *answerWriter) WriteHeader(status int) {
 	if isSuccess(status) && isInformational(w.backend()) {

@@ -49,8 +49,12 @@ func (s Secret) check() error {
 
 // placeholder returns the placeholder's key, if the value is a placeholder and nothing
 // else.
-func (s Secret) placeholder() (key string, ok bool) {
-	key, opened := strings.CutPrefix(s.Value, "{")
+func (s Secret) placeholder() (key string, ok bool) { return placeholderKey(s.Value) }
+
+// placeholderKey returns a placeholder's key, if the value is a placeholder and nothing
+// else.
+func placeholderKey(value string) (key string, ok bool) {
+	key, opened := strings.CutPrefix(value, "{")
 	key, closed := strings.CutSuffix(key, "}")
 	return key, opened && closed && !strings.ContainsAny(key, "{}:")
 }
@@ -63,11 +67,7 @@ func (s Secret) resolve() (value string, err error) {
 	case err != nil && strings.Contains(s.Value, facts.SecretPrefix):
 		return "", errors.New("the secret itself seems to stand in place of a name: write {env.NAME} or {file./path}")
 	case err != nil:
-		source, _ := s.placeholder()
-		if path, isFile := strings.CutPrefix(source, "file."); isFile {
-			return "", fileProblem(path)
-		}
-		return "", err
+		return "", placeholderProblem(s.Value, err, "the secret")
 	case key == "":
 		return "", fmt.Errorf("%s is blank", s.Value)
 	case strings.ContainsAny(key, "\r\n"):
@@ -86,9 +86,18 @@ func (s Secret) source() string {
 	return "the configuration"
 }
 
-// fileProblem returns why the file of a secret gives none. Caddy only says that the
-// placeholder is empty.
-func fileProblem(path string) error {
+// placeholderProblem returns why a placeholder has no value. Of a file, Caddy only says
+// that it is empty.
+func placeholderProblem(value string, err error, wanted string) error {
+	key, _ := placeholderKey(value)
+	if path, isFile := strings.CutPrefix(key, "file."); isFile {
+		return fileProblem(path, wanted)
+	}
+	return err
+}
+
+// fileProblem returns why a file does not have what is wanted of it.
+func fileProblem(path, wanted string) error {
 	info, err := os.Stat(path)
 	if err == nil && info.IsDir() {
 		return fmt.Errorf("%s is a directory: name the file in it", path)
@@ -97,7 +106,7 @@ func fileProblem(path string) error {
 		var file *os.File
 		if file, err = os.Open(path); err == nil {
 			defer file.Close()
-			return fmt.Errorf("the file %s is empty, or larger than 1 MiB: put the secret there", path)
+			return fmt.Errorf("the file %s is empty, or larger than 1 MiB: put %s there", path, wanted)
 		}
 	}
 	switch {
@@ -108,7 +117,7 @@ func fileProblem(path string) error {
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("the file %s cannot be reached by the user %s: let this user enter the directories above it", path, userName())
 	}
-	return fmt.Errorf("reading the file of the secret: %w", err)
+	return fmt.Errorf("reading the file of %s: %w", wanted, err)
 }
 
 func userName() string {

@@ -14,13 +14,21 @@ type Result string
 // The results.
 const (
 	Accepted Result = "accepted" // the backend answered 2xx, and ElevenLabs got 200
+	Stored   Result = "stored"   // the event is in the inbox, and ElevenLabs got 200
 	Rejected Result = "rejected" // the handler rejected the request
 	Ignored  Result = "ignored"  // the event is genuine but not wanted; ElevenLabs got 200
 	Failed   Result = "failed"   // the handler forwarded the event, and the backend did not take it
 )
 
 // Results are all results.
-var Results = []Result{Accepted, Rejected, Ignored, Failed}
+var Results = []Result{Accepted, Stored, Rejected, Ignored, Failed}
+
+// What an inbox does with an event.
+const (
+	InboxStored   = "stored"
+	InboxRepeat   = "repeat"   // it was there already
+	InboxBypassed = "bypassed" // the inbox could not store it, so the backend got it at once
+)
 
 // Delivery is one request, without its body and without secrets.
 type Delivery struct {
@@ -64,6 +72,9 @@ type Delivery struct {
 	// Secret is the name of the secret that signed, as in metrics: that of its
 	// variable or file if it has none. It is empty unless Proven.
 	Secret string `json:"secret,omitempty"`
+	// Inbox is what the inbox did with the event: InboxStored, InboxRepeat or InboxBypassed, or empty
+	// without an inbox.
+	Inbox string `json:"inbox,omitempty"`
 	// ClientIP is the client's address, as Caddy sees it.
 	ClientIP string `json:"client_ip,omitempty"`
 
@@ -80,4 +91,4 @@ type Delivery struct {
 }
 
 // Success reports whether ElevenLabs got 200.
-func (d *Delivery) Success() bool { return d.Result == Accepted || d.Result == Ignored }
+func (d *Delivery) Success() bool { return d.Result == Accepted || d.Result == Stored || d.Result == Ignored }

@@ -54,6 +54,7 @@ type Status struct {
 // Tally counts deliveries by their results.
 type Tally struct {
 	Accepted int64 `json:"accepted"`
+	Stored   int64 `json:"stored,omitempty"` // of a handler with an inbox
 	Rejected int64 `json:"rejected"`
 	Ignored  int64 `json:"ignored"`
 	Failed   int64 `json:"failed"`
@@ -63,6 +64,8 @@ func (t *Tally) count(result Result) {
 	switch result {
 	case Accepted:
 		t.Accepted++
+	case Stored:
+		t.Stored++
 	case Rejected:
 		t.Rejected++
 	case Ignored:
@@ -74,6 +77,7 @@ func (t *Tally) count(result Result) {
 
 func (t *Tally) add(other Tally) {
 	t.Accepted += other.Accepted
+	t.Stored += other.Stored
 	t.Rejected += other.Rejected
 	t.Ignored += other.Ignored
 	t.Failed += other.Failed

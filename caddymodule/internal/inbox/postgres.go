@@ -42,6 +42,16 @@ func Shown(location string) string {
 	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }
 
+// HasPassword reports whether the URL of a Postgres database has a password.
+func HasPassword(location string) bool {
+	u, err := url.Parse(location)
+	if err != nil || !IsPostgres(location) {
+		return false
+	}
+	_, has := u.User.Password()
+	return has || u.Query().Has("password")
+}
+
 // CheckLocation returns what is wrong with a location. It opens nothing.
 func CheckLocation(location string) error {
 	if !IsPostgres(location) {

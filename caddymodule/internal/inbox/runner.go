@@ -66,6 +66,7 @@ type Runner struct {
 	freed    chan struct{}
 	stopping chan struct{}
 	stopOnce sync.Once
+	claiming sync.WaitGroup // the loop that begins attempts
 	loops    sync.WaitGroup
 	attempts sync.WaitGroup
 
@@ -87,20 +88,30 @@ func (s *Store) Start(o Options, d Deliverer) *Runner {
 		freed: make(chan struct{}, 1), stopping: make(chan struct{}),
 		current: map[*Claim]delivery{}, renewed: time.Now(),
 	}
-	for _, loop := range []func(){r.claimLoop, r.renewLoop, r.sweepLoop} {
-		r.loops.Go(loop)
-	}
+	r.claiming.Go(r.claimLoop)
+	r.loops.Go(r.renewLoop)
+	r.loops.Go(r.sweepLoop)
 	return r
 }
 
 // Stop ends the runner. It claims no more, gives deliveries under way so much time, and
 // then cancels them and puts their events back.
 func (r *Runner) Stop(grace time.Duration) {
-	r.stopOnce.Do(func() { close(r.stopping) })
 	timer := time.AfterFunc(grace, func() { r.interrupt(func(delivery) bool { return true }) })
-	r.attempts.Wait()
-	timer.Stop()
+	defer timer.Stop()
+	r.Drain()
+}
+
+// Drain ends the runner. It claims no more, and waits for the deliveries under way.
+func (r *Runner) Drain() {
+	r.stopOnce.Do(func() { close(r.stopping) })
+	r.waitForAttempts()
 	r.loops.Wait()
+}
+
+func (r *Runner) waitForAttempts() {
+	r.claiming.Wait()
+	r.attempts.Wait()
 }
 
 // DownSince returns since when the backend is unreachable, or the zero time.
@@ -294,7 +305,7 @@ func (r *Runner) renewLoop() {
 	done := make(chan struct{})
 	go func() {
 		<-r.stopping
-		r.attempts.Wait()
+		r.waitForAttempts()
 		close(done)
 	}()
 	for {

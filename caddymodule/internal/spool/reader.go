@@ -56,3 +56,26 @@ func (r *reader) Close() error {
 	r.closed.Store(true)
 	return nil
 }
+
+// ReadAt implements io.ReaderAt.
+func (b *Body) ReadAt(p []byte, offset int64) (n int, err error) {
+	b.mu.RLock()
+	defer b.mu.RUnlock()
+	if b.closed {
+		return 0, errClosed
+	}
+	if b.file != nil {
+		return b.file.ReadAt(p, offset)
+	}
+	for _, block := range b.blocks {
+		size := int64(len(block.bytes))
+		if offset < size {
+			n += copy(p[n:], block.bytes[offset:])
+		}
+		offset = max(offset-size, 0)
+		if n == len(p) {
+			return n, nil
+		}
+	}
+	return n, io.EOF
+}

@@ -19,6 +19,7 @@ import (
 
 var resultColors = map[deliveries.Result]*color.Color{
 	deliveries.Accepted: cmdutil.Good,
+	deliveries.Stored:   cmdutil.Good,
 	deliveries.Rejected: cmdutil.Warning,
 	deliveries.Ignored:  cmdutil.Faint,
 	deliveries.Failed:   cmdutil.Bad,
@@ -38,7 +39,10 @@ func printDelivery(cmd *cobra.Command, zone *time.Location, text json.RawMessage
 	if c := resultColors[d.Result]; c != nil {
 		result = cmdutil.Paint(cmd.OutOrStdout(), c, result)
 	}
-	size, status, test := "-", "-", ""
+	size, status, test, inbox := "-", "-", "", ""
+	if d.Inbox != deliveries.InboxStored { // the result says that already
+		inbox = d.Inbox
+	}
 	switch {
 	case d.Test && d.Proven:
 		test = "true"
@@ -56,6 +60,7 @@ func printDelivery(cmd *cobra.Command, zone *time.Location, text json.RawMessage
 		cmp.Or(d.EventType, "-"), size, status, fmt.Sprintf("%.3fs", d.ReceiveSeconds+d.VerifySeconds+d.UpstreamSeconds))
 	for _, id := range []struct{ name, value string }{
 		{"would_reject", d.WouldReject},
+		{"inbox", inbox},
 		{"test", test},
 		{"conversation", d.ConversationID},
 		{"request", d.RequestID},

@@ -164,5 +164,9 @@ func (s webhookStatus) print(cmd *cobra.Command, now time.Time) error {
 }
 
 func tally(t deliveries.Tally) string {
-	return fmt.Sprintf("%d accepted, %d rejected, %d ignored, %d failed", t.Accepted, t.Rejected, t.Ignored, t.Failed)
+	stored := ""
+	if t.Stored > 0 {
+		stored = fmt.Sprintf("%d stored, ", t.Stored)
+	}
+	return fmt.Sprintf("%s%d accepted, %d rejected, %d ignored, %d failed", stored, t.Accepted, t.Rejected, t.Ignored, t.Failed)
 }

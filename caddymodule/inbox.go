@@ -1,0 +1,234 @@
+package caddymodule
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/inbox"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/spool"
+)
+
+// Inbox stores verified events in a database before ElevenLabs gets its 200. It
+// delivers them in the background, again and again, until the backend takes them.
+//
+// Delivery is at least once. A crash between the backend's answer and the note of it
+// delivers again, so the backend must recognize repeats by `Idempotency-Key`.
+//
+// If the database cannot store an event, the handler forwards the event at once, as
+// without an inbox.
+type Inbox struct {
+	// The name of the queue: 1 to 64 of a to z, 0 to 9, `_` and `-`. Handlers of one
+	// name and database share a queue, and must deliver alike. Default: `default`.
+	Name string `json:"name,omitempty"`
+
+	// The database: the path of a SQLite file, whose folder must exist, or the URL of a
+	// Postgres, `postgres://user:password@host/database`. Placeholders such as
+	// `{env.NAME}` or `{file./path}` are resolved when Caddy loads the configuration.
+	// Only one process can have a SQLite file open. Several can share a Postgres.
+	// Default: `elevenlabs/inbox.db` in Caddy's data folder.
+	Database string `json:"database,omitempty"`
+
+	// How many deliveries run at once, in each Caddy. Default: 16.
+	Concurrency int `json:"concurrency,omitempty"`
+
+	// How long one attempt may take, and one second more for each MiB of the body.
+	// Default: 1m.
+	Timeout caddy.Duration `json:"timeout,omitempty"`
+
+	// The pauses after failed attempts. The last one repeats. Each is varied by up to a
+	// tenth. Default: 5s 30s 2m 10m 30m 1h.
+	Retry []caddy.Duration `json:"retry,omitempty"`
+
+	// How long after its receipt an event is given up, and after it was sent again by
+	// hand. It is dead then, and stays for a while. Default: 72h.
+	GiveUp caddy.Duration `json:"give_up,omitempty"`
+
+	// How long events stay in the database.
+	Retention InboxRetention `json:"retention,omitzero"`
+
+	// How many bytes the bodies in the inbox may hold. When four fifths are used, the
+	// bodies of delivered events go, oldest first. Default: 10737418240 (10 GiB).
+	Limit int64 `json:"limit,omitempty"`
+}
+
+// InboxRetention is how long events stay in the database after they are done.
+type InboxRetention struct {
+	// How long the body of a delivered event stays. 0 deletes it within a minute. The
+	// event itself stays for at least an hour and as long as its signature is in time,
+	// so that a repeat is recognized. Default: 72h.
+	Delivered *caddy.Duration `json:"delivered,omitempty"`
+
+	// How long a dead event stays. Default: 720h.
+	Dead caddy.Duration `json:"dead,omitempty"`
+}
+
+// headerInbox is the response header that says what the inbox did.
+var headerInbox = headerName("inbox")
+
+const (
+	// storeTimeout is how long the database may take to store an event, and
+	// storeTimeoutPerMiB more for each MiB. Then the event is forwarded at once.
+	storeTimeout       = 5 * time.Second
+	storeTimeoutPerMiB = time.Second
+	// minRemembered is how long a delivered event is at least remembered.
+	minRemembered = time.Hour
+)
+
+// inboxState is what a handler has of its inbox at run time.
+type inboxState struct {
+	queue   *inboxQueue
+	metrics inboxMetrics
+}
+
+// provisionInbox finds the queue of the handler's inbox. It opens nothing: a
+// configuration that is only validated, or refused, must leave no trace.
+func (h *Handler) provisionInbox(ctx caddy.Context) error {
+	if h.ReverseProxyRaw == nil {
+		return errInboxWithoutProxy
+	}
+	location, err := h.Inbox.location(h.logger)
+	if err != nil {
+		return fmt.Errorf("database: %w", err)
+	}
+	app, err := ctx.App("elevenlabs")
+	if err != nil {
+		return err
+	}
+	return app.(*App).add(h, location)
+}
+
+var errInboxWithoutProxy = errors.New("it needs a reverse_proxy inside elevenlabs_webhook: handlers that follow in the route cannot deliver later")
+
+// options returns how the package inbox is to run the queue.
+func (h *Handler) inboxOptions() inbox.Options {
+	i := h.Inbox
+	retry := make([]time.Duration, len(i.Retry))
+	for n, pause := range i.Retry {
+		retry[n] = time.Duration(pause)
+	}
+	delivered := time.Duration(*i.Retention.Delivered)
+	return inbox.Options{
+		Inbox: i.Name, Concurrency: i.Concurrency, Timeout: time.Duration(i.Timeout), Retry: retry, GiveUp: time.Duration(i.GiveUp),
+		Retention: inbox.Retention{
+			Delivered: delivered,
+			Remember:  max(delivered, minRemembered, time.Duration(h.Tolerance.Past+h.Tolerance.Future)),
+			Dead:      time.Duration(i.Retention.Dead),
+			Limit:     i.Limit,
+		},
+	}
+}
+
+// keep stores a verified event and answers 200. It reports whether it did. If not, the
+// event must be forwarded at once.
+func (h *Handler) keep(w http.ResponseWriter, r *http.Request, e *event, body *spool.Body) (stored bool) {
+	start := time.Now()
+	repeat, err := h.storeEvent(r, e, body)
+	h.inbox.metrics.store.Observe(time.Since(start).Seconds())
+	if err != nil {
+		e.Inbox = deliveries.InboxBypassed
+		reason := bypassReason(err)
+		h.inbox.metrics.bypassed.WithLabelValues(reason).Inc()
+		h.inbox.queue.bypassed.Add(1)
+		h.logger.Error("the inbox could not store an event, which is forwarded at once",
+			zap.String("inbox", h.Inbox.Name), zap.String("reason", reason), zap.Object("event", e), zap.Error(err))
+		w.Header().Set(headerInbox, e.Inbox)
+		return false
+	}
+	e.Result, e.Reason, e.Inbox = deliveries.Stored, "", deliveries.InboxStored
+	if repeat {
+		e.Inbox = deliveries.InboxRepeat
+	}
+	h.inbox.metrics.events.WithLabelValues(e.Inbox, typeLabel(e)).Inc()
+
+	w.Header().Set(headerInbox, e.Inbox)
+	answer := newAnswerWriter(w, r)
+	answer.WriteHeader(http.StatusOK)
+	answer.end(false)
+	if failure := answer.failure(nil); failure != nil { // the event is safe, but ElevenLabs does not know
+		e.Result, e.Reason = deliveries.Failed, failure.Code
+		h.logger.Warn("client left before it had the answer; the event is stored", zap.Object("event", e))
+	}
+	return true
+}
+
+// storeEvent stores an event, also if its client leaves meanwhile.
+func (h *Handler) storeEvent(r *http.Request, e *event, body *spool.Body) (repeat bool, err error) {
+	request, err := json.Marshal(toStore(r))
+	if err != nil {
+		return false, err
+	}
+	fields, err := json.Marshal(storedFieldsOf(e))
+	if err != nil {
+		return false, err
+	}
+	timeout := storeTimeout + time.Duration(e.Size>>20)*storeTimeoutPerMiB
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), timeout)
+	defer cancel()
+	store, err := h.inbox.queue.database.open(ctx)
+	if err != nil {
+		return false, err
+	}
+	return store.Accept(ctx, inbox.Event{
+		Inbox: h.Inbox.Name, ID: e.EventID, Type: e.EventType, ConversationID: e.ConversationID, AgentID: e.AgentID,
+		Fields: string(fields), Request: string(request),
+	}, body, h.Inbox.Limit)
+}
+
+// The reasons for which an event bypasses the inbox.
+const (
+	bypassFull    = "full"    // the limit is reached
+	bypassDisk    = "disk"    // the disk is full
+	bypassTimeout = "timeout" // the database is slow, locked or frozen
+	bypassError   = "error"   // anything else, such as a database that is gone
+)
+
+var bypassReasons = []string{bypassFull, bypassDisk, bypassTimeout, bypassError}
+
+func bypassReason(err error) string {
+	switch {
+	case errors.Is(err, inbox.ErrFull):
+		return bypassFull
+	case errors.Is(err, inbox.ErrDiskFull):
+		return bypassDisk
+	case errors.Is(err, context.DeadlineExceeded):
+		return bypassTimeout
+	}
+	return bypassError
+}
+
+// storedFields are what the backend and the operator learn of a stored event, beside
+// what has columns of its own.
+type storedFields struct {
+	EventTimestamp string `json:"event_timestamp,omitempty"`
+	RequestID      string `json:"request_id,omitempty"`
+	VoiceID        string `json:"voice_id,omitempty"`
+	SignedAt       string `json:"signed_at,omitempty"`
+	SecretName     string `json:"secret_name,omitempty"`
+	Secret         string `json:"secret,omitempty"`
+	Handler        string `json:"handler,omitempty"`
+	Test           bool   `json:"test,omitempty"`
+}
+
+func storedFieldsOf(e *event) storedFields {
+	return storedFields{
+		EventTimestamp: e.EventTimestamp, RequestID: e.RequestID, VoiceID: e.VoiceID,
+		SignedAt: e.SignedAt, SecretName: e.SecretName, Secret: e.Secret, Handler: e.Handler, Test: e.Test,
+	}
+}
+
+// restore fills in an event that was stored.
+func (f storedFields) restore(e *event, c *inbox.Claim) {
+	e.EventType, e.ConversationID, e.AgentID = c.Type, c.ConversationID, c.AgentID
+	e.EventTimestamp, e.RequestID, e.VoiceID = f.EventTimestamp, f.RequestID, f.VoiceID
+	e.SignedAt, e.SecretName, e.Secret, e.Test = f.SignedAt, f.SecretName, f.Secret, f.Test
+	e.EventID, e.Size, e.received, e.attempt = c.ID, c.Size, c.ReceivedAt, c.Attempt
+	e.Proven, e.verified = true, true
+}

@@ -1,0 +1,132 @@
+package caddymodule
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/inbox"
+)
+
+func init() {
+	caddy.RegisterModule(App{})
+}
+
+// App delivers the events from the inboxes of `elevenlabs_webhook` handlers while the
+// configuration runs. It has no options, and Caddy loads it if a handler has an inbox.
+type App struct {
+	logger *zap.Logger
+	inboxes []*Handler // one for each inbox
+}
+
+// CaddyModule returns the Caddy module information.
+func (App) CaddyModule() caddy.ModuleInfo {
+	return caddy.ModuleInfo{ID: "elevenlabs", New: func() caddy.Module { return new(App) }}
+}
+
+// Provision keeps the logger.
+func (a *App) Provision(ctx caddy.Context) error {
+	a.logger = ctx.Logger()
+	return nil
+}
+
+// add adds the inbox of a handler. Handlers of one inbox must deliver alike, since any
+// of them may deliver the events of the others.
+func (a *App) add(h *Handler, location string) error {
+	database, err := joinDatabase(location, a.logger)
+	if err != nil {
+		return err
+	}
+	h.inbox = &inboxState{queue: database.queue(h.Inbox.Name), metrics: newInboxMetrics(h.Inbox.Name)}
+	h.inbox.metrics.initSeries()
+	for _, other := range a.inboxes {
+		if other.Inbox.Name != h.Inbox.Name {
+			continue
+		}
+		if other.inbox.queue != h.inbox.queue {
+			return fmt.Errorf("two databases have an inbox %q: give one of them another name, as in \"inbox NAME\"", h.Inbox.Name)
+		}
+		if !reflect.DeepEqual(other.inboxOptions(), h.inboxOptions()) || string(other.ReverseProxyRaw) != string(h.ReverseProxyRaw) {
+			return fmt.Errorf("two handlers deliver the inbox %q differently: give one of them another name, as in \"inbox NAME\"", h.Inbox.Name)
+		}
+		return nil
+	}
+	a.inboxes = append(a.inboxes, h)
+	return nil
+}
+
+// Start opens the databases, and begins to deliver. A database that may come later, as a
+// Postgres that does not answer, is only logged.
+func (a *App) Start() error {
+	for i, h := range a.inboxes {
+		if err := h.inbox.queue.database.start(); err != nil {
+			for _, started := range a.inboxes[:i] {
+				started.inbox.queue.remove(started)
+			}
+			return fmt.Errorf("inbox %s: %w", h.Inbox.Name, err)
+		}
+		h.inbox.queue.add(h)
+	}
+	for _, h := range a.inboxes {
+		h.inbox.queue.database.logLeftovers()
+	}
+	return nil
+}
+
+// Stop ends the deliveries, except if another configuration goes on with them.
+func (a *App) Stop() error {
+	for _, h := range a.inboxes {
+		h.inbox.queue.remove(h)
+	}
+	return nil
+}
+
+// location returns the path of the database, absolute and without symbolic links, or its
+// URL. It is the key of the open database.
+func (i *Inbox) location(logger *zap.Logger) (string, error) {
+	if i.Database == "" {
+		return filepath.Join(defaultFolder(), "inbox.db"), nil
+	}
+	location, err := caddy.NewReplacer().ReplaceOrErr(i.Database, true, true)
+	if err != nil {
+		return "", placeholderProblem(i.Database, err, "the path or the URL of the database")
+	}
+	location = strings.TrimSpace(location)
+	if location == "" {
+		return "", errors.New("it is empty: write the path of a file, or postgres://user:password@host/database")
+	}
+	if !inbox.IsPostgres(location) {
+		path, err := filepath.Abs(location)
+		if err != nil {
+			return "", err
+		}
+		return filepath.Join(realPath(filepath.Dir(path)), filepath.Base(path)), nil
+	}
+	if location == i.Database && inbox.HasPassword(location) {
+		logger.Warn("the password of the inbox's database is written out in the configuration, where others may read it: set the URL as {env.NAME} or {file./path}")
+	}
+	return location, inbox.CheckLocation(location)
+}
+
+// realPath resolves symbolic links. A folder that is not there stays as it is.
+func realPath(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	return path
+}
+
+// defaultFolder is the folder of the default database. It is made if it is missing. A
+// folder that is configured must be there: it may be on a disk that is not mounted.
+func defaultFolder() string { return filepath.Join(realPath(caddy.AppDataDir()), "elevenlabs") }
+
+// Interface guards
+var (
+	_ caddy.App         = (*App)(nil)
+	_ caddy.Provisioner = (*App)(nil)
+)

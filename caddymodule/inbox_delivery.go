@@ -1,0 +1,118 @@
+package caddymodule
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+	"go.uber.org/zap"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/inbox"
+)
+
+// deliverStored makes one attempt to deliver an event from the inbox.
+func (h *Handler) deliverStored(ctx context.Context, c *inbox.Claim, body eventBody) (outcome inbox.Outcome) {
+	w := &recorder{header: http.Header{}}
+	var stored storedRequest
+	var fields storedFields
+	if err := errors.Join(json.Unmarshal([]byte(c.Request), &stored), json.Unmarshal([]byte(c.Fields), &fields)); err != nil {
+		return h.failed(c, facts.HandlerError, fmt.Errorf("reading the stored request: %w", err))
+	}
+	r, err := stored.request(ctx, w)
+	if err != nil {
+		return h.failed(c, facts.HandlerError, fmt.Errorf("making the stored request anew: %w", err))
+	}
+	e := newEvent(r, h.group.name)
+	fields.restore(e, c)
+
+	answer := newAnswerWriter(w, r)
+	answer.proxied = true
+	answer.client = context.Background() // the client has long had its answer
+	defer func() {
+		panicked := recover()
+		if panicked == nil {
+			return
+		}
+		failure, err := facts.AnswerIncomplete, error(http.ErrAbortHandler)
+		if panicked != http.ErrAbortHandler { //nolint:errorlint // it is compared as net/http does
+			failure, err = facts.HandlerError, fmt.Errorf("a handler panicked: %v\n%s", panicked, debug.Stack())
+		}
+		outcome = h.failed(c, failure, err)
+		outcome.Status = answer.backend()
+	}()
+	err = h.pass(answer, r, emptyHandler, e, body)
+	failure := answer.failure(err)
+	if failure == nil {
+		return inbox.Outcome{Taken: true, Status: answer.backend()}
+	}
+	outcome = h.failed(c, failure, err)
+	outcome.Status, outcome.Answer = answer.backend(), w.text()
+	_, dial := errors.AsType[reverseproxy.DialError](err)
+	outcome.Unreachable = failure == facts.BackendUnreachable || dial
+	if outcome.Status == http.StatusTooManyRequests || outcome.Status == http.StatusServiceUnavailable {
+		outcome.RetryAfter = retryAfterOf(w.header, time.Now())
+	}
+	return outcome
+}
+
+// emptyHandler is what follows in the route when an event comes from the inbox.
+var emptyHandler caddyhttp.HandlerFunc = func(http.ResponseWriter, *http.Request) error { return nil }
+
+// failed logs a failed attempt. A backend that is away must not fill the log.
+func (h *Handler) failed(c *inbox.Claim, failure *facts.Failure, err error) inbox.Outcome {
+	h.sampledElevenLabs.Info("attempt to deliver an event from the inbox failed: "+failure.Code,
+		zap.String("inbox", c.Inbox), zap.Int64("seq", c.Seq), zap.String("event_id", c.ID), zap.String("event_type", c.Type),
+		zap.String("conversation_id", c.ConversationID), zap.Int("attempt", c.Attempt), zap.Error(err))
+	return inbox.Outcome{Reason: failure.Code}
+}
+
+// recorder is a ResponseWriter that keeps the beginning of an answer.
+type recorder struct {
+	header http.Header
+	body   bytes.Buffer
+}
+
+// maxAnswer is how many bytes of an answer are kept.
+const maxAnswer = 1 << 10
+
+// Header implements http.ResponseWriter.
+func (w *recorder) Header() http.Header { return w.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (w *recorder) WriteHeader(int) {}
+
+// Write implements http.ResponseWriter.
+func (w *recorder) Write(p []byte) (int, error) {
+	w.body.Write(p[:min(len(p), maxAnswer-w.body.Len())])
+	return len(p), nil
+}
+
+// Flush implements http.Flusher.
+func (w *recorder) Flush() {}
+
+// text returns what a database can store of the answer.
+func (w *recorder) text() string {
+	return strings.ReplaceAll(strings.ToValidUTF8(w.body.String(), "�"), "\x00", "�")
+}
+
+// retryAfterOf returns how long the backend asks to wait, or 0 (RFC 9110, section 10.2.3).
+func retryAfterOf(header http.Header, now time.Time) time.Duration {
+	value := header.Get("Retry-After")
+	if seconds, err := strconv.ParseUint(value, 10, 31); err == nil {
+		return time.Duration(seconds) * time.Second
+	}
+	if date, err := http.ParseTime(value); err == nil {
+		return max(date.Sub(now), 0)
+	}
+	return 0
+}

@@ -1,0 +1,353 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/inbox"
+)
+
+// databases are the databases of the process, by their locations. A reload goes on with
+// those that both configurations use.
+var databases = caddy.NewUsagePool()
+
+// database is a database of inboxes, open or not yet.
+type database struct {
+	location string
+	logger   *zap.Logger
+	ended    context.Context
+	end      context.CancelFunc
+
+	mu      sync.Mutex
+	store   *inbox.Store // nil until it is open
+	opening chan struct{} // closed when the attempt to open it ends; nil if there is none
+	problem error         // of the last attempt
+	retries bool          // somebody tries again and again to open it
+	queues  map[string]*inboxQueue
+}
+
+// joinDatabase returns the database of a location. It opens nothing.
+func joinDatabase(location string, logger *zap.Logger) (*database, error) {
+	db, _, err := databases.LoadOrNew(location, func() (caddy.Destructor, error) {
+		db := &database{location: location, logger: logger, queues: map[string]*inboxQueue{}}
+		db.ended, db.end = context.WithCancel(context.Background())
+		return db, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return db.(*database), nil
+}
+
+// leave gives the database back. The last one closes it.
+func (d *database) leave() error {
+	_, err := databases.Delete(d.location)
+	return err
+}
+
+// Destruct closes the database.
+func (d *database) Destruct() error {
+	d.end()
+	d.mu.Lock()
+	store := d.store
+	d.mu.Unlock()
+	if store == nil {
+		return nil
+	}
+	return store.Close()
+}
+
+// queue returns the queue of a name.
+func (d *database) queue(name string) *inboxQueue {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	q := d.queues[name]
+	if q == nil {
+		q = &inboxQueue{database: d, name: name}
+		d.queues[name] = q
+	}
+	return q
+}
+
+// openTimeout bounds one attempt to open a database.
+const openTimeout = 30 * time.Second
+
+// open returns the open database. The first call opens it: apps start in any order, so
+// a request may come before App.Start.
+func (d *database) open(ctx context.Context) (*inbox.Store, error) {
+	d.mu.Lock()
+	if d.store != nil || d.ended.Err() != nil || d.retries {
+		defer d.mu.Unlock()
+		switch {
+		case d.ended.Err() != nil:
+			return nil, inbox.ErrClosed
+		case d.store == nil:
+			return nil, d.problem
+		}
+		return d.store, nil
+	}
+	if d.opening == nil {
+		d.opening = make(chan struct{})
+		go d.tryOpen()
+	}
+	opening := d.opening
+	d.mu.Unlock()
+	select {
+	case <-opening:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.store == nil {
+		return nil, d.problem
+	}
+	return d.store, nil
+}
+
+// tryOpen tries once to open the database, and then starts what waits for it.
+func (d *database) tryOpen() {
+	ctx, cancel := context.WithTimeout(d.ended, openTimeout)
+	defer cancel()
+	var err error
+	var store *inbox.Store
+	if folder := filepath.Dir(d.location); folder == defaultFolder() {
+		err = os.MkdirAll(folder, 0o700)
+	}
+	if err == nil {
+		store, err = inbox.Open(ctx, d.location)
+	}
+	d.mu.Lock()
+	close(d.opening)
+	d.opening, d.problem = nil, err
+	if err == nil && d.ended.Err() != nil { // Destruct did not see it
+		_ = store.Close()
+		store, d.problem = nil, inbox.ErrClosed
+	}
+	d.store = store
+	queues := slices.Collect(maps.Values(d.queues))
+	d.mu.Unlock()
+	if err == nil {
+		for _, q := range queues {
+			q.adjust()
+		}
+	}
+}
+
+// openEvery is how often a database that cannot be reached is tried again.
+const openEvery = 10 * time.Second
+
+// start opens the database. If it cannot be reached, start logs that, and tries again
+// until it can.
+func (d *database) start() error {
+	_, err := d.open(d.ended)
+	if err == nil || !errors.Is(err, inbox.ErrUnreachable) {
+		return err
+	}
+	d.logger.Warn("the inbox cannot be reached: events are forwarded at once until it can", zap.Error(err))
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !d.retries {
+		d.retries = true
+		go d.retry()
+	}
+	return nil
+}
+
+func (d *database) retry() {
+	tick := time.NewTicker(openEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-d.ended.Done():
+			return
+		case <-tick.C:
+		}
+		d.mu.Lock()
+		d.opening = make(chan struct{})
+		d.mu.Unlock()
+		d.tryOpen()
+		d.mu.Lock()
+		opened := d.store != nil
+		d.retries = !opened
+		d.mu.Unlock()
+		if opened {
+			d.logger.Info("the inbox can be reached again", zap.String("database", inbox.Shown(d.location)))
+			return
+		}
+	}
+}
+
+// opened returns the database if it is open, or nil.
+func (d *database) opened() *inbox.Store {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.store
+}
+
+// logLeftovers warns of events that nobody delivers, since their inbox was renamed or
+// taken out.
+func (d *database) logLeftovers() {
+	store := d.opened()
+	if store == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(d.ended, storeTimeout)
+	defer cancel()
+	counts, err := store.Counts(ctx)
+	if err != nil {
+		return // the runners say so
+	}
+	for name, count := range counts {
+		waiting := count.States[inbox.Waiting] + count.States[inbox.Dead]
+		if waiting > 0 && !d.queue(name).served() {
+			d.logger.Warn("an inbox has events and no handler: add a handler with this inbox, or let the command forget the events",
+				zap.String("inbox", name), zap.Int64("events", waiting), zap.String("database", inbox.Shown(d.location)))
+		}
+	}
+}
+
+// inboxQueue is an inbox. Its runner belongs to the process. The handler of the newest
+// configuration delivers, so that a reload makes no gap and no second runner.
+type inboxQueue struct {
+	database *database
+	name     string
+	bypassed atomic.Int64 // events that were forwarded at once
+
+	mu       sync.Mutex
+	handlers []*Handler // the last one delivers
+	runner   *inbox.Runner
+	options  inbox.Options   // of the runner
+	retired  []*inbox.Runner // that still have deliveries under way
+}
+
+// finalGrace is how long deliveries may go on when Caddy ends.
+const finalGrace = 10 * time.Second
+
+// add puts a handler on top.
+func (q *inboxQueue) add(h *Handler) {
+	q.mu.Lock()
+	q.handlers = append(q.handlers, h)
+	q.mu.Unlock()
+	q.adjust()
+}
+
+// remove takes a handler away. If it is the last one, remove waits until all deliveries
+// have ended.
+func (q *inboxQueue) remove(h *Handler) {
+	q.mu.Lock()
+	if !slices.Contains(q.handlers, h) {
+		q.mu.Unlock()
+		return
+	}
+	if len(q.handlers) > 1 {
+		q.handlers = slices.DeleteFunc(q.handlers, func(other *Handler) bool { return other == h })
+		q.mu.Unlock()
+		q.adjust()
+		return
+	}
+	q.retire()
+	retired := q.retired
+	q.retired = nil
+	q.mu.Unlock()
+
+	var ending sync.WaitGroup // deliveries still ask for the handler
+	for _, runner := range retired {
+		ending.Go(func() { runner.Stop(finalGrace) })
+	}
+	ending.Wait()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.handlers = slices.DeleteFunc(q.handlers, func(other *Handler) bool { return other == h })
+}
+
+// adjust lets the runner have the options of the handler on top. One with other options
+// claims no more, and ends with its deliveries.
+func (q *inboxQueue) adjust() {
+	store := q.database.opened()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if store == nil || len(q.handlers) == 0 {
+		return
+	}
+	options := q.top().inboxOptions()
+	if q.runner != nil && reflect.DeepEqual(options, q.options) {
+		return
+	}
+	q.retire()
+	q.options, q.runner = options, store.Start(options, q)
+}
+
+// retire lets the runner claim no more. The lock must be held.
+func (q *inboxQueue) retire() {
+	if q.runner == nil {
+		return
+	}
+	runner := q.runner
+	q.runner = nil
+	q.retired = append(q.retired, runner)
+	go func() {
+		runner.Drain()
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.retired = slices.DeleteFunc(q.retired, func(other *inbox.Runner) bool { return other == runner })
+	}()
+}
+
+func (q *inboxQueue) top() *Handler { return q.handlers[len(q.handlers)-1] }
+
+// handler returns the handler that delivers.
+func (q *inboxQueue) handler() *Handler {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.top()
+}
+
+// served reports whether a handler delivers.
+func (q *inboxQueue) served() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.handlers) > 0
+}
+
+// Deliver implements inbox.Deliverer.
+func (q *inboxQueue) Deliver(ctx context.Context, c *inbox.Claim, body *inbox.StoredBody) inbox.Outcome {
+	return q.handler().deliverStored(ctx, c, body)
+}
+
+// Settled implements inbox.Deliverer.
+func (q *inboxQueue) Settled(c *inbox.Claim, o inbox.Outcome, state inbox.State) {
+	q.handler().settled(c, o, state)
+}
+
+// BackendDown implements inbox.Deliverer.
+func (q *inboxQueue) BackendDown(c *inbox.Claim) {
+	h := q.handler()
+	h.logger.Warn("the backend of an inbox is unreachable: events wait, and one at a time is tried", zap.String("inbox", q.name))
+	h.notifier.notifyInbox(eventInboxDown, map[string]any{"inbox": q.name})
+}
+
+// BackendUp implements inbox.Deliverer.
+func (q *inboxQueue) BackendUp(down time.Duration) {
+	h := q.handler()
+	h.logger.Warn("the backend of an inbox answers again", zap.String("inbox", q.name), zap.Duration("down", down))
+	h.notifier.notifyInbox(eventInboxUp, map[string]any{"inbox": q.name, "down_seconds": down.Seconds()})
+}
+
+// Trouble implements inbox.Deliverer.
+func (q *inboxQueue) Trouble(doing string, err error) {
+	q.handler().sampledElevenLabs.Error("the database of an inbox fails: "+doing, zap.String("inbox", q.name), zap.Error(err))
+}
+
+var _ inbox.Deliverer = (*inboxQueue)(nil)

@@ -1,0 +1,107 @@
+package caddymodule
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/inbox"
+)
+
+// inboxStatus is the state of an inbox.
+type inboxStatus struct {
+	Inbox string `json:"inbox"`
+	// Database has no user and no password.
+	Database string `json:"database"`
+	// Handlers is the number of configurations that deliver the events. If it is 0,
+	// nobody does: the inbox was renamed or taken out.
+	Handlers int `json:"handlers"`
+	// Up reports whether the database answers. If not, Problem says why, and the counts
+	// are missing.
+	Up      bool   `json:"up"`
+	Problem string `json:"problem,omitempty"`
+
+	Events               map[inbox.State]int64 `json:"events"`
+	OldestWaitingSeconds float64               `json:"oldest_waiting_seconds"`
+	Bytes                int64                 `json:"bytes"`
+	LimitBytes           int64                 `json:"limit_bytes,omitempty"`
+	// Bypassed counts the events that were forwarded at once since Caddy started.
+	Bypassed int64 `json:"bypassed"`
+	// BackendDownSince is when the backend became unreachable. It is missing if it is not.
+	BackendDownSince time.Time `json:"backend_down_since,omitzero"`
+}
+
+// statusTimeout bounds how long a database may take to tell its counts.
+const statusTimeout = 2 * time.Second
+
+// allDatabases returns the databases of the process, sorted by location.
+func allDatabases() (all []*database) {
+	databases.Range(func(_, value any) bool {
+		all = append(all, value.(*database))
+		return true
+	})
+	slices.SortFunc(all, func(a, b *database) int { return cmp.Compare(a.location, b.location) })
+	return all
+}
+
+// inboxStatuses returns the state of each inbox, sorted by name: of those that have a
+// handler, and of those that have events.
+func inboxStatuses(ctx context.Context) []inboxStatus {
+	all := []inboxStatus{}
+	for _, d := range allDatabases() {
+		all = append(all, d.statuses(ctx)...)
+	}
+	slices.SortStableFunc(all, func(a, b inboxStatus) int { return cmp.Compare(a.Inbox, b.Inbox) })
+	return all
+}
+
+func (d *database) statuses(ctx context.Context) (all []inboxStatus) {
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	d.mu.Lock()
+	store, problem := d.store, d.problem
+	queues := maps.Clone(d.queues)
+	d.mu.Unlock()
+	var counts map[string]inbox.Count
+	if store != nil {
+		counts, problem = store.Counts(ctx)
+	}
+	for name := range counts {
+		if queues[name] == nil {
+			queues[name] = &inboxQueue{database: d, name: name}
+		}
+	}
+	for name, q := range queues {
+		s := q.status()
+		if s.Handlers == 0 && len(counts[name].States) == 0 {
+			continue
+		}
+		s.Events = map[inbox.State]int64{}
+		for _, state := range inbox.States {
+			s.Events[state] = counts[name].States[state]
+		}
+		s.Bytes, s.OldestWaitingSeconds = counts[name].Bytes, counts[name].Oldest.Seconds()
+		s.Up = store != nil && problem == nil
+		if problem != nil {
+			s.Problem = problem.Error()
+		}
+		all = append(all, s)
+	}
+	return all
+}
+
+// status returns what is known of an inbox without its database.
+func (q *inboxQueue) status() inboxStatus {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s := inboxStatus{Inbox: q.name, Database: inbox.Shown(q.database.location), Handlers: len(q.handlers), Bypassed: q.bypassed.Load()}
+	if len(q.handlers) > 0 {
+		s.LimitBytes = q.top().Inbox.Limit
+	}
+	if q.runner != nil {
+		s.BackendDownSince = q.runner.DownSince()
+	}
+	return s
+}
