@@ -20,7 +20,7 @@ func init() {
 // App delivers the events from the inboxes of `elevenlabs_webhook` handlers while the
 // configuration runs. It has no options, and Caddy loads it if a handler has an inbox.
 type App struct {
-	logger *zap.Logger
+	logger  *zap.Logger
 	inboxes []*Handler // one for each inbox
 }
 

@@ -30,7 +30,7 @@ type database struct {
 	end      context.CancelFunc
 
 	mu      sync.Mutex
-	store   *inbox.Store // nil until it is open
+	store   *inbox.Store  // nil until it is open
 	opening chan struct{} // closed when the attempt to open it ends; nil if there is none
 	problem error         // of the last attempt
 	retries bool          // somebody tries again and again to open it
@@ -230,6 +230,7 @@ type inboxQueue struct {
 	runner   *inbox.Runner
 	options  inbox.Options   // of the runner
 	retired  []*inbox.Runner // that still have deliveries under way
+	ending   bool            // the last handler leaves
 }
 
 // finalGrace is how long deliveries may go on when Caddy ends.
@@ -257,6 +258,7 @@ func (q *inboxQueue) remove(h *Handler) {
 		q.adjust()
 		return
 	}
+	q.ending = true
 	q.retire()
 	retired := q.retired
 	q.retired = nil
@@ -269,7 +271,7 @@ func (q *inboxQueue) remove(h *Handler) {
 	ending.Wait()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.handlers = slices.DeleteFunc(q.handlers, func(other *Handler) bool { return other == h })
+	q.handlers, q.ending = nil, false
 }
 
 // adjust lets the runner have the options of the handler on top. One with other options
@@ -278,7 +280,7 @@ func (q *inboxQueue) adjust() {
 	store := q.database.opened()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if store == nil || len(q.handlers) == 0 {
+	if store == nil || q.ending || len(q.handlers) == 0 {
 		return
 	}
 	options := q.top().inboxOptions()

@@ -91,4 +91,6 @@ type Delivery struct {
 }
 
 // Success reports whether ElevenLabs got 200.
-func (d *Delivery) Success() bool { return d.Result == Accepted || d.Result == Stored || d.Result == Ignored }
+func (d *Delivery) Success() bool {
+	return d.Result == Accepted || d.Result == Stored || d.Result == Ignored
+}

@@ -126,13 +126,20 @@ func checkFolder(folder string) error {
 }
 
 // createFile creates the file if it is not there, so that only this user can read it.
-// SQLite gives the same mode to the files that it puts beside it.
+// SQLite gives the same mode to the files that it puts beside it. A file that is there
+// is not opened: to close it would end every lock that this process has on it.
 func createFile(path string) error {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		if info, statErr := os.Stat(path); statErr == nil && info.IsDir() {
+	if info, err := os.Stat(path); err == nil {
+		if info.IsDir() {
 			return fmt.Errorf("%s is a folder: name the file of the database in it", path)
 		}
+		return nil
+	}
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if errors.Is(err, fs.ErrExist) { // since a moment ago
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("opening the database: %w: let Caddy's user write the folder and the file", err)
 	}
 	return file.Close()
