@@ -33,7 +33,15 @@ func main() {
 	only := flag.String("only", "", "measure only work whose name contains one of these texts, separated by commas")
 	asJSON := flag.Bool("json", false, "print one JSON object a row")
 	profiles := flag.String("profile", "", "write a CPU profile of each Caddy under each work into this folder")
+	inbox := flag.Bool("inbox", false, "measure the durable inbox instead")
+	waiting := flag.Int("waiting", 100_000, "with --inbox: how many events wait at a start")
+	database := flag.String("database", "", "with --inbox: the URL of a Postgres database, in place of a SQLite file")
 	flag.Parse()
+	if *inbox {
+		defer end()
+		measureInbox(*rounds, *duration, *waiting, *database, *asJSON)
+		return
+	}
 
 	upstream, err := net.Listen("tcp", "127.0.0.1:0")
 	check(err)
