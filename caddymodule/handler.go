@@ -246,6 +246,10 @@ func (h *Handler) warn() {
 		h.logger.Warn("spool_limit cannot hold one body of max_size: the largest are rejected with 503",
 			zap.Int64("spool_limit", h.SpoolLimit), zap.Int64("max_size", h.MaxSize))
 	}
+	if h.Inbox != nil && h.Inbox.Limit < h.MaxSize {
+		h.logger.Warn("the inbox's limit cannot hold one body of max_size: the largest are forwarded at once and not stored",
+			zap.Int64("limit", h.Inbox.Limit), zap.Int64("max_size", h.MaxSize))
+	}
 	if h.AllowHTTP {
 		h.logger.Warn("allow_http is set: events are accepted over plain HTTP, where others can read them")
 	}

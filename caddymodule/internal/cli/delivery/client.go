@@ -60,6 +60,9 @@ type Result struct {
 	Problem      string `json:"problem,omitempty"`
 	// Location is where a redirect leads to.
 	Location string `json:"location,omitempty"`
+	// Inbox is what the server's inbox did with the event: stored, repeat or bypassed.
+	// The application gets a stored event later. It is empty without an inbox.
+	Inbox string `json:"inbox,omitempty"`
 	// Page reports whether the answer is an HTML page, such as one to log in.
 	Page bool `json:"page,omitempty"`
 	// Lines are the first lines of the answer, if it is not as expected.
@@ -110,6 +113,7 @@ func (c *Client) Deliver(ctx context.Context, event sample.Event, f Forgery, pro
 	defer response.Body.Close()
 	r.Status = response.StatusCode
 	r.Reason = Reason(response.Header)
+	r.Inbox = cmdutil.Brief(response.Header.Get(HeaderInbox), 40)
 	if response.TLS != nil {
 		r.TLS = tls.VersionName(response.TLS.Version)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/delivery"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/sample"
 )
@@ -164,7 +165,13 @@ func (e *examination) checkSigned(ctx context.Context) []finding {
 	if r.OK && r.Page {
 		return []finding{found(statusWarn, "a signed event gets an HTML page, which may be one to log in, or against bots: %s", r.Answer()).withRemedy(pageRemedy)}
 	}
-	if r.OK {
+	switch {
+	case r.OK && r.Inbox == deliveries.InboxBypassed:
+		return []finding{found(statusWarn, "a signed event passes, but the inbox could not store it: %s, in %d ms", r.Answer(), r.Milliseconds).
+			withRemedy("Look into Caddy's log for the reason: until then an event is lost if the application does not take it at once.")}
+	case r.OK && r.Inbox != "":
+		return only(statusOK, "a signed event is in the inbox, which delivers it to the application: %s, in %d ms", r.Answer(), r.Milliseconds)
+	case r.OK:
 		return only(statusOK, "a signed event passes: %s, in %d ms", r.Answer(), r.Milliseconds)
 	}
 	f := found(statusFail, "a signed event does not pass: %s", answerOf(r)).withAnswer(r.Lines)

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/clitest"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/delivery"
 )
 
 func TestDoctorShowsWhyTheApplicationSaysNo(t *testing.T) {
@@ -40,6 +41,8 @@ func TestDoctorShowsWhyTheApplicationSaysNo(t *testing.T) {
 		{"a long answer", "signed", "      | 4\n      | 5\n      | …\n", behind(says(500, "1\n2\n3\n4\n5\n6\n7\n"))},
 		{"a page to log in", "signed", "warn  signed       a signed event gets an HTML page, which may be one to log in, or against bots: 200 OK\n      Remedy: Let POST requests for this path pass the login", behind(says(200, page))},
 		{"a good answer", "signed", "ok    signed       a signed event passes: 200 OK, in 0 ms\n", behind(says(200, "thank you"))},
+		{"an inbox", "signed", "ok    signed       a signed event is in the inbox, which delivers it to the application: 200 OK, in 0 ms\n", behind(says(200, "", delivery.HeaderInbox, "stored"))},
+		{"an inbox that cannot store", "signed", "warn  signed       a signed event passes, but the inbox could not store it: 200 OK, in 0 ms\n      Remedy: Look into Caddy's log", behind(says(200, "", delivery.HeaderInbox, "bypassed"))},
 		{"a page to log in, in front", "endpoint", "FAIL  endpoint     a request without a signature gets an HTML page: 200 OK\n      | Log in\n      Remedy: Let POST requests for this path pass the login", instead(says(200, page))},
 		{"a page to log in, in front", "forged", "not rejected as such: 200 OK\n      | Log in\n", instead(says(200, page))},
 		{"another server", "endpoint", "404 Not Found, but not from elevenlabs_webhook, which would say signature_missing\n      | Cannot POST /webhooks/elevenlabs\n", instead(says(404, "<html><pre>Cannot POST /webhooks/elevenlabs</pre>"))},

@@ -124,8 +124,12 @@ func (r *report) add(result delivery.Result) {
 		status = strconv.Itoa(result.Status)
 	}
 	problem := result.Problem
-	if result.OK && result.Page && result.Forged == "" {
+	switch {
+	case !result.OK || result.Forged != "":
+	case result.Page:
 		problem = "an HTML page: is it a page to log in?"
+	case result.Inbox != "":
+		problem = "inbox: " + result.Inbox
 	}
 	r.line(verdict, result.Event, cmp.Or(result.Forged, "-"), strconv.FormatInt(result.Bytes, 10), status,
 		cmp.Or(result.Reason, "-"), strconv.FormatInt(result.Milliseconds, 10), cmp.Or(result.TLS, "-"), problem)

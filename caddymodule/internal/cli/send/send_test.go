@@ -68,6 +68,8 @@ func TestSendPrints(t *testing.T) {
 		{"page_json", "answers 404 with a page of Express", page(404), "--json --file testdata/send/body.json", 2},
 		{"login", "answers 200 with a page", page(200), "--all", 2},
 		{"redirect_json", "answers 301 to /webhooks/elevenlabs/", clitest.Answering(301, "Location", "/webhooks/elevenlabs/"), "--json --file testdata/send/body.json", 2},
+		{"stored", "answers 200 stored", clitest.Answering(200, delivery.HeaderInbox, "stored"), "", 0},
+		{"stored_json", "answers 200 repeat", clitest.Answering(200, delivery.HeaderInbox, "repeat"), "--json --file testdata/send/body.json", 0},
 		{"another_verifier", "answers 403", clitest.Answering(403), "--forge body", 0},
 		{"another_reason", "answers 403 insecure_transport", clitest.Answering(403, delivery.HeaderRejection, "insecure_transport"), "--forge stale", 2},
 	} {
