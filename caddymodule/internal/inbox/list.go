@@ -23,8 +23,8 @@ type Selection struct {
 	Events []int64
 	// Since and Until are times of receipt. Until is not in the span.
 	Since, Until time.Time
-	// Before selects events with a smaller number.
-	Before int64
+	// Before selects events with a smaller number, and After those with a larger one.
+	Before, After int64
 }
 
 // where returns the condition. Its parameters begin with $1.
@@ -70,6 +70,9 @@ func (s *Selection) where() (condition string, args []any, err error) {
 	}
 	if s.Before > 0 {
 		add("seq < %s", s.Before)
+	}
+	if s.After > 0 {
+		add("seq > %s", s.After)
 	}
 	if len(conditions) == 0 {
 		return "", nil, errors.New("nothing selects events")

@@ -1,0 +1,104 @@
+package inbox
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Follower finds events as they come. They come in the order of their numbers, except
+// that a large event has its number when it begins to arrive, and is found when it is
+// whole. None is missed.
+type Follower struct {
+	store     *Store
+	selection Selection
+	// position is the number up to which nothing can come any more.
+	position int64
+	found    map[int64]struct{} // above the position
+}
+
+const (
+	// settledAfter is more than a small event takes from its number to its commit. Of a
+	// large one, it is known that it is being received.
+	settledAfter = 15 * time.Second
+	// followLimit is how many events are found at once.
+	followLimit = 1000
+)
+
+// Follow returns a follower of events that are selected. It begins after a position,
+// which an earlier follower had. From 0, it finds events that come from now on.
+func (s *Store) Follow(ctx context.Context, selection Selection, position int64) (*Follower, error) {
+	f := &Follower{store: s, selection: selection, position: position, found: map[int64]struct{}{}}
+	if position > 0 {
+		return f, nil
+	}
+	if err := f.advance(ctx); err != nil {
+		return nil, err
+	}
+	for {
+		before, err := f.Next(ctx)
+		if err != nil || len(before) < followLimit {
+			return f, err
+		}
+	}
+}
+
+// Position returns the position from which another follower can go on. It finds again
+// some events that this one has found.
+func (f *Follower) Position() int64 { return f.position }
+
+// Next returns the events that have come since the last call, oldest first, perhaps none.
+func (f *Follower) Next(ctx context.Context) (events []Entry, err error) {
+	its := f.selection
+	its.After = f.position
+	condition, args, err := its.where()
+	if err != nil { // nothing has come yet
+		condition = "seq > 0"
+	}
+	rows, err := f.store.read().QueryContext(ctx, `SELECT `+entryColumns+` FROM elevenlabs_inbox_event
+WHERE state <> 'receiving' AND `+condition+fmt.Sprintf(` ORDER BY seq LIMIT %d`, followLimit+len(f.found)), args...)
+	if err != nil {
+		return nil, fmt.Errorf("looking for new events: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() && len(events) < followLimit {
+		e, err := scanEntry(rows.Scan)
+		if err != nil {
+			return nil, fmt.Errorf("looking for new events: %w", err)
+		}
+		if _, known := f.found[e.Seq]; !known {
+			f.found[e.Seq] = struct{}{}
+			events = append(events, e)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("looking for new events: %w", err)
+	}
+	if len(events) == followLimit {
+		return events, nil
+	}
+	return events, f.advance(ctx)
+}
+
+// advance moves the position to where nothing can come any more: before the first event
+// that is being received, and before those that came just now.
+func (f *Follower) advance(ctx context.Context) error {
+	var position int64
+	err := f.store.read().QueryRowContext(ctx, `SELECT COALESCE(MAX(seq), 0) FROM elevenlabs_inbox_event
+WHERE seq > $1 AND received_at <= {now} - $2
+	AND seq < (SELECT COALESCE(MIN(seq), 9223372036854775807) FROM elevenlabs_inbox_event WHERE state = 'receiving' AND done_at = 0)`,
+		f.position, milliseconds(settledAfter)).Scan(&position)
+	if err != nil {
+		return fmt.Errorf("looking for new events: %w", err)
+	}
+	if position <= f.position {
+		return nil
+	}
+	f.position = position
+	for seq := range f.found {
+		if seq <= position {
+			delete(f.found, seq)
+		}
+	}
+	return nil
+}
