@@ -136,6 +136,11 @@ func (d *database) tryOpen() {
 		store, d.problem = nil, inbox.ErrClosed
 	}
 	d.store = store
+	if err == nil {
+		if risk, err := store.Risk(ctx); err == nil && risk != "" {
+			d.logger.Warn("the inbox's database is not safe", zap.String("database", inbox.Shown(d.location)), zap.String("problem", risk))
+		}
+	}
 	queues := slices.Collect(maps.Values(d.queues))
 	d.mu.Unlock()
 	if err == nil {

@@ -132,6 +132,15 @@ func (p *postgresDB) accepts() error               { return nil }
 func (p *postgresDB) idle(context.Context) error   { return nil } // autovacuum does it
 func (p *postgresDB) forget(context.Context) error { return nil } // likewise
 
+// risk knows the setting that only the server's administrator can make.
+func (p *postgresDB) risk(ctx context.Context) (string, error) {
+	var fsync string
+	if err := p.db.QueryRowContext(ctx, `SHOW fsync`).Scan(&fsync); err != nil || fsync == "on" {
+		return "", err
+	}
+	return "the server has fsync = off: a power cut loses events that were stored, or the whole database", nil
+}
+
 func (p *postgresDB) close() error {
 	err := p.db.Close()
 	p.pool.Close()

@@ -302,6 +302,8 @@ func (db *sqliteDB) forget(ctx context.Context) error {
 	}
 }
 
+func (db *sqliteDB) risk(context.Context) (string, error) { return "", nil } // its settings are ours
+
 func (db *sqliteDB) close() (err error) {
 	if db.group != nil {
 		err = db.group.close()

@@ -89,6 +89,8 @@ type dialect interface {
 	idle(ctx context.Context) error
 	// forget makes sure that nothing is left of what was deleted.
 	forget(ctx context.Context) error
+	// risk says what setting of the database may lose events, or nothing.
+	risk(ctx context.Context) (string, error)
 	close() error
 }
 
@@ -149,6 +151,10 @@ func (s *Store) Check(ctx context.Context) error {
 	var one int
 	return s.read().QueryRowContext(ctx, `SELECT 1`).Scan(&one)
 }
+
+// Risk says which setting of the database may lose events that were stored, if there is
+// one.
+func (s *Store) Risk(ctx context.Context) (string, error) { return s.risk(ctx) }
 
 // update runs do in a transaction, perhaps several times.
 func (s *Store) update(ctx context.Context, size int64, do func(context.Context, statements) error) error {
