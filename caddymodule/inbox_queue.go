@@ -128,19 +128,18 @@ func (d *database) tryOpen() {
 	if err == nil {
 		store, err = inbox.Open(ctx, d.location)
 	}
-	d.mu.Lock()
-	close(d.opening)
-	d.opening, d.problem = nil, err
-	if err == nil && d.ended.Err() != nil { // Destruct did not see it
-		_ = store.Close()
-		store, d.problem = nil, inbox.ErrClosed
-	}
-	d.store = store
 	if err == nil {
 		if risk, err := store.Risk(ctx); err == nil && risk != "" {
 			d.logger.Warn("the inbox's database is not safe", zap.String("database", inbox.Shown(d.location)), zap.String("problem", risk))
 		}
 	}
+	d.mu.Lock()
+	if err == nil && d.ended.Err() != nil { // Destruct did not see it
+		_ = store.Close()
+		store, err = nil, inbox.ErrClosed
+	}
+	close(d.opening)
+	d.opening, d.problem, d.store = nil, err, store
 	queues := slices.Collect(maps.Values(d.queues))
 	d.mu.Unlock()
 	if err == nil {
