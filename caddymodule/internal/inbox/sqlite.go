@@ -127,12 +127,18 @@ func checkFolder(folder string) error {
 
 // createFile creates the file if it is not there, so that only this user can read it.
 // SQLite gives the same mode to the files that it puts beside it.
+//
+// A file that is there is not opened: to close it would end SQLite's locks on it, if
+// this process has the database open already.
 func createFile(path string) error {
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		if info, statErr := os.Stat(path); statErr == nil && info.IsDir() {
-			return fmt.Errorf("%s is a folder: name the file of the database in it", path)
-		}
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return fmt.Errorf("%s is a folder: name the file of the database in it", path)
+	}
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return nil
+	case err != nil:
 		return fmt.Errorf("opening the database: %w: let Caddy's user write the folder and the file", err)
 	}
 	return file.Close()

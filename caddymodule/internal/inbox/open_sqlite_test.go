@@ -1,0 +1,5 @@
+package inbox
+
+const openVariable = "INBOX_TEST_OPEN"
+
+func openInProcess(string) {}
