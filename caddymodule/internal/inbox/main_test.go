@@ -122,6 +122,18 @@ func storeSome(t testing.TB, s *Store, count int) []int64 {
 	return seqs
 }
 
+// manyPieces is the size of a body that breakUp makes of pieces of a byte, more of them
+// than one write deletes.
+const manyPieces = 2*deletesPerWrite + 1
+
+func breakUp(t testing.TB, s *Store, seq int64) {
+	t.Helper()
+	alter(t, s, `DELETE FROM elevenlabs_inbox_chunk WHERE seq = $1`, seq)
+	for n := range manyPieces {
+		alter(t, s, `INSERT INTO elevenlabs_inbox_chunk (seq, n, data) VALUES ($1, $2, $3)`, seq, n, []byte{1})
+	}
+}
+
 func find(t testing.TB, s *Store, id string) Entry {
 	t.Helper()
 	entries, err := s.List(t.Context(), Selection{Inbox: testInbox, EventID: id}, 2)
