@@ -3,10 +3,10 @@ package inbox
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 )
 
@@ -23,7 +23,8 @@ type Event struct {
 	Request string
 }
 
-// Body is a body that is read at any place, by several goroutines.
+// Body is a body that is read at any place, by several goroutines. A read that comes
+// after Accept has returned must fail, if the body is not there any more.
 type Body interface {
 	io.ReaderAt
 	Size() int64
@@ -36,17 +37,17 @@ type Body interface {
 // After an error of the context, the event may be there or not. The limit is how many
 // bytes the bodies of the inbox may hold.
 func (s *Store) Accept(ctx context.Context, e Event, body Body, limit int64) (repeat bool, err error) {
-	used := s.usedBy(e.Inbox)
-	size := body.Size()
-	switch {
-	case s.closed.Load():
+	if s.closed.Load() {
 		return false, ErrClosed
-	case used.Load()+size > limit:
-		return false, ErrFull
 	}
 	if err := s.accepts(); err != nil {
 		return false, err
 	}
+	used, size := s.usedBy(e.Inbox), body.Size()
+	if !used.reserve(size, limit) {
+		return false, ErrFull
+	}
+	defer func() { used.arrived(size, err == nil && !repeat) }()
 	store := s.acceptSmall
 	if size > chunkSize {
 		store = s.acceptLarge
@@ -54,9 +55,6 @@ func (s *Store) Accept(ctx context.Context, e Event, body Body, limit int64) (re
 	repeat, err = store(ctx, e, body)
 	if err != nil {
 		return false, fmt.Errorf("storing the event: %w", err)
-	}
-	if !repeat {
-		used.Add(size)
 	}
 	s.awaken(e.Inbox)
 	return repeat, nil
@@ -75,39 +73,57 @@ INSERT INTO elevenlabs_inbox_event
 	(inbox, event_id, type, conversation_id, agent_id, fields, request, size, stored, state, armed_at, received_at, next_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, {now}, {now}, {now})`
 
+// columns returns the parameters of insertEvent.
+func (e *Event) columns(size, stored int64, state State) []any {
+	return []any{e.Inbox, e.ID, text(e.Type), text(e.ConversationID), text(e.AgentID), text(e.Fields), text(e.Request), size, stored, string(state)}
+}
+
+// text returns a text as every database can hold it.
+func text(s string) string {
+	return strings.ReplaceAll(strings.ToValidUTF8(s, "\uFFFD"), "\x00", "\uFFFD")
+}
+
 // acceptSmall stores an event whose body is one chunk, in one write.
 func (s *Store) acceptSmall(ctx context.Context, e Event, body Body) (repeat bool, err error) {
 	size := body.Size()
-	err = s.update(ctx, size, func(ctx context.Context, tx statements) error {
+	return updateReturning(ctx, s, size, func(ctx context.Context, tx statements) (repeat bool, err error) {
 		var seq, repeats int64
-		err := tx.QueryRowContext(ctx, insertEvent+`
+		err = tx.QueryRowContext(ctx, insertEvent+`
 ON CONFLICT (inbox, event_id) WHERE state <> 'receiving' DO UPDATE SET `+rearm+`
-RETURNING seq, repeats`,
-			e.Inbox, e.ID, e.Type, e.ConversationID, e.AgentID, e.Fields, e.Request, size, size, string(Waiting)).Scan(&seq, &repeats)
-		repeat = repeats > 0
-		if err != nil || repeat || size == 0 {
-			return err
+RETURNING seq, repeats`, e.columns(size, size, Waiting)...).Scan(&seq, &repeats)
+		if err != nil || repeats > 0 || size == 0 {
+			return repeats > 0, err
 		}
-		return insertChunk(ctx, tx, seq, 0, body)
+		return false, insertChunk(ctx, tx, seq, 0, body)
 	})
-	return repeat, err
+}
+
+// isRepeat counts a repeat of an event if it is there.
+func isRepeat(ctx context.Context, tx statements, e Event) (bool, error) {
+	err := changeOne(ctx, tx, `UPDATE elevenlabs_inbox_event SET `+rearm+`
+WHERE inbox = $1 AND event_id = $2 AND state <> 'receiving'`, e.Inbox, e.ID)
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // acceptLarge stores an event in several writes, so that others need not wait for all
 // of it. Until the last one, the event is not there for anybody.
 func (s *Store) acceptLarge(ctx context.Context, e Event, body Body) (repeat bool, err error) {
 	size := body.Size()
-	var seq int64
-	err = s.update(ctx, 0, func(ctx context.Context, tx statements) error {
-		return tx.QueryRowContext(ctx, insertEvent+` RETURNING seq`,
-			e.Inbox, e.ID, e.Type, e.ConversationID, e.AgentID, e.Fields, e.Request, size, 0, string(receiving)).Scan(&seq)
+	seq, err := updateReturning(ctx, s, 0, func(ctx context.Context, tx statements) (seq int64, err error) {
+		if repeat, err := isRepeat(ctx, tx, e); repeat || err != nil {
+			return 0, err
+		}
+		err = tx.QueryRowContext(ctx, insertEvent+` RETURNING seq`, e.columns(size, 0, receiving)...).Scan(&seq)
+		return seq, err
 	})
-	if err != nil {
-		return false, err
+	if err != nil || seq == 0 {
+		return err == nil, err
 	}
-	whole := false
 	defer func() {
-		if !whole {
+		if err != nil || repeat {
 			s.discard(seq)
 		}
 	}()
@@ -119,18 +135,13 @@ func (s *Store) acceptLarge(ctx context.Context, e Event, body Body) (repeat boo
 			return false, err
 		}
 	}
-	err = s.update(ctx, 0, func(ctx context.Context, tx statements) error {
-		var other int64
-		err := tx.QueryRowContext(ctx, `UPDATE elevenlabs_inbox_event SET `+rearm+`
-WHERE inbox = $1 AND event_id = $2 AND state <> 'receiving' RETURNING seq`, e.Inbox, e.ID).Scan(&other)
-		if repeat = err == nil; repeat || !errors.Is(err, sql.ErrNoRows) {
-			return err
+	return updateReturning(ctx, s, 0, func(ctx context.Context, tx statements) (repeat bool, err error) {
+		if repeat, err := isRepeat(ctx, tx, e); repeat || err != nil {
+			return repeat, err
 		}
-		return changeOne(ctx, tx, `UPDATE elevenlabs_inbox_event
-SET state = 'waiting', stored = size, armed_at = {now}, next_at = {now} WHERE seq = $1 AND state = 'receiving'`, seq)
+		return false, changeOne(ctx, tx, `UPDATE elevenlabs_inbox_event
+SET state = 'waiting', stored = size, armed_at = {now}, next_at = {now} WHERE seq = $1 AND state = 'receiving' AND done_at = 0`, seq)
 	})
-	whole = err == nil && !repeat
-	return repeat, err
 }
 
 // chunks are buffers for pieces of bodies. A write takes one when its turn comes, so
@@ -164,6 +175,11 @@ func changeOne(ctx context.Context, tx statements, query string, args ...any) er
 
 // discard removes what was stored of an event that is not whole. Nobody waits for it.
 func (s *Store) discard(seq int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed.Load() {
+		return
+	}
 	s.work.Go(func() {
 		_ = s.remove(s.ended, []int64{seq}) // what stays is removed later
 	})

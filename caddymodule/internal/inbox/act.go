@@ -10,8 +10,8 @@ import (
 var errForgotten = errors.New("the event was forgotten")
 
 // Forget deletes events and their bodies, whatever their state, by their number or by
-// their conversation. A delivery that is under way is canceled. It returns how many
-// events it deleted. Afterwards nothing of the bodies is in the files of a SQLite
+// their conversation. A delivery that is under way is canceled, in another process when it
+// next renews its claims. Forget returns how many events it deleted. Afterwards nothing of the bodies is in the files of a SQLite
 // database. A Postgres keeps what was deleted in its own files, until it needs the space.
 func (s *Store) Forget(ctx context.Context, selection Selection) (count int, err error) {
 	where, args, err := selection.where()
@@ -19,30 +19,26 @@ func (s *Store) Forget(ctx context.Context, selection Selection) (count int, err
 		return 0, err
 	}
 	for more := true; more; {
-		var seqs []int64
-		err = s.update(ctx, 0, func(ctx context.Context, tx statements) error {
-			rows, err := tx.QueryContext(ctx, `UPDATE elevenlabs_inbox_event SET `+removed+` WHERE seq IN (
-	SELECT seq FROM elevenlabs_inbox_event WHERE state <> 'receiving' AND `+where+fmt.Sprintf(` LIMIT %d) RETURNING seq`, sweepBatch), args...)
-			if err != nil {
-				return err
-			}
-			seqs, err = scanSeqs(rows)
-			return err
+		seqs, err := updateReturning(ctx, s, 0, func(ctx context.Context, tx statements) ([]int64, error) {
+			return scanSeqs(tx.QueryContext(ctx, `UPDATE elevenlabs_inbox_event SET `+removed+`
+WHERE state <> 'receiving' AND seq IN (
+	SELECT seq FROM elevenlabs_inbox_event WHERE state <> 'receiving' AND `+where+fmt.Sprintf(` LIMIT %d)
+RETURNING seq`, sweepBatch), args...))
 		})
 		if err != nil {
 			return count, err
 		}
+		s.claiming.Lock()   // a claim from before is now known
+		s.claiming.Unlock() //nolint:staticcheck // nothing is to be done under the lock
 		for _, seq := range seqs {
 			s.cancel(seq, errForgotten)
 		}
-		if err := s.remove(ctx, seqs); err != nil {
-			return count, err
-		}
 		count += len(seqs)
-		more = len(seqs) == sweepBatch
+		more = len(seqs) > 0
 	}
-	if count == 0 {
-		return 0, nil
+	// also what an earlier call that failed has left
+	if err := repeatedly(ctx, s.sweepRest); err != nil {
+		return count, err
 	}
 	if err := s.refreshUsed(ctx); err != nil {
 		return count, err
@@ -64,28 +60,27 @@ func (s *Store) Redeliver(ctx context.Context, selection Selection) (count int, 
 	woken := map[string]bool{}
 	after := int64(0)
 	for more := true; more; {
-		var inboxes map[int64]string
 		query := `UPDATE elevenlabs_inbox_event
 SET state = 'waiting', next_at = {now}, armed_at = {now}, tries = 0, done_at = 0
 WHERE ` + deliverable + ` AND seq IN (
 	SELECT seq FROM elevenlabs_inbox_event WHERE ` + deliverable + ` AND ` + where + fmt.Sprintf(` AND seq > $%d ORDER BY seq LIMIT %d)
 RETURNING seq, inbox`, len(args)+1, sweepBatch)
-		err = s.update(ctx, 0, func(ctx context.Context, tx statements) error {
-			inboxes = map[int64]string{}
+		inboxes, err := updateReturning(ctx, s, 0, func(ctx context.Context, tx statements) (map[int64]string, error) {
 			rows, err := tx.QueryContext(ctx, query, append(slices.Clone(args), after)...)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			defer rows.Close()
+			inboxes := map[int64]string{}
 			for rows.Next() {
 				var seq int64
 				var inbox string
 				if err := rows.Scan(&seq, &inbox); err != nil {
-					return err
+					return nil, err
 				}
 				inboxes[seq] = inbox
 			}
-			return rows.Err()
+			return inboxes, rows.Err()
 		})
 		if err != nil {
 			return count, err
@@ -94,7 +89,7 @@ RETURNING seq, inbox`, len(args)+1, sweepBatch)
 			after, woken[inbox] = max(after, seq), true
 		}
 		count += len(inboxes)
-		more = len(inboxes) == sweepBatch
+		more = len(inboxes) > 0
 	}
 	for inbox := range woken {
 		s.awaken(inbox)

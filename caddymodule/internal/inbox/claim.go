@@ -21,13 +21,13 @@ type Claim struct {
 	Repeats    int
 	ReceivedAt time.Time
 
-	tries int // since the event was armed, this one too
+	tries int   // since the event was armed, this one too
+	due   int64 // when the attempt was due
 }
 
 // claim takes events that are due, at most so many, in the order in which they are due.
-func (s *Store) claim(ctx context.Context, inbox string, count int) (claims []*Claim, err error) {
-	err = s.update(ctx, 0, func(ctx context.Context, tx statements) error {
-		claims = nil
+func (s *Store) claim(ctx context.Context, inbox string, count int) ([]*Claim, error) {
+	claims, err := updateReturning(ctx, s, 0, func(ctx context.Context, tx statements) (claims []*Claim, err error) {
 		rows, err := tx.QueryContext(ctx, `
 WITH due AS MATERIALIZED (
 	SELECT seq FROM elevenlabs_inbox_event
@@ -38,27 +38,25 @@ UPDATE elevenlabs_inbox_event
 SET state = 'delivering', attempts = attempts + 1, tries = tries + 1, owner = $3, lease_until = {now} + $4
 WHERE seq IN (SELECT seq FROM due)
 RETURNING seq, event_id, type, conversation_id, agent_id, fields, request, size, attempts, tries, repeats, received_at, next_at`,
-			inbox, count, s.owner, milliseconds(leaseTime))
+			inbox, count, s.owner, leaseTime.Milliseconds())
 		if err != nil {
-			return err
+			return nil, err
 		}
 		defer rows.Close()
-		due := map[*Claim]int64{}
 		for rows.Next() {
 			c := &Claim{Event: Event{Inbox: inbox}}
-			var received, next int64
+			var received int64
 			if err := rows.Scan(&c.Seq, &c.ID, &c.Type, &c.ConversationID, &c.AgentID, &c.Fields, &c.Request,
-				&c.Size, &c.Attempt, &c.tries, &c.Repeats, &received, &next); err != nil {
-				return err
+				&c.Size, &c.Attempt, &c.tries, &c.Repeats, &received, &c.due); err != nil {
+				return nil, err
 			}
 			c.ReceivedAt = fromMilliseconds(received)
-			due[c] = next
 			claims = append(claims, c)
 		}
 		slices.SortFunc(claims, func(a, b *Claim) int {
-			return cmp.Or(cmp.Compare(due[a], due[b]), cmp.Compare(a.Seq, b.Seq))
+			return cmp.Or(cmp.Compare(a.due, b.due), cmp.Compare(a.Seq, b.Seq))
 		})
-		return rows.Err()
+		return claims, rows.Err()
 	})
 	if err != nil {
 		return nil, fmt.Errorf("claiming events: %w", err)
@@ -103,8 +101,8 @@ type schedule struct {
 
 // settle notes the outcome of an attempt, and returns the state that the event then
 // has. If the claim was lost, it returns errClaimLost and notes nothing.
-func (s *Store) settle(ctx context.Context, c *Claim, o Outcome, retry schedule) (state State, err error) {
-	err = s.update(ctx, 0, func(ctx context.Context, tx statements) error {
+func (s *Store) settle(ctx context.Context, c *Claim, o Outcome, retry schedule) (State, error) {
+	return updateReturning(ctx, s, 0, func(ctx context.Context, tx statements) (state State, err error) {
 		query, args := `
 SET state = 'delivered', done_at = {now}`, []any{c.Seq, s.owner, c.Attempt}
 		if !o.Taken {
@@ -112,22 +110,21 @@ SET state = 'delivered', done_at = {now}`, []any{c.Seq, s.owner, c.Attempt}
 SET state   = CASE WHEN {now} >= armed_at + $4 THEN 'dead' ELSE 'waiting' END,
     done_at = CASE WHEN {now} >= armed_at + $4 THEN {now} ELSE 0 END,
     next_at = {now} + $5`
-			args = append(args, milliseconds(retry.giveUp), milliseconds(retry.pause))
+			args = append(args, retry.giveUp.Milliseconds(), retry.pause.Milliseconds())
 		}
-		err := tx.QueryRowContext(ctx, `UPDATE elevenlabs_inbox_event `+query+`, owner = '', lease_until = 0
-WHERE seq = $1 AND owner = $2 AND attempts = $3 AND state = 'delivering' RETURNING state`, args...).Scan(&state)
+		err = tx.QueryRowContext(ctx, `UPDATE elevenlabs_inbox_event `+query+`, owner = '', lease_until = 0
+WHERE seq = $1 AND owner = $2 AND attempts = $3 AND state = 'delivering' RETURNING state`, args...).Scan((*string)(&state))
 		if errors.Is(err, sql.ErrNoRows) {
-			return errClaimLost
+			return "", errClaimLost
 		}
 		if err != nil {
-			return err
+			return "", err
 		}
 		_, err = tx.ExecContext(ctx, `
 INSERT INTO elevenlabs_inbox_attempt (seq, n, ended_at, milliseconds, status, reason, answer)
-VALUES ($1, $2, {now}, $3, $4, $5, $6)`, c.Seq, c.Attempt, milliseconds(o.Duration), o.Status, o.Reason, o.Answer)
-		return err
+VALUES ($1, $2, {now}, $3, $4, $5, $6)`, c.Seq, c.Attempt, o.Duration.Milliseconds(), o.Status, text(o.Reason), text(o.Answer))
+		return state, err
 	})
-	return state, err
 }
 
 // release puts an event back that was claimed and not tried to the end. It counts as no
@@ -147,30 +144,33 @@ const unclaimed = `state = 'waiting', next_at = {now}, tries = tries - 1, owner 
 // claims that were lost. Events of the inbox that wait longer than the longest pause
 // were given their time by a wrong clock: they are due now.
 func (s *Store) renew(ctx context.Context, inbox string, claims []*Claim, longest time.Duration) (lost []*Claim, err error) {
-	err = s.update(ctx, 0, func(ctx context.Context, tx statements) error {
-		lost = nil
+	return updateReturning(ctx, s, 0, func(ctx context.Context, tx statements) (lost []*Claim, err error) {
 		for _, c := range claims {
 			err := changeOne(ctx, tx, `UPDATE elevenlabs_inbox_event SET lease_until = {now} + $1
-WHERE seq = $2 AND owner = $3 AND attempts = $4 AND state = 'delivering'`, milliseconds(leaseTime), c.Seq, s.owner, c.Attempt)
+WHERE seq = $2 AND owner = $3 AND attempts = $4 AND state = 'delivering'`, leaseTime.Milliseconds(), c.Seq, s.owner, c.Attempt)
 			if errors.Is(err, ErrNotFound) {
 				lost = append(lost, c)
 			} else if err != nil {
-				return err
+				return nil, err
 			}
 		}
 		if _, err := tx.ExecContext(ctx, `UPDATE elevenlabs_inbox_event SET `+unclaimed+`
 WHERE state = 'delivering' AND lease_until < {now}`); err != nil {
-			return err
+			return nil, err
 		}
-		_, err := tx.ExecContext(ctx, `UPDATE elevenlabs_inbox_event SET next_at = {now}
-WHERE inbox = $1 AND state = 'waiting' AND next_at > {now} + $2`, inbox, milliseconds(longest))
-		return err
+		_, err = tx.ExecContext(ctx, `UPDATE elevenlabs_inbox_event SET next_at = {now}
+WHERE inbox = $1 AND state = 'waiting' AND next_at > {now} + $2`, inbox, longest.Milliseconds())
+		return lost, err
 	})
-	return lost, err
 }
 
-func scanSeqs(rows *sql.Rows) (seqs []int64, err error) {
+// scanSeqs reads the numbers of events that a query returns.
+func scanSeqs(rows *sql.Rows, err error) ([]int64, error) {
+	if err != nil {
+		return nil, err
+	}
 	defer rows.Close()
+	var seqs []int64
 	for rows.Next() {
 		var seq int64
 		if err := rows.Scan(&seq); err != nil {

@@ -87,7 +87,7 @@ func (f *Follower) advance(ctx context.Context) error {
 	err := f.store.read().QueryRowContext(ctx, `SELECT COALESCE(MAX(seq), 0) FROM elevenlabs_inbox_event
 WHERE seq > $1 AND received_at <= {now} - $2
 	AND seq < (SELECT COALESCE(MIN(seq), 9223372036854775807) FROM elevenlabs_inbox_event WHERE state = 'receiving' AND done_at = 0)`,
-		f.position, milliseconds(settledAfter)).Scan(&position)
+		f.position, settledAfter.Milliseconds()).Scan(&position)
 	if err != nil {
 		return fmt.Errorf("looking for new events: %w", err)
 	}

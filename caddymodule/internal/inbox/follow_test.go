@@ -1,10 +1,6 @@
 package inbox
 
 import (
-	"bytes"
-	"context"
-	"fmt"
-	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -12,60 +8,49 @@ import (
 )
 
 func TestAFollowerFindsEachNewEventOnce(t *testing.T) {
-	ctx := t.Context()
-	s, err := Open(ctx, filepath.Join(t.TempDir(), "inbox.db"))
-	require.NoError(t, err)
-	defer s.Close()
-	accept := func(id string) {
-		_, err := s.Accept(ctx, Event{Inbox: "default", ID: id, Type: "post_call_" + id[:1]}, bytesBody{bytes.NewReader([]byte("{}"))}, 1<<20)
-		require.NoError(t, err)
-	}
-	change := func(query string) {
-		require.NoError(t, s.update(ctx, 0, func(ctx context.Context, tx statements) error {
-			_, err := tx.ExecContext(ctx, query)
-			return err
-		}))
-	}
-	next := func(f *Follower) (ids []string) {
-		events, err := f.Next(ctx)
-		require.NoError(t, err)
-		for _, e := range events {
-			ids = append(ids, e.ID)
+	onEach(t, func(t *testing.T, s *Store) {
+		next := func(f *Follower) (ids []string) {
+			events, err := f.Next(t.Context())
+			require.NoError(t, err)
+			for _, e := range events {
+				ids = append(ids, e.ID)
+			}
+			return ids
 		}
-		return ids
-	}
-	accept("a-before")
-	f, err := s.Follow(ctx, Selection{}, 0)
-	require.NoError(t, err)
-	onlyB, err := s.Follow(ctx, Selection{Types: []string{"post_call_b"}}, 0)
-	require.NoError(t, err)
-	assert.Empty(t, next(f), "what was there before is not new")
+		follow := func(selection Selection, position int64) *Follower {
+			f, err := s.Follow(t.Context(), selection, position)
+			require.NoError(t, err)
+			return f
+		}
+		accept := func(ids ...string) {
+			for _, id := range ids {
+				e := event(id)
+				e.Type = "post_call_" + id[:1]
+				store(t, s, e, content(10))
+			}
+		}
 
-	accept("a1")
-	accept("b1")
-	assert.Equal(t, []string{"a1", "b1"}, next(f))
-	assert.Empty(t, next(f))
-	assert.Equal(t, []string{"b1"}, next(onlyB))
+		accept("a0")
+		f, onlyB := follow(Selection{}, 0), follow(Selection{Types: []string{"post_call_b"}}, 0)
+		assert.Empty(t, next(f), "what was there before is not new")
+		accept("a1", "b1")
+		assert.Equal(t, []string{"a1", "b1"}, next(f))
+		assert.Empty(t, next(f))
+		assert.Equal(t, []string{"b1"}, next(onlyB))
 
-	// an event that is still arriving holds the position, and is found when it is whole
-	change(`UPDATE elevenlabs_inbox_event SET state = 'receiving' WHERE event_id = 'a1'`)
-	accept("a2")
-	change(`UPDATE elevenlabs_inbox_event SET received_at = 1`)
-	late, err := s.Follow(ctx, Selection{}, f.Position()+1)
-	require.NoError(t, err)
-	assert.Equal(t, []string{"b1", "a2"}, next(late))
-	change(`UPDATE elevenlabs_inbox_event SET state = 'waiting' WHERE event_id = 'a1'`)
-	assert.Equal(t, []string{"a1"}, next(late), "though its number is lower")
-	assert.Equal(t, []string{"a2"}, next(f))
-	assert.Empty(t, next(late))
+		first := find(t, s, "a0").Seq
+		accept("a2")
+		alter(t, s, `UPDATE elevenlabs_inbox_event SET state = 'receiving' WHERE event_id = 'a1'`)
+		alter(t, s, `UPDATE elevenlabs_inbox_event SET received_at = 1`)
+		late := follow(Selection{}, first)
+		assert.Equal(t, []string{"b1", "a2"}, next(late))
+		alter(t, s, `UPDATE elevenlabs_inbox_event SET state = 'waiting' WHERE event_id = 'a1'`)
+		assert.Equal(t, []string{"a1"}, next(late), "it was received for long, and has a lower number")
+		assert.Equal(t, []string{"a2"}, next(f))
+		assert.Empty(t, next(late))
+		assert.Empty(t, f.found, "nothing is kept of what came long ago")
 
-	// another follower goes on where this one stood
-	position := f.Position()
-	assert.Empty(t, f.found, "nothing is kept of what has settled")
-	for i := range 3 {
-		accept(fmt.Sprint("b-more", i))
-	}
-	resumed, err := s.Follow(ctx, Selection{}, position)
-	require.NoError(t, err)
-	assert.Equal(t, []string{"b-more0", "b-more1", "b-more2"}, next(resumed))
+		accept("a3", "b3")
+		assert.Equal(t, []string{"a3", "b3"}, next(follow(Selection{}, f.Position())), "another one goes on from there")
+	})
 }

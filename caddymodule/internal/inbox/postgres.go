@@ -202,7 +202,10 @@ func postgresCode(err error) string {
 func postgresProblem(location string, err error) error {
 	code, shown := postgresCode(err), Shown(location)
 	_, network := errors.AsType[net.Error](err)
-	_, connecting := errors.AsType[*pgconn.ConnectError](err)
+	connect, connecting := errors.AsType[*pgconn.ConnectError](err)
+	if connecting {
+		err = connect.Unwrap() // its own text has the user
+	}
 	switch {
 	case strings.HasPrefix(code, "28"):
 		return fmt.Errorf("the database %s does not let this user in: correct user and password in the URL, or pg_hba.conf (SQLSTATE %s)", shown, code)

@@ -52,32 +52,33 @@ const (
 	cameUp
 )
 
-// end notes the end of an attempt. All that failed together counts as one failure.
-func (q *queue) end(epoch int, unreachable bool, now time.Time) change {
+// end notes the end of an attempt. All that failed together counts as one failure. If the
+// backend came up, down is how long it was down.
+func (q *queue) end(epoch int, unreachable bool, now time.Time) (_ change, down time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {
 	case !unreachable:
-		down := q.pause > 0
-		q.pause, q.trial, q.since = 0, false, time.Time{}
-		if down {
-			q.epoch++
-			return cameUp
+		if q.pause == 0 {
+			return same, 0
 		}
-		return same
+		down := now.Sub(q.since)
+		q.pause, q.trial, q.since = 0, false, time.Time{}
+		q.epoch++
+		return cameUp, down
 	case epoch != q.epoch:
-		return same
+		return same, 0
 	}
 	q.epoch++
 	q.trial = false
-	down := q.pause > 0
+	first := q.pause == 0
 	q.pause = min(max(2*q.pause, firstPause), LongestPause)
 	q.until = now.Add(q.pause)
-	if down {
-		return same
+	if !first {
+		return same, 0
 	}
 	q.since = now
-	return wentDown
+	return wentDown, 0
 }
 
 // giveBack notes that an attempt ended that told nothing of the backend.

@@ -66,12 +66,12 @@ type Runner struct {
 	freed    chan struct{}
 	stopping chan struct{}
 	stopOnce sync.Once
-	claiming sync.WaitGroup // the loop that begins attempts
-	loops    sync.WaitGroup
+	claims   sync.WaitGroup // the loop that begins attempts
 	attempts sync.WaitGroup
+	others   sync.WaitGroup // the other loops
 
 	mu      sync.Mutex
-	current map[*Claim]delivery
+	current map[*Claim]*delivery
 	renewed time.Time
 }
 
@@ -86,32 +86,34 @@ func (s *Store) Start(o Options, d Deliverer) *Runner {
 	r := &Runner{
 		store: s, options: o, deliver: d,
 		freed: make(chan struct{}, 1), stopping: make(chan struct{}),
-		current: map[*Claim]delivery{}, renewed: time.Now(),
+		current: map[*Claim]*delivery{}, renewed: time.Now(),
 	}
-	r.claiming.Go(r.claimLoop)
-	r.loops.Go(r.renewLoop)
-	r.loops.Go(r.sweepLoop)
+	r.claims.Go(r.claimLoop)
+	r.others.Go(r.renewLoop)
+	r.others.Go(r.sweepLoop)
 	return r
 }
 
 // Stop ends the runner. It claims no more, gives deliveries under way so much time, and
 // then cancels them and puts their events back.
 func (r *Runner) Stop(grace time.Duration) {
-	timer := time.AfterFunc(grace, func() { r.interrupt(func(delivery) bool { return true }) })
+	r.stopClaiming()
+	timer := time.AfterFunc(grace, func() { r.interrupt(func(*delivery) bool { return true }) })
 	defer timer.Stop()
 	r.Drain()
 }
 
 // Drain ends the runner. It claims no more, and waits for the deliveries under way.
 func (r *Runner) Drain() {
-	r.stopOnce.Do(func() { close(r.stopping) })
-	r.waitForAttempts()
-	r.loops.Wait()
+	r.stopClaiming()
+	r.attempts.Wait()
+	r.others.Wait()
 }
 
-func (r *Runner) waitForAttempts() {
-	r.claiming.Wait()
-	r.attempts.Wait()
+// stopClaiming ends the loop that begins attempts.
+func (r *Runner) stopClaiming() {
+	r.stopOnce.Do(func() { close(r.stopping) })
+	r.claims.Wait()
 }
 
 // DownSince returns since when the backend is unreachable, or the zero time.
@@ -131,16 +133,13 @@ func (r *Runner) claimLoop() {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
 	wake := r.store.wake(r.options.Inbox)
-	for more := true; ; {
+	defer r.store.awaken(r.options.Inbox) // the next runner, if it is there
+	for more := true; !r.stopped(); {
 		if more {
 			more = r.claim()
 		}
 		select {
 		case <-r.stopping:
-			if more {
-				r.store.awaken(r.options.Inbox) // the next runner
-			}
-			return
 		case <-wake:
 			more = true
 		case <-r.freed:
@@ -161,6 +160,8 @@ func (r *Runner) claim() (more bool) {
 	}
 	ctx, cancel := context.WithTimeout(r.store.ended, statementTimeout)
 	defer cancel()
+	r.store.claiming.RLock()
+	defer r.store.claiming.RUnlock()
 	claims, err := r.store.claim(ctx, r.options.Inbox, free)
 	if err != nil {
 		r.trouble("claiming events", err)
@@ -192,27 +193,29 @@ func (r *Runner) trouble(doing string, err error) {
 // begin begins one delivery.
 func (r *Runner) begin(c *Claim, epoch int) {
 	ctx, cancel := context.WithCancelCause(r.store.ended)
+	d := &delivery{cancel, time.Now()}
 	r.mu.Lock()
-	r.current[c] = delivery{cancel, time.Now()}
+	r.current[c] = d
 	r.mu.Unlock()
 	r.store.mu.Lock()
-	r.store.deliveries[c.Seq] = cancel
+	r.store.deliveries[c.Seq] = d
 	r.store.mu.Unlock()
 	r.attempts.Go(func() {
-		defer r.end(c)
+		defer r.end(c, d)
 		r.attempt(ctx, c, epoch)
 	})
 }
 
-func (r *Runner) end(c *Claim) {
+func (r *Runner) end(c *Claim, d *delivery) {
+	d.cancel(nil)
 	r.mu.Lock()
-	its := r.current[c]
 	delete(r.current, c)
 	r.mu.Unlock()
 	r.store.mu.Lock()
-	delete(r.store.deliveries, c.Seq)
+	if r.store.deliveries[c.Seq] == d { // else the claim was lost, and the event claimed again
+		delete(r.store.deliveries, c.Seq)
+	}
 	r.store.mu.Unlock()
-	its.cancel(nil)
 	select {
 	case r.freed <- struct{}{}:
 	default:
@@ -231,15 +234,14 @@ func (r *Runner) attempt(ctx context.Context, c *Claim, epoch int) {
 		r.putBack(c, cause)
 		return
 	}
-	down := r.queue.downSince()
-	switch r.queue.end(epoch, outcome.Unreachable, time.Now()) {
+	switch change, down := r.queue.end(epoch, outcome.Unreachable, time.Now()); change {
 	case wentDown:
 		r.deliver.BackendDown(c)
 	case cameUp:
-		r.deliver.BackendUp(time.Since(down))
+		r.deliver.BackendUp(down)
 	case same:
 	}
-	r.settle(c, outcome)
+	r.settle(ctx, c, outcome)
 }
 
 // putBack ends a claim without an outcome, except if it was lost.
@@ -254,27 +256,25 @@ func (r *Runner) putBack(c *Claim, cause error) {
 	}
 }
 
-// settle stores an outcome. It tries again while the lease holds.
-func (r *Runner) settle(c *Claim, o Outcome) {
+// settle stores an outcome. It tries again until the delivery is canceled, as it is
+// before its lease ends.
+func (r *Runner) settle(ctx context.Context, c *Claim, o Outcome) {
 	retry := schedule{pause: r.pause(c, o), giveUp: r.options.GiveUp}
 	for {
-		ctx, cancel := context.WithTimeout(r.store.ended, statementTimeout)
-		state, err := r.store.settle(ctx, c, o, retry)
+		limit, cancel := context.WithTimeout(r.store.ended, statementTimeout)
+		state, err := r.store.settle(limit, c, o, retry)
 		cancel()
 		switch {
 		case err == nil:
 			r.deliver.Settled(c, o, state)
 			return
-		case errors.Is(err, errClaimLost), errors.Is(err, ErrClosed), r.store.ended.Err() != nil:
+		case errors.Is(err, errClaimLost), errors.Is(err, ErrClosed):
 			return
 		}
 		r.trouble("storing the outcome of a delivery", err)
-		if r.expired(c) {
-			return
-		}
 		select {
 		case <-time.After(pollEvery):
-		case <-r.store.ended.Done():
+		case <-ctx.Done():
 			return
 		}
 	}
@@ -284,10 +284,10 @@ func (r *Runner) settle(c *Claim, o Outcome) {
 func (r *Runner) pause(c *Claim, o Outcome) time.Duration {
 	index := min(max(c.tries, 1), len(r.options.Retry)) - 1
 	pause := r.options.Retry[index]
+	pause += time.Duration((rand.Float64() - .5) / 5 * float64(pause)) // ± 10 %
 	if o.Unreachable {
 		pause = min(pause, unreachablePause)
 	}
-	pause += time.Duration((rand.Float64() - .5) / 5 * float64(pause)) // ± 10 %
 	return max(pause, min(o.RetryAfter, MaxRetryAfter))
 }
 
@@ -304,8 +304,8 @@ func (r *Runner) renewLoop() {
 	defer check.Stop()
 	done := make(chan struct{})
 	go func() {
-		<-r.stopping
-		r.waitForAttempts()
+		r.claims.Wait()
+		r.attempts.Wait()
 		close(done)
 	}()
 	for {
@@ -347,7 +347,7 @@ func (r *Runner) renew() {
 
 // unrenewed reports whether a claim could not be renewed for so long that another
 // process may soon take the event. The runner's lock is held.
-func (r *Runner) unrenewed(d delivery) bool {
+func (r *Runner) unrenewed(d *delivery) bool {
 	last := d.begun
 	if r.renewed.After(last) {
 		last = r.renewed
@@ -355,15 +355,8 @@ func (r *Runner) unrenewed(d delivery) bool {
 	return time.Since(last) > renewWithin
 }
 
-// expired reports whether the lease of a claim may have run out.
-func (r *Runner) expired(c *Claim) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.unrenewed(r.current[c])
-}
-
 // interrupt cancels deliveries.
-func (r *Runner) interrupt(which func(delivery) bool) {
+func (r *Runner) interrupt(which func(*delivery) bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, d := range r.current {
@@ -398,7 +391,7 @@ func (r *Runner) sweepLoop() {
 				r.trouble("reading the size of the inbox", err)
 			}
 			used.Reset(max(usedEvery, usedShare*time.Since(start)))
-			if r.store.usedBy(r.options.Inbox).Load() <= r.options.Limit/5*4 {
+			if r.store.crowded(r.options.Inbox, r.options.Limit) == 0 {
 				continue
 			}
 		case <-sweep.C:

@@ -46,7 +46,7 @@ type sqliteDB struct {
 	group   *group
 	readers *sql.DB
 	writer  *sql.DB
-	lock    *sql.DB
+	unlock  func() error // nil without the lock
 
 	reserveGone atomic.Bool
 	lastReserve atomic.Int64 // when it was last tried to make it again, in Unix seconds
@@ -64,7 +64,7 @@ func openSQLite(ctx context.Context, path string) (_ dialect, err error) {
 			_ = db.close()
 		}
 	}()
-	if db.lock, err = lockSQLite(ctx, path+".lock"); err != nil {
+	if db.unlock, err = lockSQLite(ctx, path+".lock"); err != nil {
 		return nil, err
 	}
 	if err := createFile(path); err != nil {
@@ -126,20 +126,19 @@ func checkFolder(folder string) error {
 }
 
 // createFile creates the file if it is not there, so that only this user can read it.
-// SQLite gives the same mode to the files that it puts beside it. A file that is there
-// is not opened: to close it would end every lock that this process has on it.
+// SQLite gives the same mode to the files that it puts beside it.
+//
+// A file that is there is not opened: to close it would end SQLite's locks on it, if
+// this process has the database open already.
 func createFile(path string) error {
-	if info, err := os.Stat(path); err == nil {
-		if info.IsDir() {
-			return fmt.Errorf("%s is a folder: name the file of the database in it", path)
-		}
-		return nil
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return fmt.Errorf("%s is a folder: name the file of the database in it", path)
 	}
-	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
-	if errors.Is(err, fs.ErrExist) { // since a moment ago
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	switch {
+	case errors.Is(err, fs.ErrExist):
 		return nil
-	}
-	if err != nil {
+	case err != nil:
 		return fmt.Errorf("opening the database: %w: let Caddy's user write the folder and the file", err)
 	}
 	return file.Close()
@@ -147,7 +146,7 @@ func createFile(path string) error {
 
 // lockSQLite takes a lock that ends with the process. The lock is on a file of its own,
 // so that a backup can read the database.
-func lockSQLite(ctx context.Context, path string) (*sql.DB, error) {
+func lockSQLite(ctx context.Context, path string) (unlock func() error, err error) {
 	if err := createFile(path); err != nil {
 		return nil, err
 	}
@@ -155,14 +154,16 @@ func lockSQLite(ctx context.Context, path string) (*sql.DB, error) {
 	if err != nil {
 		return nil, err
 	}
+	unlock = db.Close
 	conn, err := db.Conn(ctx)
 	if err == nil {
+		unlock = func() error { return errors.Join(conn.Close(), db.Close()) }
 		_, err = conn.ExecContext(ctx, "BEGIN EXCLUSIVE")
 	}
 	if err == nil {
-		return db, nil
+		return unlock, nil
 	}
-	_ = db.Close()
+	_ = unlock()
 	database := strings.TrimSuffix(path, ".lock")
 	if code := sqliteCode(err); code == sqlite3.SQLITE_BUSY || code == sqlite3.SQLITE_LOCKED {
 		return nil, fmt.Errorf("another process has the database %s open: stop the other Caddy, or give this one another database", database)
@@ -308,10 +309,13 @@ func (db *sqliteDB) close() (err error) {
 	if db.group != nil {
 		err = db.group.close()
 	}
-	for _, part := range []*sql.DB{db.readers, db.writer, db.lock} {
+	for _, part := range []*sql.DB{db.readers, db.writer} {
 		if part != nil {
 			err = errors.Join(err, part.Close())
 		}
+	}
+	if db.unlock != nil {
+		err = errors.Join(err, db.unlock())
 	}
 	return err
 }

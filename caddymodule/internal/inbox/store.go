@@ -100,22 +100,25 @@ type Store struct {
 	// owner is the name of this opening of the database in claims.
 	owner string
 
-	used   sync.Map // by inbox: *atomic.Int64, bytes of bodies
+	used   sync.Map // by inbox: *usage
 	wakes  sync.Map // by inbox: chan struct{}
 	closed atomic.Bool
 	ended  context.Context
 	end    context.CancelFunc
 	work   sync.WaitGroup // of removing what is left of bodies
 
+	// claiming is held for reading from a claim until its deliveries can be canceled.
+	claiming sync.RWMutex
+
 	mu         sync.Mutex
-	deliveries map[int64]context.CancelCauseFunc // under way, by seq
+	deliveries map[int64]*delivery // under way, by seq
 }
 
 // Open opens a database, and makes its tables if there are none. The location is the
 // path of a SQLite file, or a URL that begins with postgres:// or postgresql://. No
 // error has the URL's user or password.
 func Open(ctx context.Context, location string) (*Store, error) {
-	s := &Store{owner: rand.Text(), deliveries: map[int64]context.CancelCauseFunc{}}
+	s := &Store{owner: rand.Text(), deliveries: map[int64]*delivery{}}
 	s.ended, s.end = context.WithCancel(context.Background())
 	open := openSQLite
 	if IsPostgres(location) {
@@ -135,7 +138,10 @@ func Open(ctx context.Context, location string) (*Store, error) {
 // Close closes the database. Runners must have stopped. A write that waits fails with
 // ErrClosed.
 func (s *Store) Close() error {
-	if s.closed.Swap(true) {
+	s.mu.Lock()
+	was := s.closed.Swap(true)
+	s.mu.Unlock()
+	if was {
 		return nil
 	}
 	s.end()
@@ -148,8 +154,8 @@ func (s *Store) Check(ctx context.Context) error {
 	if s.closed.Load() {
 		return ErrClosed
 	}
-	var one int
-	return s.read().QueryRowContext(ctx, `SELECT 1`).Scan(&one)
+	var events int // the statement needs the file, and reads little of it
+	return s.read().QueryRowContext(ctx, `SELECT COUNT(*) FROM (SELECT 1 FROM elevenlabs_inbox_event LIMIT 1) AS first`).Scan(&events)
 }
 
 // Risk says which setting of the database may lose events that were stored, if there is
@@ -164,13 +170,66 @@ func (s *Store) update(ctx context.Context, size int64, do func(context.Context,
 	return s.recover(s.write(ctx, size, do))
 }
 
-// usedBy returns the counter of the bytes that an inbox holds.
-func (s *Store) usedBy(inbox string) *atomic.Int64 {
-	counter, ok := s.used.Load(inbox)
-	if !ok {
-		counter, _ = s.used.LoadOrStore(inbox, new(atomic.Int64))
+// updateReturning is update with a result. If the caller left early, do may still run:
+// without an error alone its result is looked at.
+func updateReturning[T any](ctx context.Context, s *Store, size int64, do func(context.Context, statements) (T, error)) (T, error) {
+	var result, none T
+	err := s.update(ctx, size, func(ctx context.Context, tx statements) (err error) {
+		result, err = do(ctx, tx)
+		return err
+	})
+	if err != nil {
+		return none, err
 	}
-	return counter.(*atomic.Int64)
+	return result, nil
+}
+
+// usage is how many bytes the bodies of an inbox take.
+type usage struct {
+	mu       sync.Mutex
+	stored   int64
+	arriving int64 // of events that are being stored
+}
+
+// reserve makes room for a body that arrives. It reports whether there is room.
+func (u *usage) reserve(size, limit int64) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.stored+u.arriving+size > limit {
+		return false
+	}
+	u.arriving += size
+	return true
+}
+
+// arrived ends what reserve began.
+func (u *usage) arrived(size int64, stored bool) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.arriving -= size
+	if stored {
+		u.stored += size
+	}
+}
+
+func (u *usage) set(stored int64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.stored = stored
+}
+
+func (u *usage) get() int64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.stored
+}
+
+func (s *Store) usedBy(inbox string) *usage {
+	its, ok := s.used.Load(inbox)
+	if !ok {
+		its, _ = s.used.LoadOrStore(inbox, new(usage))
+	}
+	return its.(*usage)
 }
 
 // refreshUsed reads anew how many bytes the inboxes hold. Others may write too.
@@ -179,12 +238,12 @@ func (s *Store) refreshUsed(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.used.Range(func(name, counter any) bool {
-		counter.(*atomic.Int64).Store(counts[name.(string)].Bytes)
+	s.used.Range(func(name, its any) bool {
+		its.(*usage).set(counts[name.(string)].Bytes)
 		return true
 	})
 	for name, count := range counts {
-		s.usedBy(name).Store(count.Bytes)
+		s.usedBy(name).set(count.Bytes)
 	}
 	return nil
 }
@@ -210,12 +269,10 @@ func (s *Store) awaken(inbox string) {
 func (s *Store) cancel(seq int64, cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if cancel := s.deliveries[seq]; cancel != nil {
-		cancel(cause)
+	if d := s.deliveries[seq]; d != nil {
+		d.cancel(cause)
 	}
 }
-
-func milliseconds(d time.Duration) int64 { return d.Milliseconds() }
 
 func fromMilliseconds(ms int64) time.Time {
 	if ms == 0 {

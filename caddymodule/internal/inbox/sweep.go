@@ -27,120 +27,158 @@ const sweepBatch = 100
 // sweep deletes what is past its retention. It looks at each state by itself, since one
 // statement for all would read the whole table.
 func (s *Store) sweep(ctx context.Context, inbox string, keep Retention) error {
-	steps := []func(context.Context, string, Retention) (more bool, err error){
-		s.sweepBodies, s.crowdOut, s.sweepDelivered, s.sweepDead, s.sweepRest,
-	}
-	for _, step := range steps {
-		for more := true; more; {
-			var err error
-			if more, err = step(ctx, inbox, keep); err != nil {
-				return err
-			}
+	for _, step := range []func(context.Context) (more bool, err error){
+		func(ctx context.Context) (bool, error) { return s.sweepBodies(ctx, inbox, keep.Delivered) },
+		func(ctx context.Context) (bool, error) { return s.crowdOut(ctx, inbox, keep.Limit) },
+		func(ctx context.Context) (bool, error) { return s.sweepDelivered(ctx, inbox, keep.Remember) },
+		func(ctx context.Context) (bool, error) { return s.sweepDead(ctx, inbox, keep.Dead) },
+		s.sweepRest,
+	} {
+		if err := repeatedly(ctx, step); err != nil {
+			return err
 		}
+	}
+	if err := s.refreshUsed(ctx); err != nil {
+		return err
 	}
 	return s.idle(ctx)
 }
 
+// repeatedly runs a step while there is more to do.
+func repeatedly(ctx context.Context, step func(context.Context) (more bool, err error)) error {
+	for {
+		if more, err := step(ctx); err != nil || !more {
+			return err
+		}
+	}
+}
+
 // sweepBodies deletes bodies of delivered events.
-func (s *Store) sweepBodies(ctx context.Context, inbox string, keep Retention) (more bool, err error) {
-	seqs, err := s.seqs(ctx, `SELECT seq FROM elevenlabs_inbox_event
+func (s *Store) sweepBodies(ctx context.Context, inbox string, keep time.Duration) (more bool, err error) {
+	seqs, err := scanSeqs(s.read().QueryContext(ctx, `SELECT seq FROM elevenlabs_inbox_event
 WHERE inbox = $1 AND state = 'delivered' AND stored > 0 AND done_at <= {now} - $2 ORDER BY done_at LIMIT $3`,
-		inbox, milliseconds(keep.Delivered), sweepBatch)
+		inbox, keep.Milliseconds(), sweepBatch))
 	if err != nil {
 		return false, err
 	}
-	return len(seqs) == sweepBatch, s.deleteBodies(ctx, inbox, seqs, func() bool { return true })
+	return len(seqs) == sweepBatch, s.deleteBodies(ctx, seqs)
+}
+
+// crowded returns how many bytes are too many, if the inbox is nearly full.
+func (s *Store) crowded(inbox string, limit int64) int64 {
+	return max(0, s.usedBy(inbox).get()-limit/5*4)
 }
 
 // crowdOut deletes the oldest bodies of delivered events while the inbox is nearly full.
-func (s *Store) crowdOut(ctx context.Context, inbox string, keep Retention) (more bool, err error) {
-	crowded := func() bool { return s.usedBy(inbox).Load() > keep.Limit/5*4 }
-	if !crowded() {
+func (s *Store) crowdOut(ctx context.Context, inbox string, limit int64) (more bool, err error) {
+	if s.crowded(inbox, limit) == 0 {
 		return false, nil
 	}
-	seqs, err := s.seqs(ctx, `SELECT seq FROM elevenlabs_inbox_event
+	if err := s.refreshUsed(ctx); err != nil { // another process may have made room
+		return false, err
+	}
+	rows, err := s.read().QueryContext(ctx, `SELECT seq, stored FROM elevenlabs_inbox_event
 WHERE inbox = $1 AND state = 'delivered' AND stored > 0 ORDER BY done_at LIMIT $2`, inbox, sweepBatch)
 	if err != nil {
 		return false, err
 	}
-	return len(seqs) == sweepBatch && crowded(), s.deleteBodies(ctx, inbox, seqs, crowded)
+	defer rows.Close()
+	var seqs []int64
+	for excess := s.crowded(inbox, limit); excess > 0 && rows.Next(); {
+		var seq, stored int64
+		if err := rows.Scan(&seq, &stored); err != nil {
+			return false, err
+		}
+		seqs = append(seqs, seq)
+		excess -= stored
+	}
+	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		return false, err
+	}
+	return len(seqs) == sweepBatch, s.deleteBodies(ctx, seqs)
 }
 
-// deleteBodies deletes the bodies of delivered events, while it is wanted.
-func (s *Store) deleteBodies(ctx context.Context, inbox string, seqs []int64, wanted func() bool) error {
-	for _, seq := range seqs {
-		for more := true; more && wanted(); {
-			var freed int64
-			err := s.update(ctx, 0, func(ctx context.Context, tx statements) error {
-				var stored int64
-				err := tx.QueryRowContext(ctx, `SELECT stored FROM elevenlabs_inbox_event
-WHERE seq = $1 AND state = 'delivered' {for update}`, seq).Scan(&stored)
-				if errors.Is(err, sql.ErrNoRows) { // sent again meanwhile, or forgotten
-					freed, more = 0, false
-					return nil
-				}
-				if err != nil {
-					return err
-				}
-				// from the end, so that a body that is not whole is known by its length
-				if _, err = tx.ExecContext(ctx, deleteChunks, seq, deletesPerWrite); err != nil {
-					return err
-				}
-				var left int64
-				if err = tx.QueryRowContext(ctx, `SELECT COALESCE(SUM(LENGTH(data)), 0) FROM elevenlabs_inbox_chunk WHERE seq = $1`, seq).Scan(&left); err != nil {
-					return err
-				}
-				freed, more = stored-left, left > 0
-				_, err = tx.ExecContext(ctx, `UPDATE elevenlabs_inbox_event SET stored = $1 WHERE seq = $2`, left, seq)
-				return err
-			})
-			if err != nil {
-				return err
-			}
-			s.usedBy(inbox).Add(-freed)
+// deleteBodies deletes the bodies of delivered events.
+func (s *Store) deleteBodies(ctx context.Context, seqs []int64) error {
+	return s.inSteps(ctx, seqs, func(ctx context.Context, tx statements, seq, most int64) (deleted int64, err error) {
+		var one int
+		err = tx.QueryRowContext(ctx, `SELECT 1 FROM elevenlabs_inbox_event WHERE seq = $1 AND state = 'delivered' {for update}`, seq).Scan(&one)
+		if errors.Is(err, sql.ErrNoRows) { // sent again meanwhile, or forgotten
+			return 0, nil
 		}
+		if err == nil {
+			deleted, err = deleteChunks(ctx, tx, seq, most)
+		}
+		if err == nil {
+			_, err = tx.ExecContext(ctx, `UPDATE elevenlabs_inbox_event
+SET stored = (SELECT COALESCE(SUM(LENGTH(data)), 0) FROM elevenlabs_inbox_chunk WHERE elevenlabs_inbox_chunk.seq = $1) WHERE seq = $1`, seq)
+		}
+		return deleted, err
+	})
+}
+
+// inSteps deletes bodies, few pieces a write. The step deletes at most so many pieces of
+// one body, and returns how many it deleted.
+func (s *Store) inSteps(ctx context.Context, seqs []int64, step func(ctx context.Context, tx statements, seq, most int64) (deleted int64, err error)) error {
+	for len(seqs) > 0 {
+		done, err := updateReturning(ctx, s, 0, func(ctx context.Context, tx statements) (done int, err error) {
+			for left := int64(deletesPerWrite); done < len(seqs) && left > 0; {
+				deleted, err := step(ctx, tx, seqs[done], left)
+				if err != nil {
+					return 0, err
+				}
+				if left -= deleted; left > 0 {
+					done++
+				}
+			}
+			return done, nil
+		})
+		if err != nil {
+			return err
+		}
+		seqs = seqs[done:]
 	}
 	return nil
 }
 
-const deleteChunks = `DELETE FROM elevenlabs_inbox_chunk
-WHERE seq = $1 AND n IN (SELECT n FROM elevenlabs_inbox_chunk WHERE seq = $1 ORDER BY n DESC LIMIT $2)`
-
-// sweepDelivered deletes events that need not be remembered any more.
-func (s *Store) sweepDelivered(ctx context.Context, inbox string, keep Retention) (more bool, err error) {
-	err = s.update(ctx, 0, func(ctx context.Context, tx statements) error {
-		result, err := tx.ExecContext(ctx, `DELETE FROM elevenlabs_inbox_event WHERE seq IN (
-	SELECT seq FROM elevenlabs_inbox_event
-	WHERE inbox = $1 AND state = 'delivered' AND stored = 0 AND done_at <= {now} - $2 ORDER BY done_at LIMIT $3)`,
-			inbox, milliseconds(keep.Remember), sweepBatch)
-		if err != nil {
-			return err
-		}
-		deleted, err := result.RowsAffected()
-		more = deleted == sweepBatch
-		return err
-	})
-	return more, err
+// deleteChunks deletes pieces of a body from its end.
+func deleteChunks(ctx context.Context, tx statements, seq, most int64) (deleted int64, err error) {
+	result, err := tx.ExecContext(ctx, `DELETE FROM elevenlabs_inbox_chunk
+WHERE seq = $1 AND n IN (SELECT n FROM elevenlabs_inbox_chunk WHERE seq = $1 ORDER BY n DESC LIMIT $2)`, seq, most)
+	if err != nil {
+		return 0, err
+	}
+	return result.RowsAffected()
 }
 
-// sweepDead deletes dead events.
-func (s *Store) sweepDead(ctx context.Context, inbox string, keep Retention) (more bool, err error) {
-	var seqs []int64
-	err = s.update(ctx, 0, func(ctx context.Context, tx statements) error {
-		rows, err := tx.QueryContext(ctx, `UPDATE elevenlabs_inbox_event SET `+removed+` WHERE seq IN (
+// sweepDelivered deletes events that need not be remembered any more.
+func (s *Store) sweepDelivered(ctx context.Context, inbox string, keep time.Duration) (more bool, err error) {
+	return updateReturning(ctx, s, 0, func(ctx context.Context, tx statements) (more bool, err error) {
+		result, err := tx.ExecContext(ctx, `DELETE FROM elevenlabs_inbox_event WHERE state = 'delivered' AND seq IN (
 	SELECT seq FROM elevenlabs_inbox_event
-	WHERE inbox = $1 AND state = 'dead' AND done_at <= {now} - $2 ORDER BY done_at LIMIT $3) AND state = 'dead' RETURNING seq`,
-			inbox, milliseconds(keep.Dead), sweepBatch)
+	WHERE inbox = $1 AND state = 'delivered' AND stored = 0 AND done_at <= {now} - $2 ORDER BY done_at LIMIT $3)`,
+			inbox, keep.Milliseconds(), sweepBatch)
 		if err != nil {
-			return err
+			return false, err
 		}
-		seqs, err = scanSeqs(rows)
-		return err
+		deleted, err := result.RowsAffected()
+		return deleted == sweepBatch, err
 	})
-	if err != nil {
-		return false, err
-	}
-	return len(seqs) == sweepBatch, s.remove(ctx, seqs)
+}
+
+// sweepDead gives up dead events.
+func (s *Store) sweepDead(ctx context.Context, inbox string, keep time.Duration) (more bool, err error) {
+	return updateReturning(ctx, s, 0, func(ctx context.Context, tx statements) (more bool, err error) {
+		result, err := tx.ExecContext(ctx, `UPDATE elevenlabs_inbox_event SET `+removed+` WHERE state = 'dead' AND seq IN (
+	SELECT seq FROM elevenlabs_inbox_event
+	WHERE inbox = $1 AND state = 'dead' AND done_at <= {now} - $2 ORDER BY done_at LIMIT $3)`,
+			inbox, keep.Milliseconds(), sweepBatch)
+		if err != nil {
+			return false, err
+		}
+		changed, err := result.RowsAffected()
+		return changed == sweepBatch, err
+	})
 }
 
 // removed is the state of an event that is there for nobody any more. Its body is
@@ -151,43 +189,29 @@ const removed = `state = 'receiving', done_at = {now}, owner = '', lease_until =
 const abandonedAfter = 24 * time.Hour
 
 // sweepRest deletes what is left of events that are removed, or were never whole.
-func (s *Store) sweepRest(ctx context.Context, _ string, _ Retention) (more bool, err error) {
-	seqs, err := s.seqs(ctx, `SELECT seq FROM elevenlabs_inbox_event
-WHERE state = 'receiving' AND (done_at > 0 OR received_at < {now} - $1) LIMIT $2`, milliseconds(abandonedAfter), sweepBatch)
+func (s *Store) sweepRest(ctx context.Context) (more bool, err error) {
+	seqs, err := scanSeqs(s.read().QueryContext(ctx, `SELECT seq FROM elevenlabs_inbox_event
+WHERE state = 'receiving' AND (done_at > 0 OR received_at < {now} - $1) LIMIT $2`, abandonedAfter.Milliseconds(), sweepBatch))
 	if err != nil {
 		return false, err
 	}
 	return len(seqs) == sweepBatch, s.remove(ctx, seqs)
 }
 
-// remove deletes events that are in no use, some pieces of the body a write.
+// remove deletes events that are not whole. One that became whole after all stays: the
+// last write of an upload can take effect after its caller has left.
 func (s *Store) remove(ctx context.Context, seqs []int64) error {
-	for _, seq := range seqs {
-		for more := true; more; {
-			err := s.update(ctx, 0, func(ctx context.Context, tx statements) error {
-				result, err := tx.ExecContext(ctx, deleteChunks, seq, deletesPerWrite)
-				if err != nil {
-					return err
-				}
-				deleted, err := result.RowsAffected()
-				if more = deleted == deletesPerWrite; more || err != nil {
-					return err
-				}
-				_, err = tx.ExecContext(ctx, `DELETE FROM elevenlabs_inbox_event WHERE seq = $1 AND state = 'receiving'`, seq)
-				return err
-			})
-			if err != nil {
-				return err
-			}
+	return s.inSteps(ctx, seqs, func(ctx context.Context, tx statements, seq, most int64) (deleted int64, err error) {
+		err = changeOne(ctx, tx, `UPDATE elevenlabs_inbox_event SET done_at = {now} WHERE seq = $1 AND state = 'receiving'`, seq)
+		if errors.Is(err, ErrNotFound) {
+			return 0, nil
 		}
-	}
-	return nil
-}
-
-func (s *Store) seqs(ctx context.Context, query string, args ...any) ([]int64, error) {
-	rows, err := s.read().QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, err
-	}
-	return scanSeqs(rows)
+		if err == nil {
+			deleted, err = deleteChunks(ctx, tx, seq, most)
+		}
+		if err == nil && deleted < most {
+			_, err = tx.ExecContext(ctx, `DELETE FROM elevenlabs_inbox_event WHERE seq = $1`, seq)
+		}
+		return deleted, err
+	})
 }

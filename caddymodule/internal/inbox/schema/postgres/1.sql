@@ -2,7 +2,7 @@
 CREATE TABLE elevenlabs_inbox_event (
 	seq             BIGINT  GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
 	inbox           TEXT    NOT NULL,           -- the queue
-	event_id        TEXT    NOT NULL,           -- SHA-256 of the body, in hex
+	event_id        TEXT    COLLATE "C" NOT NULL, -- SHA-256 of the body, in hex
 	type            TEXT    NOT NULL,           -- empty if it cannot be read, as the next two
 	conversation_id TEXT    NOT NULL,
 	agent_id        TEXT    NOT NULL,

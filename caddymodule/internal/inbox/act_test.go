@@ -1,0 +1,212 @@
+package inbox
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+func TestRedeliver(t *testing.T) {
+	tests := []struct {
+		name    string
+		set     func(*testing.T, *Store)
+		want    State
+		wantErr string
+	}{
+		{"an event that waits for an hour", func(t *testing.T, s *Store) {
+			settle(t, s, claimOne(t, s), refused, schedule{pause: time.Hour, giveUp: time.Hour})
+		}, Waiting, ""},
+		{"a delivered event", func(t *testing.T, s *Store) { deliver(t, s) }, Waiting, ""},
+		{"a dead event", func(t *testing.T, s *Store) { bury(t, s) }, Waiting, ""},
+		{"an event that is being delivered", func(t *testing.T, s *Store) { claimOne(t, s) }, Delivering, "the event is being delivered"},
+		{"an event without its body", func(t *testing.T, s *Store) {
+			deliver(t, s)
+			require.NoError(t, s.sweep(t.Context(), testInbox, Retention{Remember: time.Hour, Limit: noLimit}))
+		}, Delivered, ErrBodyGone.Error()},
+	}
+	onEach(t, func(t *testing.T, s *Store) {
+		for i, test := range tests {
+			t.Run(test.name, func(t *testing.T) {
+				seq := store(t, s, event(fmt.Sprint(i)), content(1))
+				test.set(t, s)
+				alter(t, s, `UPDATE elevenlabs_inbox_event SET armed_at = 0`)
+				n, err := s.Redeliver(t.Context(), Selection{Events: []int64{seq, 1 << 40}})
+				if assert.Equal(t, test.want, get(t, s, seq).State); test.wantErr != "" {
+					assert.EqualError(t, err, test.wantErr)
+					assert.Zero(t, n)
+				} else {
+					require.NoError(t, err)
+					assert.Equal(t, 1, n)
+					assertSoon(t, s, 0, "next_at", seq)
+					assertSoon(t, s, 0, "armed_at", seq)
+					assert.Zero(t, number(t, s, `SELECT done_at + tries FROM elevenlabs_inbox_event WHERE seq = $1`, seq))
+					assert.Equal(t, 2, deliver(t, s).Attempt)
+				}
+				_, err = s.Forget(t.Context(), Selection{Events: []int64{seq}})
+				require.NoError(t, err)
+			})
+		}
+		_, err := s.Redeliver(t.Context(), Selection{Events: []int64{1 << 40}})
+		assert.ErrorIs(t, err, ErrNotFound)
+		_, err = s.Redeliver(t.Context(), Selection{})
+		assert.Error(t, err, "nothing must not mean all")
+		_, err = s.Forget(t.Context(), Selection{})
+		assert.Error(t, err, "nothing must not mean all")
+	})
+}
+
+func TestManyEventsAreRedeliveredOrForgottenTogether(t *testing.T) {
+	const many = 2*sweepBatch + 50
+	onEach(t, func(t *testing.T, s *Store) {
+		seqs := storeSome(t, s, many)
+		claims, err := s.claim(t.Context(), testInbox, many)
+		require.NoError(t, err)
+		require.Len(t, claims, many)
+		alter(t, s, `UPDATE elevenlabs_inbox_event SET state = 'dead', done_at = {now}, owner = ''`)
+		alter(t, s, `UPDATE elevenlabs_inbox_event SET type = 'other', stored = 0 WHERE seq = $1`, seqs[0])
+		n, err := s.Redeliver(t.Context(), Selection{Inbox: testInbox, State: Dead, Types: []string{"post_call_transcription", "x"}})
+		require.NoError(t, err)
+		assert.Equal(t, many-1, n)
+		n, err = s.Redeliver(t.Context(), Selection{Inbox: testInbox, State: Dead})
+		require.NoError(t, err, "the one that is left has no body")
+		assert.Zero(t, n)
+		n, err = s.Forget(t.Context(), Selection{AgentID: "agent_1"})
+		require.NoError(t, err)
+		assert.Equal(t, many, n)
+		assert.Zero(t, rows(t, s, "event")+rows(t, s, "chunk"))
+		assert.Zero(t, s.usedBy(testInbox).get())
+	})
+}
+
+func TestForgetDeletesEventsInEachStateOfOneConversation(t *testing.T) {
+	onEach(t, func(t *testing.T, s *Store) {
+		sets := []func(){
+			func() { deliver(t, s) },
+			func() { bury(t, s) },
+			func() { claimOne(t, s) },
+			func() {},
+		}
+		for i, set := range sets {
+			e := event(fmt.Sprint(i))
+			e.ConversationID = "conv_1"
+			store(t, s, e, content(deletesPerWrite*1000))
+			set()
+		}
+		kept := store(t, s, event("other"), content(1))
+		n, err := s.Forget(t.Context(), Selection{ConversationID: "conv_1"})
+		require.NoError(t, err)
+		assert.Equal(t, len(sets), n)
+		assert.EqualValues(t, 1, rows(t, s, "event"))
+		assert.EqualValues(t, 1, rows(t, s, "chunk"))
+		assert.Zero(t, rows(t, s, "attempt"))
+		assert.Equal(t, Waiting, get(t, s, kept).State)
+		_, err = s.Get(t.Context(), kept-1)
+		assert.ErrorIs(t, err, ErrNotFound)
+		n, err = s.Forget(t.Context(), Selection{ConversationID: "conv_1"})
+		require.NoError(t, err)
+		assert.Zero(t, n)
+	})
+}
+
+func TestForgetFinishesWhatAnEarlierForgetLeft(t *testing.T) {
+	onEach(t, func(t *testing.T, s *Store) {
+		seq := store(t, s, event("a"), content(manyPieces))
+		breakUp(t, s, seq)
+		inner := s.dialect
+		d := &interposed{dialect: inner}
+		d.after = func(n int) error {
+			if n == 3 { // two to find the events, one for the first pieces
+				return errBroken
+			}
+			return nil
+		}
+		s.dialect = d
+		_, err := s.Forget(t.Context(), Selection{Events: []int64{seq}})
+		require.ErrorIs(t, err, errBroken)
+		s.dialect = inner
+		assert.EqualValues(t, manyPieces-deletesPerWrite, rows(t, s, "chunk"))
+		assert.EqualValues(t, 1, rows(t, s, "event"))
+		_, err = s.Forget(t.Context(), Selection{Events: []int64{seq}})
+		require.NoError(t, err)
+		assert.Zero(t, rows(t, s, "event")+rows(t, s, "chunk"))
+	})
+}
+
+func TestAForgottenDeliveryIsCanceledAndItsOutcomeDropped(t *testing.T) {
+	onEach(t, func(t *testing.T, s *Store) {
+		d := newBackend(t)
+		d.answers = hang
+		runner := s.Start(options(), d)
+		seq := store(t, s, event("a"), content(1))
+		<-d.begun
+		n, err := s.Forget(t.Context(), Selection{Events: []int64{seq}})
+		require.NoError(t, err)
+		assert.Equal(t, 1, n)
+		assert.ErrorIs(t, <-d.canceled, errForgotten)
+		runner.Stop(time.Minute)
+		assert.Empty(t, d.settled)
+		assert.Zero(t, rows(t, s, "event")+rows(t, s, "attempt"))
+	})
+}
+
+func TestNothingOfAForgottenBodyIsInTheFilesOfSQLite(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "inbox.db")
+	s := open(t, path)
+	secret := "this text is known by nobody"
+	small := memory(strings.Repeat(secret, 100))
+	large := memory(strings.Repeat(secret, 2*chunkSize/len(secret)))
+	e := event("a")
+	e.ConversationID = "conv_" + secret
+	var seqs []int64
+	for i, body := range []memory{small, large} {
+		e.ID = fmt.Sprint(i)
+		seqs = append(seqs, store(t, s, e, body))
+	}
+	deliver := claimOneOf(t, s, seqs[0])
+	o := refused
+	o.Answer = secret
+	settle(t, s, deliver, o, patience)
+	store(t, s, event("kept"), memory("this text stays"))
+
+	require.True(t, inFiles(t, path, secret), "the test can find it")
+	n, err := s.Forget(t.Context(), Selection{ConversationID: e.ConversationID})
+	require.NoError(t, err)
+	assert.Equal(t, 2, n)
+	assert.False(t, inFiles(t, path, secret))
+	assert.True(t, inFiles(t, path, "this text stays"))
+}
+
+// claimOneOf claims all that is due, and returns the claim of one event.
+func claimOneOf(t *testing.T, s *Store, seq int64) *Claim {
+	t.Helper()
+	claims, err := s.claim(t.Context(), testInbox, 100)
+	require.NoError(t, err)
+	for _, c := range claims {
+		if c.Seq == seq {
+			return c
+		}
+	}
+	require.Fail(t, "the event was not due")
+	return nil
+}
+
+// inFiles reports whether the database or a file beside it has a text.
+func inFiles(t *testing.T, path, text string) bool {
+	t.Helper()
+	files, err := filepath.Glob(path + "*")
+	require.NoError(t, err)
+	found := false
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		require.NoError(t, err)
+		found = found || strings.Contains(string(data), text)
+	}
+	return found
+}
