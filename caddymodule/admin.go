@@ -3,7 +3,9 @@ package caddymodule
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"mime"
 	"net/http"
 	"slices"
 	"strconv"
@@ -22,8 +24,8 @@ func init() {
 }
 
 // Admin shows on Caddy's [admin endpoint](/docs/api) what the `elevenlabs_webhook`
-// handlers of this process did with each request. It has no options, and both routes
-// are read-only.
+// handlers of this process did with each request, and what is in their inboxes. It has
+// no options. Only the two routes with POST change anything.
 //
 // `GET /elevenlabs/status` returns a JSON array with an object for each name of
 // handlers. The object has
@@ -44,6 +46,43 @@ func init() {
 // events](https://html.spec.whatwg.org/multipage/server-sent-events.html): the same
 // deliveries, oldest first, and then each new one. `Last-Event-ID` continues after
 // that event. The stream ends at a reload; the deliveries stay.
+//
+// `GET /elevenlabs/inbox` returns a JSON array with an object for each inbox: its
+// database without user and password, whether that answers, the number of events by
+// state, how long the oldest one waits, the bytes of the bodies and their limit, how
+// many events bypassed the inbox, and since when the backend is unreachable.
+//
+// `GET /elevenlabs/inbox/events` returns a JSON array of stored events, newest first,
+// without their bodies. These parameters select from them:
+//
+//   - `inbox`, `state` (waiting, delivering, delivered, dead) and `type`,
+//   - `conversation`, `agent` and `event`, the id of the event or its beginning,
+//   - `since` and `until`, RFC 3339 times of receipt,
+//   - `limit`, at most 1000, by default 100,
+//   - `before`, an event's `seq`: only events before it, for the next page.
+//
+// `GET /elevenlabs/inbox/events/{seq}` returns one event with its attempts and with the
+// request as it came. Values of headers that may hold a signature or a credential are
+// not shown. If several databases have an event of that number, `?inbox=` chooses.
+//
+// `GET /elevenlabs/inbox/events/{seq}/body` returns the body of an event, byte for byte
+// as ElevenLabs sent it. It is the one route by which the content of events leaves:
+// whoever reaches the admin endpoint can read it. They could also load a configuration
+// of their own, so let nobody else reach it.
+//
+// `POST /elevenlabs/inbox/redeliver` lets events be delivered again, and
+// `POST /elevenlabs/inbox/forget` deletes events with their bodies. Both take JSON, and
+// return how many events it were, as in `{"events": 3}`:
+//
+//   - `{"events": [42, 43]}` names events by their `seq`,
+//   - `{"conversation_id": "conv_1"}` lets `forget` delete all of a conversation,
+//   - `{"inbox": "default", "state": "dead", "since": "2026-11-29T10:00:00Z"}` lets
+//     `redeliver` select by `inbox`, `state` (required), `type`, `conversation_id`,
+//     `since` and `until`.
+//
+// `redeliver` answers 404 if there is none of the events that are named, and 409 if none
+// can be delivered: the body is deleted, or an attempt is under way. Each route answers
+// 503 if a database does not answer.
 type Admin struct {
 	config   context.Context // ends with the configuration, at once if Caddy rejects it
 	replaced <-chan struct{} // closed when another admin server replaces this one
@@ -87,6 +126,11 @@ func (a *Admin) Routes() []caddy.AdminRoute {
 		{Pattern: "/elevenlabs/status", Handler: readOnly(showStatus)},
 		{Pattern: "/elevenlabs/deliveries", Handler: readOnly(a.showDeliveries)},
 		{Pattern: "/elevenlabs/inbox", Handler: readOnly(showInboxes)},
+		{Pattern: "/elevenlabs/inbox/events", Handler: readOnly(listInbox)},
+		{Pattern: "/elevenlabs/inbox/events/{seq}", Handler: readOnly(showInboxEvent)},
+		{Pattern: "/elevenlabs/inbox/events/{seq}/body", Handler: readOnly(sendInboxBody)},
+		{Pattern: "/elevenlabs/inbox/redeliver", Handler: changing(redeliver)},
+		{Pattern: "/elevenlabs/inbox/forget", Handler: changing(forget)},
 	}
 }
 
@@ -97,6 +141,21 @@ func readOnly(show caddy.AdminHandlerFunc) caddy.AdminHandlerFunc {
 			return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: fmt.Errorf("method %s is not allowed", r.Method)}
 		}
 		return show(w, r)
+	}
+}
+
+// changing lets only POST requests with JSON through. A browser sends JSON to another
+// site only if that lets it, and Caddy's admin endpoint does not.
+func changing(change caddy.AdminHandlerFunc) caddy.AdminHandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if r.Method != http.MethodPost {
+			w.Header().Set("Allow", http.MethodPost)
+			return caddy.APIError{HTTPStatus: http.StatusMethodNotAllowed, Err: fmt.Errorf("method %s is not allowed", r.Method)}
+		}
+		if mediaType, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || mediaType != "application/json" {
+			return caddy.APIError{HTTPStatus: http.StatusUnsupportedMediaType, Err: errors.New("the header Content-Type must be application/json")}
+		}
+		return change(w, r)
 	}
 }
 
@@ -150,8 +209,7 @@ const streamWriteTimeout = 10 * time.Second
 // server ends.
 func (a *Admin) stream(w http.ResponseWriter, r *http.Request, filter deliveries.Filter) error {
 	controller := http.NewResponseController(w)
-	// the admin server's deadline to read a request would end the stream
-	if err := controller.SetReadDeadline(time.Time{}); err != nil {
+	if err := withoutReadDeadline(w); err != nil {
 		return err
 	}
 	last, follower := deliveryLog.Follow(filter)

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -22,14 +23,18 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 )
 
-// askTimeout is how long the admin endpoint may take to begin its answer.
-var askTimeout = 10 * time.Second
+var (
+	// askTimeout is how long the admin endpoint may take to begin its answer.
+	askTimeout = 10 * time.Second
+	// changeTimeout is how long it may take to change many events.
+	changeTimeout = 10 * time.Minute
+)
 
 // askAdmin asks the admin endpoint of a running Caddy. It finds the endpoint as
 // Caddy's own commands do. The answer must be of the type that the header Accept asks
 // for, or else JSON: many servers answer 200 to any path.
-func askAdmin(ctx context.Context, address, file, adapter, uri string, header http.Header) (*http.Response, error) {
-	address, err := adminAddress(address, file, adapter)
+func askAdmin(ctx context.Context, ask cmdutil.AdminRequest) (*http.Response, error) {
+	address, err := adminAddress(ask.Address, ask.Config, ask.Adapter)
 	if err != nil {
 		return nil, err
 	}
@@ -37,18 +42,25 @@ func askAdmin(ctx context.Context, address, file, adapter, uri string, header ht
 	if err != nil {
 		return nil, err
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, adminOrigin(place)+uri, nil)
+	method, timeout := http.MethodGet, askTimeout
+	if ask.Post != nil {
+		method, timeout = http.MethodPost, changeTimeout
+	}
+	request, err := http.NewRequestWithContext(ctx, method, adminOrigin(place)+ask.URI, bytes.NewReader(ask.Post))
 	if err != nil {
 		return nil, fmt.Errorf("asking Caddy's admin endpoint at %s: %w", address, err)
 	}
-	maps.Copy(request.Header, header)
+	maps.Copy(request.Header, ask.Header)
+	if ask.Post != nil {
+		request.Header.Set("Content-Type", "application/json")
+	}
 	if !place.IsUnixNetwork() {
 		request.Header.Set("Origin", adminOrigin(place))
 	}
 	client := http.Client{
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
-			ResponseHeaderTimeout: askTimeout,
+			ResponseHeaderTimeout: timeout,
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 				dialer := net.Dialer{Timeout: askTimeout}
 				return dialer.DialContext(ctx, place.Network, place.JoinHostPort(0))
@@ -62,7 +74,7 @@ func askAdmin(ctx context.Context, address, file, adapter, uri string, header ht
 		}
 		return nil, fmt.Errorf("asking Caddy's admin endpoint at %s (is Caddy running? --address says where): %w", address, err)
 	}
-	if err := checkAdminAnswer(response, cmp.Or(header.Get("Accept"), "application/json")); err != nil {
+	if err := checkAdminAnswer(response, cmp.Or(ask.Header.Get("Accept"), "application/json")); err != nil {
 		_ = response.Body.Close()
 		return nil, fmt.Errorf("asking Caddy's admin endpoint at %s: %w", address, err)
 	}
@@ -81,7 +93,7 @@ func checkAdminAnswer(response *http.Response, mediaType string) error {
 	}
 	if response.StatusCode >= 400 && got == "application/json" &&
 		json.NewDecoder(io.LimitReader(response.Body, 1<<16)).Decode(&answer) == nil && answer.Error != "" {
-		return fmt.Errorf("it answered %d: %s", response.StatusCode, cmdutil.Brief(answer.Error, cmdutil.Longest))
+		return &cmdutil.AdminError{Status: response.StatusCode, Message: cmdutil.Brief(answer.Error, cmdutil.Longest)}
 	}
 	status := response.Status
 	if got != "" {

@@ -2,6 +2,8 @@ package caddymodule
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -12,6 +14,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 )
 
 func TestTheAdminEndpointsAddressIsAsInCaddysOwnCommands(t *testing.T) {
@@ -80,7 +84,7 @@ func TestOnlyTheAdminEndpointsAnswerIsTaken(t *testing.T) {
 			}))
 			defer server.Close()
 			address := server.Listener.Addr().String()
-			response, err := askAdmin(t.Context(), address, "", "", "/elevenlabs/status", http.Header{"Accept": {test.accept}})
+			response, err := askAdmin(t.Context(), cmdutil.AdminRequest{Address: address, URI: "/elevenlabs/status", Header: http.Header{"Accept": {test.accept}}})
 			if test.says == "" {
 				require.NoError(t, err)
 				assert.NoError(t, response.Body.Close())
@@ -102,7 +106,7 @@ func TestTheAdminEndpointMayBeASocket(t *testing.T) {
 	})}
 	go func() { _ = server.Serve(listener) }()
 	defer server.Close()
-	response, err := askAdmin(t.Context(), "unix/"+path+"|0200", "", "", "/elevenlabs/status", http.Header{"Accept": {"application/json"}})
+	response, err := askAdmin(t.Context(), cmdutil.AdminRequest{Address: "unix/" + path + "|0200", URI: "/elevenlabs/status", Header: http.Header{"Accept": {"application/json"}}})
 	require.NoError(t, err)
 	assert.NoError(t, response.Body.Close())
 }
@@ -113,7 +117,7 @@ func TestAServerThatNeverAnswersIsNotWaitedForWithoutEnd(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0") // nothing accepts
 	require.NoError(t, err)
 	defer listener.Close()
-	_, err = askAdmin(t.Context(), listener.Addr().String(), "", "", "/elevenlabs/status", http.Header{})
+	_, err = askAdmin(t.Context(), cmdutil.AdminRequest{Address: listener.Addr().String(), URI: "/elevenlabs/status"})
 	assert.ErrorContains(t, err, "is Caddy running?")
 	assert.ErrorContains(t, err, "timeout awaiting response headers")
 }
@@ -130,7 +134,7 @@ func TestAnInterruptEndsTheWaitForAnAnswer(t *testing.T) {
 		<-asked
 		interrupt()
 	}()
-	_, err := askAdmin(ctx, server.Listener.Addr().String(), "", "", "/", http.Header{})
+	_, err := askAdmin(ctx, cmdutil.AdminRequest{Address: server.Listener.Addr().String(), URI: "/"})
 	assert.ErrorIs(t, err, context.Canceled)
 }
 
@@ -154,4 +158,21 @@ func TestTheAdminEndpointsAddressMayStandInAConfigurationFile(t *testing.T) {
 		assert.NoError(t, err, "the file is not read")
 		assert.Equal(t, "localhost:1", address)
 	}
+}
+
+func TestAChangeIsPostedToTheAdminEndpointAndItsErrorIsAnAdminError(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		sent, err := io.ReadAll(r.Body)
+		assert.NoError(t, err)
+		assert.Equal(t, []string{"POST", "application/json", `{"events":[1]}`}, []string{r.Method, r.Header.Get("Content-Type"), string(sent)})
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = io.WriteString(w, `{"error":"there is no such event"}`)
+	}))
+	defer server.Close()
+	_, err := askAdmin(t.Context(), cmdutil.AdminRequest{Address: server.Listener.Addr().String(), URI: "/", Post: []byte(`{"events":[1]}`)})
+	answer, ok := errors.AsType[*cmdutil.AdminError](err)
+	require.True(t, ok, err)
+	assert.Equal(t, 404, answer.Status)
+	assert.ErrorContains(t, err, "it answered 404: there is no such event")
 }

@@ -154,8 +154,8 @@ func TestASecretGivenAsANameOrAPathIsNotRepeated(t *testing.T) {
 	t.Setenv("ELEVENLABS_API_KEY", "sk_0123456789abcdef0123456789abcdef0123456789abcdef")
 	env := clitest.Stopped
 	env.API = noAPI{}
-	env.Admin = func(_ context.Context, address, file, adapter, uri string, _ http.Header) (*http.Response, error) {
-		return nil, fmt.Errorf("no admin endpoint: %s%s%s%s", address, file, adapter, uri)
+	env.Admin = func(_ context.Context, ask cmdutil.AdminRequest) (*http.Response, error) {
+		return nil, fmt.Errorf("no admin endpoint: %v", ask)
 	}
 	env.Inspect = func(file, adapter string) cmdutil.Config {
 		return cmdutil.Config{File: file, Problem: fmt.Errorf("no file %s, no adapter %s", file, adapter)}

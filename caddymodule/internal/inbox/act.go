@@ -110,7 +110,7 @@ func (s *Store) whyNone(ctx context.Context, seqs []int64) error {
 		case err != nil:
 			return err
 		case e.State == Delivering:
-			return errors.New("the event is being delivered")
+			return ErrDelivering
 		}
 		return ErrBodyGone
 	}

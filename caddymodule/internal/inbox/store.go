@@ -44,6 +44,9 @@ var (
 	// ErrBodyGone is returned for an event that cannot be delivered, since its body
 	// was deleted.
 	ErrBodyGone = errors.New("the body of the event is deleted")
+	// ErrDelivering is returned for an event that cannot be delivered again, since an
+	// attempt is under way.
+	ErrDelivering = errors.New("the event is being delivered")
 	// ErrUnreachable is wrapped by the error of Open if the database may be there
 	// later. After any other error, Open would fail again.
 	ErrUnreachable = errors.New("the database cannot be reached")

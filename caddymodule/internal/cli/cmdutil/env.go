@@ -4,6 +4,7 @@ package cmdutil
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"time"
 )
@@ -15,11 +16,31 @@ type Env struct {
 	// Inspect reads a configuration file as Caddy does, and starts nothing. If
 	// adapter is empty, the file's name determines it.
 	Inspect func(file, adapter string) Config
-	// Admin sends a GET request to the admin endpoint of a running Caddy. The
-	// endpoint is at an address, or at that of a configuration file. The answer has
-	// the media type of the header Accept, or else JSON; any other is an error. It can
-	// be read until the context ends.
-	Admin func(ctx context.Context, address, file, adapter, uri string, header http.Header) (*http.Response, error)
+	// Admin asks the admin endpoint of a running Caddy. The answer has the media type
+	// of the header Accept, or else JSON; any other is an error. It can be read until
+	// the context ends. If the endpoint answers with an error, that is an AdminError.
+	Admin func(context.Context, AdminRequest) (*http.Response, error)
 	// API carries requests to ElevenLabs's API. It is nil except in tests.
 	API http.RoundTripper
 }
+
+// AdminRequest is a request to the admin endpoint of a running Caddy.
+type AdminRequest struct {
+	// Address is where the endpoint is. If it is empty, the endpoint is where the file
+	// Config says, read by Adapter, or else at Caddy's default.
+	Address, Config, Adapter string
+
+	URI    string
+	Header http.Header
+	// Post is the JSON that a POST request sends. If it is nil, the request is a GET.
+	Post []byte
+}
+
+// AdminError is an error that the admin endpoint of Caddy answered.
+type AdminError struct {
+	Status  int
+	Message string
+}
+
+// Error returns the endpoint's own words.
+func (e *AdminError) Error() string { return fmt.Sprintf("it answered %d: %s", e.Status, e.Message) }

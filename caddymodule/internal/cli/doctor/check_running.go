@@ -62,7 +62,7 @@ func (r running) runs(h cmdutil.ConfigHandler) bool { return r.Handler == h.Name
 func (e *examination) askRunning(ctx context.Context, address string) ([]running, error) {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	response, err := e.env.Admin(ctx, address, "", "", "/elevenlabs/status", http.Header{"Accept": {"application/json"}})
+	response, err := e.env.Admin(ctx, cmdutil.AdminRequest{Address: address, URI: "/elevenlabs/status", Header: http.Header{"Accept": {"application/json"}}})
 	if err != nil {
 		return nil, err
 	}

@@ -67,9 +67,9 @@ func TestDoctorWithoutAConfigurationAsksTheServerThatAFlagNames(t *testing.T) {
 	p := newPatient(t)
 	t.Chdir(t.TempDir())
 	asked := ""
-	env := cmdutil.Env{Now: time.Now, Admin: func(ctx context.Context, address, file, adapter, uri string, header http.Header) (*http.Response, error) {
-		asked = address
-		return p.admin(ctx, address, file, adapter, uri, header)
+	env := cmdutil.Env{Now: time.Now, Admin: func(ctx context.Context, ask cmdutil.AdminRequest) (*http.Response, error) {
+		asked = ask.Address
+		return p.admin(ctx, ask)
 	}}
 	got := clitest.Run(NewCmdDoctor, env, "", "doctor", "--url", "https://127.0.0.1:1/")
 	assert.Contains(t, line(got, "running"), "skip  running      there is no configuration that says where Caddy's admin endpoint is; --address says it")

@@ -134,8 +134,8 @@ func (p *patient) runArgs(args ...string) clitest.Outcome {
 }
 
 // admin is the admin endpoint of the running server.
-func (p *patient) admin(_ context.Context, _, _, _, uri string, _ http.Header) (*http.Response, error) {
-	assert.Equal(p.t, "/elevenlabs/status", uri)
+func (p *patient) admin(_ context.Context, ask cmdutil.AdminRequest) (*http.Response, error) {
+	assert.Equal(p.t, "/elevenlabs/status", ask.URI)
 	if p.adminErr != nil {
 		return nil, p.adminErr
 	}

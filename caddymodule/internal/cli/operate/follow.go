@@ -29,7 +29,7 @@ func (f *follower) run(cmd *cobra.Command) error {
 		if f.lastID != "" {
 			header.Set("Last-Event-ID", f.lastID)
 		}
-		stream, err := f.endpoint.get(cmd, f.uri(!f.connected), header)
+		stream, err := f.endpoint.Get(cmd, f.uri(!f.connected), header)
 		switch {
 		case ctx.Err() != nil:
 			return nil // an interrupt is the usual end

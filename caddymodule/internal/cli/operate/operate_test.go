@@ -30,12 +30,12 @@ func adminEnv(t *testing.T, admin http.HandlerFunc) cmdutil.Env {
 	t.Cleanup(server.CloseClientConnections)
 	return cmdutil.Env{
 		Now: func() time.Time { return noon },
-		Admin: func(ctx context.Context, _, _, _, uri string, header http.Header) (*http.Response, error) {
-			request, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+uri, nil)
+		Admin: func(ctx context.Context, ask cmdutil.AdminRequest) (*http.Response, error) {
+			request, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+ask.URI, nil)
 			if err != nil {
 				return nil, err
 			}
-			request.Header = header
+			request.Header = ask.Header
 			return http.DefaultClient.Do(request)
 		},
 	}
@@ -120,7 +120,7 @@ func TestStatusWithoutAnAnswerIsAnErrorOfTheSetUp(t *testing.T) {
 		says string
 		env  cmdutil.Env
 	}{
-		{"connection refused", cmdutil.Env{Admin: func(context.Context, string, string, string, string, http.Header) (*http.Response, error) {
+		{"connection refused", cmdutil.Env{Admin: func(context.Context, cmdutil.AdminRequest) (*http.Response, error) {
 			return nil, errors.New("connection refused")
 		}}},
 		{"no elevenlabs_webhook handler", adminEnv(t, showing(t, []any{}))},
@@ -177,7 +177,7 @@ func (l *lockstep) Write(p []byte) (int, error) {
 
 // following returns a follower that hardly waits before it reconnects.
 func following(env cmdutil.Env, result string) *follower {
-	options := &tailOptions{env: env, endpoint: &endpoint{env: env}, lines: 10, result: result}
+	options := &tailOptions{env: env, endpoint: cmdutil.EndpointFlags(&cobra.Command{}, env), lines: 10, result: result}
 	return &follower{tailOptions: options, pause: time.Millisecond}
 }
 
@@ -227,8 +227,8 @@ func TestTailFollowsAndGoesOnAfterAReload(t *testing.T) {
 
 func TestTailAsksForAllThatCameInAReloadThoughThereWasNothingBefore(t *testing.T) {
 	asked := make(chan string)
-	env := cmdutil.Env{Now: clitest.Stopped.Now, Admin: func(_ context.Context, _, _, _, uri string, _ http.Header) (*http.Response, error) {
-		asked <- uri
+	env := cmdutil.Env{Now: clitest.Stopped.Now, Admin: func(_ context.Context, ask cmdutil.AdminRequest) (*http.Response, error) {
+		asked <- ask.URI
 		return &http.Response{Body: http.NoBody}, nil
 	}}
 	ctx, interrupt := context.WithCancel(t.Context())
@@ -253,7 +253,7 @@ func TestTailAsksForAllThatCameInAReloadThoughThereWasNothingBefore(t *testing.T
 
 func TestTailEndsWhenCaddyDoesNotComeBack(t *testing.T) {
 	tries := 0
-	env := cmdutil.Env{Now: clitest.Stopped.Now, Admin: func(context.Context, string, string, string, string, http.Header) (*http.Response, error) {
+	env := cmdutil.Env{Now: clitest.Stopped.Now, Admin: func(context.Context, cmdutil.AdminRequest) (*http.Response, error) {
 		if tries++; tries > 1 {
 			return nil, errors.New("connection refused")
 		}
@@ -267,7 +267,7 @@ func TestTailEndsWhenCaddyDoesNotComeBack(t *testing.T) {
 	assert.ErrorContains(t, cmd.Execute(), "connection refused")
 	assert.Equal(t, 1+maxReconnects+1, tries)
 
-	outcome := clitest.Run(NewCmdTail, cmdutil.Env{Admin: func(context.Context, string, string, string, string, http.Header) (*http.Response, error) {
+	outcome := clitest.Run(NewCmdTail, cmdutil.Env{Admin: func(context.Context, cmdutil.AdminRequest) (*http.Response, error) {
 		return nil, errors.New("connection refused")
 	}}, "", "tail")
 	assert.Equal(t, 1, outcome.Code, "at first it does not wait")
@@ -283,7 +283,7 @@ func TestTailTakesOnlyTypesAndResultsThatThereAre(t *testing.T) {
 		{[]string{"--type", "post_call_audo"}, `there is no type "post_call_audo" (did you mean post_call_audio?): give --type one of post_call_transcription, `},
 		{[]string{"--type", "typo"}, `there is no type "typo": give --type one of post_call_transcription, `},
 		{[]string{"--type", ""}, "--type is empty"},
-		{[]string{"--result", "fialed"}, `there is no result "fialed" (did you mean failed?): give --result one of accepted, rejected, ignored, failed`},
+		{[]string{"--result", "fialed"}, `there is no result "fialed" (did you mean failed?): give --result one of accepted, stored, rejected, ignored, failed`},
 		{[]string{"--result", ""}, "--result is empty"},
 		{[]string{"--address", ""}, "--address is empty"},
 		{[]string{"--config", ""}, "--config is empty"},
@@ -336,7 +336,7 @@ func TestTailSaysWhatItWaitsForWhileThereIsNothing(t *testing.T) {
 func TestTailSaysOnceThatCaddyIsGoneAndThatItIsBack(t *testing.T) {
 	answers := []error{nil, errors.New("connection refused"), errors.New("connection refused"), nil}
 	ctx, interrupt := context.WithCancel(t.Context())
-	env := cmdutil.Env{Now: clitest.Stopped.Now, Admin: func(context.Context, string, string, string, string, http.Header) (*http.Response, error) {
+	env := cmdutil.Env{Now: clitest.Stopped.Now, Admin: func(context.Context, cmdutil.AdminRequest) (*http.Response, error) {
 		if len(answers) == 0 {
 			interrupt()
 			return nil, ctx.Err()

@@ -1,3 +1,5 @@
+// Package operate has the commands that ask a running Caddy about its webhooks:
+// `status` and `tail`.
 package operate
 
 import (
@@ -19,7 +21,7 @@ import (
 // statusOptions are the options of `status`.
 type statusOptions struct {
 	env      cmdutil.Env
-	endpoint *endpoint
+	endpoint *cmdutil.Endpoint
 }
 
 // NewCmdStatus returns the command `status`.
@@ -41,13 +43,13 @@ The exit code is 2 if a webhook failed three times in a row or more.`,
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
-	o := &statusOptions{env: env, endpoint: endpointFlags(cmd, env)}
+	o := &statusOptions{env: env, endpoint: cmdutil.EndpointFlags(cmd, env)}
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return o.run(cmd) }
 	return cmd
 }
 
 func (o *statusOptions) run(cmd *cobra.Command) error {
-	all, err := o.endpoint.statuses(cmd)
+	all, err := statuses(cmd, o.endpoint)
 	if err != nil {
 		return err
 	}
@@ -79,9 +81,9 @@ func (o *statusOptions) run(cmd *cobra.Command) error {
 }
 
 // statuses asks for the status of each webhook.
-func (e *endpoint) statuses(cmd *cobra.Command) ([]webhookStatus, error) {
-	texts, err := e.list(cmd, "/elevenlabs/status")
-	if err != nil {
+func statuses(cmd *cobra.Command, e *cmdutil.Endpoint) ([]webhookStatus, error) {
+	var texts []json.RawMessage
+	if err := e.GetJSON(cmd, "/elevenlabs/status", &texts); err != nil {
 		return nil, err
 	}
 	all := make([]webhookStatus, len(texts))

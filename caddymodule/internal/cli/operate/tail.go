@@ -1,6 +1,7 @@
 package operate
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/url"
 	"slices"
@@ -12,17 +13,16 @@ import (
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
-	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
 
 // tailOptions are the options of `tail`.
 type tailOptions struct {
-	env         cmdutil.Env
-	endpoint    *endpoint
-	result, typ string
-	types       []string // that typ stands for
-	lines       int
-	once        bool
+	env      cmdutil.Env
+	endpoint *cmdutil.Endpoint
+	result   string
+	types    []string
+	lines    int
+	once     bool
 }
 
 // NewCmdTail returns the command `tail`.
@@ -45,14 +45,13 @@ its addresses, and the last 256 other requests. Reloads keep them.`,
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
-	o := &tailOptions{env: env, endpoint: endpointFlags(cmd, env)}
+	o := &tailOptions{env: env, endpoint: cmdutil.EndpointFlags(cmd, env)}
 	flags := cmd.Flags()
 	flags.StringVar(&o.result, "result", "", "only deliveries with this `result`: "+strings.Join(results(), ", "))
-	flags.StringVar(&o.typ, "type", "", "only events of this `type`, or of those that a subscription of this name brings")
+	cmdutil.TypeFlag(cmd)
 	flags.IntVarP(&o.lines, "lines", "n", 10, "the `number` of past deliveries to print")
 	flags.BoolVar(&o.once, "once", false, "print the past deliveries, and end")
 	cmdutil.Complete(cmd, "result", results())
-	cmdutil.Complete(cmd, "type", facts.EventTypeNames)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return o.run(cmd) }
 	return cmd
 }
@@ -72,13 +71,9 @@ func (o *tailOptions) run(cmd *cobra.Command) error {
 	if err := cmdutil.CheckChoice(cmd, "result", results()); err != nil {
 		return err
 	}
-	if o.types = facts.EventTypesOf(o.typ); len(o.types) == 0 {
-		if err := cmdutil.CheckChoice(cmd, "type", facts.EventTypeNames); err != nil {
-			return err
-		}
-		if o.typ != "" {
-			o.types = []string{o.typ}
-		}
+	var err error
+	if o.types, err = cmdutil.EventTypes(cmd); err != nil {
+		return err
 	}
 	if o.once {
 		return o.printPast(cmd)
@@ -124,8 +119,8 @@ func (o *tailOptions) selected() string {
 
 // printPast prints past deliveries, oldest first.
 func (o *tailOptions) printPast(cmd *cobra.Command) error {
-	past, err := o.endpoint.list(cmd, o.uri(true))
-	if err != nil {
+	var past []json.RawMessage
+	if err := o.endpoint.GetJSON(cmd, o.uri(true), &past); err != nil {
 		return err
 	}
 	if len(past) == 0 {
@@ -142,7 +137,7 @@ func (o *tailOptions) printPast(cmd *cobra.Command) error {
 
 // announce says what tail waits for, since there may be nothing to print for hours.
 func (o *tailOptions) announce(cmd *cobra.Command) error {
-	all, err := o.endpoint.statuses(cmd)
+	all, err := statuses(cmd, o.endpoint)
 	if err != nil {
 		return err
 	}

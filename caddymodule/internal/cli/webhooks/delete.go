@@ -38,13 +38,9 @@ The command asks before it deletes. Without a terminal to ask at, it needs --yes
 	}
 	o := &deleteOptions{w: workspace.Flags(cmd, env)}
 	o.w.AgentFlag(cmd, "also check whether the agent with this `id` uses it")
-	yesFlag(cmd, &o.yes)
+	cmdutil.YesFlag(cmd, &o.yes)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error { return o.run(cmd, args[0]) }
 	return cmd
-}
-
-func yesFlag(cmd *cobra.Command, yes *bool) {
-	cmd.Flags().BoolVar(yes, "yes", false, "do not ask before deleting")
 }
 
 func (o *deleteOptions) run(cmd *cobra.Command, argument string) error {
@@ -72,7 +68,7 @@ func deleteUnused(cmd *cobra.Command, w *workspace.Workspace, webhook elevenlabs
 		return err
 	}
 	if !yes {
-		if err := confirm(cmd, fmt.Sprintf("Delete the webhook %s for %s? Its secret goes with it.", workspace.Label(webhook), webhook.URL)); err != nil {
+		if err := cmdutil.Confirm(cmd, fmt.Sprintf("Delete the webhook %s for %s? Its secret goes with it.", workspace.Label(webhook), webhook.URL)); err != nil {
 			return err
 		}
 	}

@@ -65,7 +65,7 @@ From step 2 on, give the id.`,
 	flags.BoolVar(&r.creation.retries, "retries", false, "let ElevenLabs retry transcripts after failures (default: as the old one, if ElevenLabs shows that)")
 	flags.StringVar(&r.switchTo, "switch-to", "", "attach the new webhook with this `id` in place of the old one")
 	flags.BoolVar(&r.finish, "finish", false, "delete the old webhook")
-	yesFlag(cmd, &r.yes)
+	cmdutil.YesFlag(cmd, &r.yes)
 	for _, flag := range []string{"secret-out", "print-secret", "name", "header", "header-file", "retries"} {
 		cmd.MarkFlagsMutuallyExclusive(flag, "switch-to", "finish")
 	}

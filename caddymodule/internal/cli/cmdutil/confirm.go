@@ -1,4 +1,4 @@
-package webhooks
+package cmdutil
 
 import (
 	"bufio"
@@ -11,12 +11,15 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
-
-	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 )
 
-// confirm asks at the terminal. Every answer except yes means no.
-func confirm(cmd *cobra.Command, question string) error {
+// YesFlag adds --yes, by which a command does not ask.
+func YesFlag(cmd *cobra.Command, yes *bool) {
+	cmd.Flags().BoolVar(yes, "yes", false, "do not ask before deleting")
+}
+
+// Confirm asks at the terminal. Every answer except yes means no.
+func Confirm(cmd *cobra.Command, question string) error {
 	file, ok := cmd.InOrStdin().(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) {
 		return errors.New("there is no terminal to ask at: give --yes")
@@ -47,7 +50,7 @@ func readLine(ctx context.Context, from io.Reader) (string, error) {
 	}()
 	select {
 	case <-ctx.Done():
-		return "", cmdutil.ErrInterrupted
+		return "", ErrInterrupted
 	case r := <-results:
 		if r.err != nil && !errors.Is(r.err, io.EOF) {
 			return "", fmt.Errorf("reading the answer: %w", r.err)

@@ -1,0 +1,176 @@
+package caddymodule
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/caddyserver/caddy/v2"
+	"go.uber.org/zap"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/inbox"
+)
+
+// openDatabase is a database that is open.
+type openDatabase struct {
+	*database
+	store *inbox.Store
+}
+
+// openDatabases returns the databases that have handlers of an inbox. If there are
+// none, or if no inbox is named, it returns all. It returns an error if one of them does
+// not answer: half of the truth would look like the whole.
+func openDatabases(ctx context.Context, name string) ([]openDatabase, error) {
+	all := allDatabases()
+	if len(all) == 0 {
+		return nil, apiError(http.StatusNotFound, "no elevenlabs_webhook handler of this Caddy has an inbox")
+	}
+	if name != "" {
+		serving := slices.DeleteFunc(slices.Clone(all), func(d *database) bool { return !d.serves(name) })
+		if len(serving) > 0 {
+			all = serving
+		} else if err := checkLeftover(ctx, name); err != nil {
+			return nil, err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	opened := make([]openDatabase, len(all))
+	for i, d := range all {
+		d.mu.Lock()
+		store, problem := d.store, d.problem
+		d.mu.Unlock()
+		if store == nil {
+			return nil, d.unopened(problem)
+		}
+		if err := store.Check(ctx); err != nil {
+			return nil, d.unanswered(err, 0)
+		}
+		opened[i] = openDatabase{d, store}
+	}
+	return opened, nil
+}
+
+// serves reports whether a handler has the inbox of this name.
+func (d *database) serves(name string) bool {
+	d.mu.Lock()
+	q := d.queues[name]
+	d.mu.Unlock()
+	return q != nil && q.served()
+}
+
+// checkLeftover returns an error if an inbox without a handler has no events either.
+func checkLeftover(ctx context.Context, name string) error {
+	var names []string
+	for _, s := range inboxStatuses(ctx) {
+		if s.Inbox == name {
+			return nil
+		}
+		names = append(names, s.Inbox)
+	}
+	return apiError(http.StatusNotFound, "there is no inbox %q: choose one of %s", name, strings.Join(slices.Compact(names), ", "))
+}
+
+// unopened is the error of a database that is not open. The problem has no password.
+func (d *database) unopened(problem error) error {
+	if problem == nil {
+		return apiError(http.StatusServiceUnavailable, "the database %s is not open yet", inbox.Shown(d.location))
+	}
+	return apiError(http.StatusServiceUnavailable, "the database %s is not open: %w", inbox.Shown(d.location), problem)
+}
+
+// unanswered is the error of a database that does not answer. The cause goes to the log
+// only.
+func (d *database) unanswered(err error, changed int) error {
+	shown := inbox.Shown(d.location)
+	d.logger.Error("the database of an inbox does not answer the admin endpoint", zap.String("database", shown), zap.Error(err))
+	if changed > 0 {
+		return apiError(http.StatusServiceUnavailable, "the database %s does not answer; %d events were changed before", shown, changed)
+	}
+	return apiError(http.StatusServiceUnavailable, "the database %s does not answer", shown)
+}
+
+func apiError(status int, format string, args ...any) error {
+	return caddy.APIError{HTTPStatus: status, Err: fmt.Errorf(format, args...)}
+}
+
+// findEvent finds an event by its number. Each database counts by itself.
+func findEvent(ctx context.Context, seq int64, name string) (found openDatabase, e inbox.Entry, err error) {
+	all, err := openDatabases(ctx, name)
+	if err != nil {
+		return found, e, err
+	}
+	var inboxes []string
+	for _, d := range all {
+		entry, err := d.store.Get(ctx, seq)
+		switch {
+		case errors.Is(err, inbox.ErrNotFound) || err == nil && name != "" && entry.Inbox != name:
+			continue
+		case err != nil:
+			return found, e, d.unanswered(err, 0)
+		}
+		found, e = d, entry
+		inboxes = append(inboxes, entry.Inbox)
+	}
+	switch len(inboxes) {
+	case 0:
+		return found, e, apiError(http.StatusNotFound, "there is no event %d", seq)
+	case 1:
+		return found, e, nil
+	}
+	return found, e, ambiguous(seq, inboxes...)
+}
+
+func ambiguous(seq int64, inboxes ...string) error {
+	return apiError(http.StatusBadRequest, "several databases have an event %d: name its inbox, one of %s", seq, strings.Join(inboxes, ", "))
+}
+
+// placed are events of one inbox.
+type placed struct {
+	openDatabase
+	inbox string
+	seqs  []int64
+}
+
+// eventsPerQuery is how many numbers of events one statement has.
+const eventsPerQuery = 500
+
+// placeEvents finds events by their numbers. Those that are not there are left out.
+func placeEvents(ctx context.Context, seqs []int64, name string) ([]placed, error) {
+	all, err := openDatabases(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	var places []placed
+	inboxes := map[int64]string{}
+	for _, d := range all {
+		byInbox := map[string]int{} // indexes of places
+		for some := range slices.Chunk(seqs, eventsPerQuery) {
+			entries, err := d.store.List(ctx, inbox.Selection{Inbox: name, Events: some}, len(some))
+			if err != nil {
+				return nil, d.unanswered(err, 0)
+			}
+			for _, e := range entries {
+				if other, there := inboxes[e.Seq]; there {
+					return nil, ambiguous(e.Seq, other, e.Inbox)
+				}
+				i, there := byInbox[e.Inbox]
+				if !there {
+					i = len(places)
+					byInbox[e.Inbox] = i
+					places = append(places, placed{d, e.Inbox, nil})
+				}
+				places[i].seqs = append(places[i].seqs, e.Seq)
+			}
+		}
+		for _, p := range places {
+			for _, seq := range p.seqs {
+				inboxes[seq] = p.inbox
+			}
+		}
+	}
+	return places, nil
+}
