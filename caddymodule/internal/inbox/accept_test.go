@@ -188,7 +188,7 @@ func (b broken) ReadAt(p []byte, offset int64) (int, error) {
 
 func TestAnUploadThatFailsLeavesNothing(t *testing.T) {
 	onEach(t, func(t *testing.T, s *Store) {
-		for _, size := range []int64{10, 9*chunkSize} {
+		for _, size := range []int64{10, 9 * chunkSize} {
 			_, err := s.Accept(t.Context(), event("a"), broken(size), noLimit)
 			assert.ErrorIs(t, err, errBroken)
 			s.work.Wait()

@@ -74,7 +74,7 @@ func TestTheLocationIsShownWithoutCredentials(t *testing.T) {
 	for location, want := range map[string]string{
 		"/var/lib/inbox.db": "/var/lib/inbox.db",
 		"postgres://user:hunter2@db.example.com:5432/inbox?sslmode=disable&password=hunter2": "postgres://db.example.com:5432/inbox",
-		"postgresql:///inbox?host=/run/postgresql&user=user":                                  "postgresql:///inbox",
+		"postgresql:///inbox?host=/run/postgresql&user=user":                                 "postgresql:///inbox",
 	} {
 		assert.Equal(t, want, Shown(location))
 		assert.NoError(t, CheckLocation(location))

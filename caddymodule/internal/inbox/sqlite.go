@@ -52,8 +52,20 @@ type sqliteDB struct {
 	lastReserve atomic.Int64 // when it was last tried to make it again, in Unix seconds
 }
 
-// openSQLite opens a file. Another process cannot open it meanwhile.
-func openSQLite(ctx context.Context, path string) (_ dialect, err error) {
+// openSQLite opens a file. Another process cannot open it meanwhile. If the disk is full,
+// the reserve gives way, so that what is stored can be delivered.
+func openSQLite(ctx context.Context, path string) (dialect, error) {
+	db, err := tryOpenSQLite(ctx, path)
+	if isDiskFull(err) && os.Remove(path+".reserve") == nil {
+		db, err = tryOpenSQLite(ctx, path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return db, nil
+}
+
+func tryOpenSQLite(ctx context.Context, path string) (_ *sqliteDB, err error) {
 	if err := checkFolder(filepath.Dir(path)); err != nil {
 		return nil, err
 	}
@@ -258,12 +270,16 @@ func (db *sqliteDB) makeReserve() (err error) {
 	return file.Sync()
 }
 
-// idle gives pages that are free back to the file system, some at a time.
+// idle gives pages that are free back to the file system, some at a time. After the disk
+// was full, it empties the log too, which grew since its pages found no other place.
 func (db *sqliteDB) idle(ctx context.Context) error {
 	for {
 		var free int64
-		if err := db.read().QueryRowContext(ctx, `PRAGMA freelist_count`).Scan(&free); err != nil || free < freePages {
+		if err := db.read().QueryRowContext(ctx, `PRAGMA freelist_count`).Scan(&free); err != nil {
 			return err
+		}
+		if free < freePages {
+			break
 		}
 		err := db.write(ctx, 0, func(ctx context.Context, tx statements) error {
 			rows, err := tx.QueryContext(ctx, fmt.Sprintf(`PRAGMA incremental_vacuum(%d)`, freePages))
@@ -279,23 +295,18 @@ func (db *sqliteDB) idle(ctx context.Context) error {
 			return err
 		}
 	}
+	if !db.reserveGone.Load() {
+		return nil
+	}
+	_, err := db.emptyLog(ctx)
+	return err
 }
 
 // forget empties the log of writes, which still has what was deleted.
 func (db *sqliteDB) forget(ctx context.Context) error {
 	for {
-		var busy, frames, done int
-		conn, err := db.writer.Conn(ctx)
-		if err != nil {
+		if empty, err := db.emptyLog(ctx); err != nil || empty {
 			return err
-		}
-		err = conn.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &frames, &done)
-		_ = conn.Close()
-		if err == nil && busy == 0 {
-			return nil
-		}
-		if err != nil && sqliteCode(err) != sqlite3.SQLITE_BUSY {
-			return fmt.Errorf("emptying the log of the database: %w", err)
 		}
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("emptying the log of the database, which is in use: %w", err)
@@ -304,6 +315,21 @@ func (db *sqliteDB) forget(ctx context.Context) error {
 }
 
 func (db *sqliteDB) risk(context.Context) (string, error) { return "", nil } // its settings are ours
+
+// emptyLog reports whether the log is empty. It stays as it is while others read it.
+func (db *sqliteDB) emptyLog(ctx context.Context) (empty bool, err error) {
+	conn, err := db.writer.Conn(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer conn.Close()
+	var busy, frames, done int
+	err = conn.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &frames, &done)
+	if err != nil && sqliteCode(err) != sqlite3.SQLITE_BUSY {
+		return false, fmt.Errorf("emptying the log of the database: %w", err)
+	}
+	return err == nil && busy == 0, nil
+}
 
 func (db *sqliteDB) close() (err error) {
 	if db.group != nil {
