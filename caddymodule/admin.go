@@ -9,9 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 
@@ -126,7 +124,7 @@ func (a *Admin) Routes() []caddy.AdminRoute {
 		{Pattern: "/elevenlabs/status", Handler: readOnly(showStatus)},
 		{Pattern: "/elevenlabs/deliveries", Handler: readOnly(a.showDeliveries)},
 		{Pattern: "/elevenlabs/inbox", Handler: readOnly(showInboxes)},
-		{Pattern: "/elevenlabs/inbox/events", Handler: readOnly(listInbox)},
+		{Pattern: "/elevenlabs/inbox/events", Handler: readOnly(a.listInbox)},
 		{Pattern: "/elevenlabs/inbox/events/{seq}", Handler: readOnly(showInboxEvent)},
 		{Pattern: "/elevenlabs/inbox/events/{seq}/body", Handler: readOnly(sendInboxBody)},
 		{Pattern: "/elevenlabs/inbox/redeliver", Handler: changing(redeliver)},
@@ -166,8 +164,8 @@ func (a *Admin) showDeliveries(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: err}
 	}
-	if strings.Contains(r.Header.Get("Accept"), eventStream) {
-		return a.stream(w, r, filter)
+	if wantsStream(r) {
+		return a.streamDeliveries(w, r, filter)
 	}
 	last := deliveryLog.Last(filter)
 	slices.Reverse(last)
@@ -198,65 +196,6 @@ func parseFilter(r *http.Request) (filter deliveries.Filter, err error) {
 		}
 	}
 	return filter, nil
-}
-
-const eventStream = "text/event-stream"
-
-// streamWriteTimeout is how long a client may take to read an event of the stream.
-const streamWriteTimeout = 10 * time.Second
-
-// stream sends deliveries until the client leaves, does not keep up, or the admin
-// server ends.
-func (a *Admin) stream(w http.ResponseWriter, r *http.Request, filter deliveries.Filter) error {
-	controller := http.NewResponseController(w)
-	if err := withoutReadDeadline(w); err != nil {
-		return err
-	}
-	last, follower := deliveryLog.Follow(filter)
-	defer deliveryLog.Unfollow(follower)
-	header := w.Header()
-	header.Set("Content-Type", eventStream)
-	header.Set("Cache-Control", "no-store")
-	send := func(d deliveries.Delivery) error {
-		text, err := json.Marshal(d) //nolint:gosec // its field secret has the name of a secret
-		if err == nil {
-			err = controller.SetWriteDeadline(time.Now().Add(streamWriteTimeout))
-		}
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintf(w, "id: %d\ndata: %s\n\n", d.Sequence, text)
-		return err
-	}
-	ended := a.config.Done() // the next configuration may have no admin endpoint
-	if a.config.Err() != nil {
-		ended = nil // Caddy rejected the configuration, and this endpoint stays
-	}
-	for _, d := range last {
-		if err := send(d); err != nil {
-			return err
-		}
-	}
-	for {
-		if err := controller.Flush(); err != nil {
-			return err
-		}
-		select {
-		case d, open := <-follower.C:
-			if !open {
-				return nil
-			}
-			if err := send(d); err != nil {
-				return err
-			}
-		case <-r.Context().Done():
-			return nil
-		case <-a.replaced:
-			return nil
-		case <-ended:
-			return nil
-		}
-	}
 }
 
 // Interface guards

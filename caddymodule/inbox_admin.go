@@ -72,11 +72,14 @@ func shownEvent(e inbox.Entry) (inboxEvent, error) {
 	return shown, err
 }
 
-// listInbox lists stored events, newest first.
-func listInbox(w http.ResponseWriter, r *http.Request) error {
+// listInbox lists stored events, newest first, or streams them.
+func (a *Admin) listInbox(w http.ResponseWriter, r *http.Request) error {
 	selection, limit, err := parseSelection(r.URL.Query())
 	if err != nil {
 		return apiError(http.StatusBadRequest, "%w", err)
+	}
+	if wantsStream(r) {
+		return a.streamInbox(w, r, selection)
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
 	defer cancel()

@@ -26,19 +26,19 @@ const (
 )
 
 // Follow returns a follower of events that are selected. It begins after a position,
-// which an earlier follower had. From 0, it finds events that come from now on.
-func (s *Store) Follow(ctx context.Context, selection Selection, position int64) (*Follower, error) {
-	f := &Follower{store: s, selection: selection, position: position, found: map[int64]struct{}{}}
-	if position > 0 {
-		return f, nil
-	}
-	if err := f.advance(ctx); err != nil {
-		return nil, err
+// which an earlier follower had; 0 is before all events.
+func (s *Store) Follow(selection Selection, position int64) *Follower {
+	return &Follower{store: s, selection: selection, position: position, found: map[int64]struct{}{}}
+}
+
+// Skip passes over the events that are there.
+func (f *Follower) Skip(ctx context.Context) error {
+	if err := f.advance(ctx); err != nil { // so that not all of them are read
+		return err
 	}
 	for {
-		before, err := f.Next(ctx)
-		if err != nil || len(before) < followLimit {
-			return f, err
+		if events, err := f.Next(ctx); err != nil || len(events) < followLimit {
+			return err
 		}
 	}
 }

@@ -17,9 +17,9 @@ func TestAFollowerFindsEachNewEventOnce(t *testing.T) {
 			}
 			return ids
 		}
-		follow := func(selection Selection, position int64) *Follower {
-			f, err := s.Follow(t.Context(), selection, position)
-			require.NoError(t, err)
+		fromNow := func(selection Selection) *Follower {
+			f := s.Follow(selection, 0)
+			require.NoError(t, f.Skip(t.Context()))
 			return f
 		}
 		accept := func(ids ...string) {
@@ -31,7 +31,8 @@ func TestAFollowerFindsEachNewEventOnce(t *testing.T) {
 		}
 
 		accept("a0")
-		f, onlyB := follow(Selection{}, 0), follow(Selection{Types: []string{"post_call_b"}}, 0)
+		assert.Equal(t, []string{"a0"}, next(s.Follow(Selection{}, 0)), "from the beginning")
+		f, onlyB := fromNow(Selection{}), fromNow(Selection{Types: []string{"post_call_b"}})
 		assert.Empty(t, next(f), "what was there before is not new")
 		accept("a1", "b1")
 		assert.Equal(t, []string{"a1", "b1"}, next(f))
@@ -42,7 +43,7 @@ func TestAFollowerFindsEachNewEventOnce(t *testing.T) {
 		accept("a2")
 		alter(t, s, `UPDATE elevenlabs_inbox_event SET state = 'receiving' WHERE event_id = 'a1'`)
 		alter(t, s, `UPDATE elevenlabs_inbox_event SET received_at = 1`)
-		late := follow(Selection{}, first)
+		late := s.Follow(Selection{}, first)
 		assert.Equal(t, []string{"b1", "a2"}, next(late))
 		alter(t, s, `UPDATE elevenlabs_inbox_event SET state = 'waiting' WHERE event_id = 'a1'`)
 		assert.Equal(t, []string{"a1"}, next(late), "it was received for long, and has a lower number")
@@ -51,6 +52,6 @@ func TestAFollowerFindsEachNewEventOnce(t *testing.T) {
 		assert.Empty(t, f.found, "nothing is kept of what came long ago")
 
 		accept("a3", "b3")
-		assert.Equal(t, []string{"a3", "b3"}, next(follow(Selection{}, f.Position())), "another one goes on from there")
+		assert.Equal(t, []string{"a3", "b3"}, next(s.Follow(Selection{}, f.Position())), "another one goes on from there")
 	})
 }
