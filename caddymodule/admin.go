@@ -59,6 +59,10 @@ func init() {
 //   - `limit`, at most 1000, by default 100,
 //   - `before`, an event's `seq`: only events before it, for the next page.
 //
+// With `Accept: text/event-stream`, the route streams each event as it comes, and with
+// `since` first those that are stored, oldest first. `Last-Event-ID` continues from an
+// earlier stream. Some events may then come again: their `seq` tells.
+//
 // `GET /elevenlabs/inbox/events/{seq}` returns one event with its attempts and with the
 // request as it came. Values of headers that may hold a signature or a credential are
 // not shown. If several databases have an event of that number, `?inbox=` chooses.
