@@ -82,6 +82,20 @@ func EventTypesNamed(name string) []string {
 	return EventTypesOf(name)
 }
 
+// EventTypesNamedBy returns the types that names stand for. A name that stands for no
+// known type stays as it is, since ElevenLabs may add types.
+func EventTypesNamedBy(names []string) []string {
+	var types []string
+	for _, name := range names {
+		if known := EventTypesNamed(name); len(known) > 0 {
+			types = append(types, known...)
+		} else {
+			types = append(types, name)
+		}
+	}
+	return types
+}
+
 // SubscriptionNamed returns the subscription that a name stands for: that of a
 // subscription, or that of a type. It is empty for another name, and for a type that
 // has no subscription.
