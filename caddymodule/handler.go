@@ -278,7 +278,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		}
 		h.logRejection(r, rejected, "webhook would be rejected: ")
 		e.WouldReject = rejected.Code
-		return h.deliver(w, r, next, e, body)
+		return answerUnlogged(w, r, h.deliver(w, r, next, e, body))
 	}
 	e.verified = true
 
