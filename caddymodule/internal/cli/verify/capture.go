@@ -54,8 +54,7 @@ func decodeCapture(raw []byte) ([]byte, []string) {
 	if marked {
 		return text, []string{"the capture begins with a byte order mark, which is not part of the request: Windows PowerShell and Notepad add it"}
 	}
-	head := raw[:min(len(raw), 4)]
-	if bytes.HasPrefix(head, []byte("\xff\xfe")) || bytes.HasPrefix(head, []byte("\xfe\xff")) || bytes.IndexByte(head, 0) >= 0 {
+	if mayBeUTF16(raw) {
 		for _, set := range utf16Encodings {
 			text, err := set.NewDecoder().Bytes(raw)
 			if text = bytes.TrimPrefix(text, []byte(byteOrderMark)); err == nil && len(text) > 0 && text[0] < utf8.RuneSelf && text[0] != 0 {

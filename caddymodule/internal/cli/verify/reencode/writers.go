@@ -108,7 +108,8 @@ var writers = func() []Writer {
 func WritersOf(text []byte, read Value) []Writer { return oneOfEachName(allWritersOf(text, read)) }
 
 func allWritersOf(text []byte, read Value) []Writer {
-	text = bytes.TrimRight(text, "\r\n") // Go's Encoder adds a line end, and so do tools
+	text = AbridgeText(bytes.TrimRight(text, "\r\n")) // Go's Encoder adds a line end, and so do tools
+	read = Abridge(read)
 	var found []Writer
 	var out []byte
 	for _, w := range writers {
