@@ -117,6 +117,9 @@ func allWritersOf(text []byte, read Value) []Writer {
 			found = append(found, w)
 		}
 	}
+	if lf := bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n")); len(found) == 0 && len(lf) < len(text) { // an editor changed line ends too
+		return allWritersOf(lf, read)
+	}
 	return found
 }
 

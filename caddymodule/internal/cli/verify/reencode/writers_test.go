@@ -42,6 +42,7 @@ func TestTheWriterOfSortedNamesOrOtherIndentsIsNamed(t *testing.T) {
 		{`{"a":"\u003cb\u003e","price":0.0}`, "Go (json.Marshal)"}, // with UseNumber
 		{"{\n \"b\": 1.5,\n \"a\": 2\n}", "JavaScript (JSON.stringify)"},
 		{"{\n \"a\": \"\\u003c\",\n \"b\": 2\n}", "Go (json.Marshal)"},
+		{"{\r\n    \"b\": 0,\r\n    \"a\": 1.5\r\n}\r\n", "JavaScript (JSON.stringify)"}, // and an editor on Windows
 		{"{\n   \"b\": 1.5,\n   \"a\": 2\n}", "jq"},
 	} {
 		value, ok := reencode.Parse([]byte(test.text))
