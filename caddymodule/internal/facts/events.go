@@ -61,8 +61,8 @@ func EventTypeByName(name string) (EventType, bool) {
 	return EventType{}, false
 }
 
-// EventTypesOf returns the names of the types that a subscription brings.
-func EventTypesOf(subscription string) []string {
+// eventTypesOf returns the names of the types that a subscription brings.
+func eventTypesOf(subscription string) []string {
 	var names []string
 	for _, t := range EventTypes {
 		if t.Subscription == subscription && subscription != "" {
@@ -79,7 +79,7 @@ func EventTypesNamed(name string) []string {
 	if _, ok := EventTypeByName(name); ok {
 		return []string{name}
 	}
-	return EventTypesOf(name)
+	return eventTypesOf(name)
 }
 
 // EventTypesNamedBy returns the types that names stand for. A name that stands for no
@@ -95,6 +95,18 @@ func EventTypesNamedBy(names []string) []string {
 	}
 	return types
 }
+
+// EventNames are the names that stand for known types: those of types, then those of
+// subscriptions.
+var EventNames = func() []string {
+	names := slices.Clone(EventTypeNames)
+	for _, t := range EventTypes {
+		if t.Subscription != "" && !slices.Contains(names, t.Subscription) {
+			names = append(names, t.Subscription)
+		}
+	}
+	return names
+}()
 
 // SubscriptionNamed returns the subscription that a name stands for: that of a
 // subscription, or that of a type. It is empty for another name, and for a type that

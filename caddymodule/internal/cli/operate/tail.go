@@ -52,7 +52,7 @@ its addresses, and the last 256 other requests. Reloads keep them.`,
 	flags.IntVarP(&o.lines, "lines", "n", 10, "the `number` of past deliveries to print")
 	flags.BoolVar(&o.once, "once", false, "print the past deliveries, and end")
 	cmdutil.Complete(cmd, "result", results())
-	cmdutil.Complete(cmd, "type", facts.EventTypeNames)
+	cmdutil.Complete(cmd, "type", facts.EventNames)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return o.run(cmd) }
 	return cmd
 }
@@ -72,14 +72,10 @@ func (o *tailOptions) run(cmd *cobra.Command) error {
 	if err := cmdutil.CheckChoice(cmd, "result", results()); err != nil {
 		return err
 	}
-	if o.types = facts.EventTypesOf(o.typ); len(o.types) == 0 {
-		if err := cmdutil.CheckChoice(cmd, "type", facts.EventTypeNames); err != nil {
-			return err
-		}
-		if o.typ != "" {
-			o.types = []string{o.typ}
-		}
+	if err := cmdutil.CheckChoice(cmd, "type", facts.EventNames); err != nil {
+		return err
 	}
+	o.types = facts.EventTypesNamed(o.typ)
 	if o.once {
 		return o.printPast(cmd)
 	}

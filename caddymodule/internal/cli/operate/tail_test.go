@@ -168,6 +168,8 @@ func TestTailTakesOnlyTypesAndResultsThatThereAre(t *testing.T) {
 		says string
 	}{
 		{[]string{"--type", "post_call_audo"}, `there is no type "post_call_audo" (did you mean post_call_audio?): give --type one of post_call_transcription, `},
+		{[]string{"--type", "audoi"}, `there is no type "audoi" (did you mean audio?): give --type one of post_call_transcription, `},
+		{[]string{"--type", "agent_qa"}, `there is no type "agent_qa": give --type one of post_call_transcription, `},
 		{[]string{"--type", "typo"}, `there is no type "typo": give --type one of post_call_transcription, `},
 		{[]string{"--type", ""}, "--type is empty"},
 		{[]string{"--result", "fialed"}, `there is no result "fialed" (did you mean failed?): give --result one of accepted, rejected, ignored, failed`},
