@@ -43,6 +43,16 @@ const requestMemory = 48 << 10
 // limit. It is never so low that a limit set in error stops all events.
 func maxBodies() int64 { return max(100, debug.SetMemoryLimit(-1)/2/requestMemory) }
 
+// bodiesFor returns the number of bodies up to which the handler reads that of an
+// event. A quarter is for ElevenLabs' addresses alone: bodies of others that are never
+// finished must not keep genuine events out.
+func (h *Handler) bodiesFor(e *event) int64 {
+	if e.FromElevenLabs {
+		return h.maxBodies
+	}
+	return h.maxBodies - h.maxBodies/4
+}
+
 var scanners = sync.Pool{New: func() any { return new(envelope.Scanner) }}
 
 // readBody reads the body once. While the body passes, it computes the signatures
@@ -60,7 +70,7 @@ func (h *Handler) readBody(r *http.Request, header signature.Header, e *event) (
 	scanner.Reset()
 
 	limits := spool.Limits{
-		Size: h.MaxSize, Memory: h.MemoryBuffer, TotalMemory: h.MemoryLimit, Total: h.SpoolLimit, Bodies: h.maxBodies, Dir: h.SpoolDir,
+		Size: h.MaxSize, Memory: h.MemoryBuffer, TotalMemory: h.MemoryLimit, Total: h.SpoolLimit, Bodies: h.bodiesFor(e), Dir: h.SpoolDir,
 	}
 	start := time.Now()
 	body, err := spool.Read(r.Body, limits, func(p []byte) {

@@ -103,8 +103,10 @@ type Handler struct {
 	// `trusted_proxies_strict`. Default: any.
 	SourceIPs []string `json:"source_ips,omitempty"`
 
-	// The event types to forward. A verified event of another type, or of a type
-	// that cannot be read, is answered with 200 and not forwarded. Default: all.
+	// The event types to forward, such as `post_call_audio`. The name of a
+	// subscription, such as `audio`, stands for all its types. A verified event of
+	// another type, or of a type that cannot be read, is answered with 200 and not
+	// forwarded. Default: all.
 	Events []string `json:"events,omitempty"`
 
 	// How often an event is forwarded again when the connection to the backend fails
@@ -140,6 +142,7 @@ type Handler struct {
 	// secretNames are the names of the secrets for the operator.
 	secretNames []string
 	sources     []netip.Prefix
+	eventTypes  []string // those that Events names
 	proxy       caddyhttp.MiddlewareHandler
 	now         func() time.Time // nil except in tests
 	group       *group
@@ -198,6 +201,7 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if h.sources, err = parseSources(h.SourceIPs); err != nil {
 		return fmt.Errorf("source_ips: %w", err)
 	}
+	h.eventTypes = facts.EventTypesNamedBy(h.Events)
 	if h.ReverseProxyRaw != nil {
 		proxy, err := ctx.LoadModuleByID("http.handlers.reverse_proxy", h.ReverseProxyRaw)
 		if err != nil {
@@ -235,13 +239,6 @@ func (h *Handler) Cleanup() error {
 
 // warn logs options that can lose events or open a gap.
 func (h *Handler) warn() {
-	for _, name := range h.Events {
-		_, isType := facts.EventTypeByName(name)
-		if types := facts.EventTypesOf(name); len(types) > 0 && !isType {
-			h.logger.Warn("events takes the types of the body, not the names of subscriptions: events are dropped",
-				zap.String("name", name), zap.Strings("types", types))
-		}
-	}
 	if h.SpoolLimit < h.MaxSize+h.MemoryBuffer {
 		h.logger.Warn("spool_limit cannot hold one body of max_size: the largest are rejected with 503",
 			zap.Int64("spool_limit", h.SpoolLimit), zap.Int64("max_size", h.MaxSize))
@@ -299,11 +296,11 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		}
 		h.logRejection(r, rejected, "webhook would be rejected: ")
 		e.WouldReject = rejected.Code
-		return h.deliver(w, r, next, e, body)
+		return answerUnlogged(w, r, h.deliver(w, r, next, e, body))
 	}
 	e.verified = true
 
-	if len(h.Events) > 0 && !slices.Contains(h.Events, e.EventType) {
+	if len(h.eventTypes) > 0 && !slices.Contains(h.eventTypes, e.EventType) {
 		e.Result, e.Reason = deliveries.Ignored, facts.EventNotWanted
 		h.logger.Info("event answered with 200 and not forwarded, since its type is not in events", zap.Object("event", e))
 		w.WriteHeader(http.StatusOK)

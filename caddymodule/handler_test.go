@@ -179,17 +179,27 @@ func TestCompressedBodiesAreVerifiedAndForwardedAsSent(t *testing.T) {
 }
 
 func TestOtherEventsAreAnsweredAndNotForwarded(t *testing.T) {
-	for body, forwarded := range map[string]bool{
-		transcript:                   true,
-		`{"type":"post_call_audio"}`: false,
-		`{"data":{}}`:                false,
-	} {
-		h, logs := provision(t, &Handler{Events: []string{"post_call_transcription", "call_initiation_failure"}})
-		res := serve(t, h, newRequest(body))
+	tests := []struct {
+		events    []string
+		body      string
+		forwarded bool
+	}{
+		{[]string{"post_call_transcription", "call_initiation_failure"}, transcript, true},
+		{[]string{"post_call_transcription", "call_initiation_failure"}, `{"type":"post_call_audio"}`, false},
+		{[]string{"post_call_transcription", "call_initiation_failure"}, `{"data":{}}`, false},
+		{[]string{"transcript"}, transcript, true}, // the name of a subscription
+		{[]string{"audio", "transcript"}, `{"type":"post_call_transcription_otel"}`, true},
+		{[]string{"transcript"}, `{"type":"post_call_audio"}`, false},
+		{[]string{"of_next_year"}, `{"type":"of_next_year"}`, true}, // in no vocabulary
+		{[]string{"agent_qa"}, `{"type":"agent_qa"}`, true},         // whose types are unknown
+	}
+	for _, test := range tests {
+		h, logs := provision(t, &Handler{Events: test.events})
+		res := serve(t, h, newRequest(test.body))
 		require.NoError(t, res.err)
 		assert.Equal(t, 200, res.Code)
-		assert.Equal(t, forwarded, res.upstream != nil, body)
-		assert.Equal(t, forwarded, logs.Len() == 0, "what is not forwarded is logged")
+		assert.Equal(t, test.forwarded, res.upstream != nil, "%v %s", test.events, test.body)
+		assert.Equal(t, test.forwarded, logs.Len() == 0, "what is not forwarded is logged")
 	}
 }
 

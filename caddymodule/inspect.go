@@ -16,6 +16,7 @@ import (
 	"github.com/caddyserver/certmagic"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
 
 // inspect reads a configuration file for `caddy elevenlabs doctor`, and loads it as
@@ -258,7 +259,7 @@ func (w *walker) add(config map[string]any, at place) {
 	found := cmdutil.ConfigHandler{
 		Name: strings.Join(secretNames(h.Secrets), ","), Hosts: at.hosts, Paths: at.paths,
 		Past: time.Duration(h.Tolerance.Past), Future: time.Duration(h.Tolerance.Future),
-		MaxSize: h.MaxSize, AllowHTTP: h.AllowHTTP, ReportOnly: h.ReportOnly, Events: h.Events,
+		MaxSize: h.MaxSize, AllowHTTP: h.AllowHTTP, ReportOnly: h.ReportOnly, Events: facts.EventTypesNamedBy(h.Events),
 	}
 	for _, secret := range h.Secrets {
 		value, err := secret.resolve()

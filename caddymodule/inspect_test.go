@@ -106,7 +106,7 @@ func TestInspectFindsUpstreams(t *testing.T) {
 }
 
 func TestInspectReadsTheHandlersOptions(t *testing.T) {
-	config := inspectText(t, "a.test {\nelevenlabs_webhook {\nsecret wsec_literal old\nsecret {env.NOT_SET}\ntolerance 1h\nevents post_call_audio\nallow_http\nreport_only\n}\n}")
+	config := inspectText(t, "a.test {\nelevenlabs_webhook {\nsecret wsec_literal old\nsecret {env.NOT_SET}\ntolerance 1h\nevents audio of_next_year\nallow_http\nreport_only\n}\n}")
 	require.Error(t, config.Problem)
 	assert.NotContains(t, config.Problem.Error(), "wsec_literal")
 	require.Len(t, config.Handlers, 1, "also where Caddy does not load the configuration")
@@ -117,7 +117,7 @@ func TestInspectReadsTheHandlersOptions(t *testing.T) {
 	assert.Equal(t, time.Hour, h.Past)
 	assert.Equal(t, 5*time.Minute, h.Future)
 	assert.True(t, h.AllowHTTP && h.ReportOnly)
-	assert.Equal(t, []string{"post_call_audio"}, h.Events)
+	assert.Equal(t, []string{"post_call_audio", "of_next_year"}, h.Events)
 }
 
 func TestInspectFindsTheAdminEndpoint(t *testing.T) {

@@ -11,6 +11,8 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/caddyconfig/caddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
 
 func init() {
@@ -19,8 +21,10 @@ func init() {
 
 // MatchEvent matches events that the `elevenlabs_webhook` handler has verified and
 // whose type is one of the given types. Without types, it matches any verified event.
-// Types are those of the field `type` in the body, such as `post_call_transcription`,
-// and are compared exactly.
+//
+// Types are those of the field `type` in the body, such as `post_call_audio`, and are
+// compared exactly. The name of a subscription, such as `audio`, stands for all its
+// types.
 //
 // The matcher is false for every request that is not verified:
 //
@@ -49,6 +53,8 @@ func (MatchEvent) CaddyModule() caddy.ModuleInfo {
 // UnmarshalCaddyfile sets up the matcher from Caddyfile tokens. Syntax:
 //
 //	elevenlabs_event [<type>...]
+//
+// A type may also be the name of a subscription, such as audio.
 func (m *MatchEvent) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	if *m == nil {
 		*m = MatchEvent{} // no types must be [] in JSON: null would be no matcher at all
@@ -59,6 +65,12 @@ func (m *MatchEvent) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 			return d.Err("malformed elevenlabs_event matcher: blocks are not supported")
 		}
 	}
+	return nil
+}
+
+// Provision replaces the names of subscriptions by their types.
+func (m *MatchEvent) Provision(caddy.Context) error {
+	*m = facts.EventTypesNamedBy(*m)
 	return nil
 }
 
@@ -75,7 +87,7 @@ func (m MatchEvent) MatchWithError(r *http.Request) (bool, error) {
 // Example:
 //
 //	expression elevenlabs_event('post_call_audio')
-func (MatchEvent) CELLibrary(caddy.Context) (cel.Library, error) {
+func (MatchEvent) CELLibrary(ctx caddy.Context) (cel.Library, error) {
 	return caddyhttp.CELMatcherImpl(
 		"elevenlabs_event",
 		"elevenlabs_event_match_request_list",
@@ -89,13 +101,16 @@ func (MatchEvent) CELLibrary(caddy.Context) (cel.Library, error) {
 			if !ok {
 				return nil, errors.New("elevenlabs_event takes event types as strings")
 			}
-			return MatchEvent(types), nil
+			matcher := MatchEvent(types)
+			err = matcher.Provision(ctx)
+			return matcher, err
 		},
 	)
 }
 
 // Interface guards
 var (
+	_ caddy.Provisioner                 = (*MatchEvent)(nil)
 	_ caddyhttp.RequestMatcherWithError = (*MatchEvent)(nil)
 	_ caddyhttp.CELLibraryProducer      = (*MatchEvent)(nil)
 	_ caddyfile.Unmarshaler             = (*MatchEvent)(nil)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"testing"
 
 	"github.com/caddyserver/caddy/v2"
@@ -22,7 +23,8 @@ func matches(t *testing.T, types []string, r *http.Request) bool {
 	t.Helper()
 	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
 	defer cancel()
-	matcher := MatchEvent(types)
+	matcher := MatchEvent(slices.Clone(types))
+	require.NoError(t, matcher.Provision(ctx))
 	got, err := matcher.MatchWithError(r)
 	require.NoError(t, err)
 
@@ -40,6 +42,8 @@ func matches(t *testing.T, types []string, r *http.Request) bool {
 
 func TestMatcherIsTrueForVerifiedEventsOfTheTypeOnly(t *testing.T) {
 	audio := deliveries.Delivery{Fields: envelope.Fields{EventType: "post_call_audio"}}
+	otel := deliveries.Delivery{Fields: envelope.Fields{EventType: "post_call_transcription_otel"}}
+	later := deliveries.Delivery{Fields: envelope.Fields{EventType: "of_next_year"}}
 	rejected := audio
 	rejected.Result, rejected.Reason = deliveries.Rejected, facts.SignatureMismatch.Code
 	tests := []struct {
@@ -52,9 +56,15 @@ func TestMatcherIsTrueForVerifiedEventsOfTheTypeOnly(t *testing.T) {
 		{"one of the types", &event{verified: true, Delivery: audio}, []string{"voice_removed", "post_call_audio"}, true},
 		{"any type", &event{verified: true, Delivery: audio}, []string{}, true},
 		{"any type, none known", &event{verified: true}, []string{}, true},
+		{"its subscription", &event{verified: true, Delivery: audio}, []string{"audio"}, true},
+		{"a subscription of several types", &event{verified: true, Delivery: otel}, []string{"audio", "transcript"}, true},
+		{"a type that nobody knows yet", &event{verified: true, Delivery: later}, []string{"of_next_year"}, true},
+		{"another subscription", &event{verified: true, Delivery: audio}, []string{"transcript"}, false},
+		{"another type of the subscription", &event{verified: true, Delivery: otel}, []string{"post_call_transcription"}, false},
 		{"another type", &event{verified: true, Delivery: audio}, []string{"voice_removed"}, false},
 		{"another case", &event{verified: true, Delivery: audio}, []string{"POST_CALL_AUDIO"}, false},
 		{"rejected", &event{Delivery: rejected}, []string{"post_call_audio"}, false},
+		{"rejected, its subscription", &event{Delivery: rejected}, []string{"audio"}, false},
 		{"rejected, any type", &event{Delivery: rejected}, []string{}, false},
 		{"not verified yet", &event{}, []string{}, false},
 		{"no handler", nil, []string{}, false},

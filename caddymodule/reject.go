@@ -32,10 +32,6 @@ func (h *Handler) allowedByReportOnly(r *facts.Rejection) bool { return h.Report
 
 // reject logs a rejection and tells the client the reason by its code alone. It
 // returns the error that Caddy answers with, through handle_errors if there is one.
-//
-// Without handle_errors, Caddy logs each error of 5xx, with all headers of the request
-// and at the level ERROR. A flood must not fill the log, so reject then answers as
-// Caddy would.
 func (h *Handler) reject(w http.ResponseWriter, r *http.Request, e *event, rej *rejection) error {
 	e.Result, e.Reason = deliveries.Rejected, rej.Code
 	closeBody(w, r)
@@ -48,11 +44,20 @@ func (h *Handler) reject(w http.ResponseWriter, r *http.Request, e *event, rej *
 	case http.StatusServiceUnavailable:
 		header.Set("Retry-After", strconv.Itoa(int(retryAfter.Seconds())))
 	}
-	if rej.Status >= http.StatusInternalServerError && !hasErrorRoutes(r) {
-		w.WriteHeader(rej.Status)
-		return nil
+	return answerUnlogged(w, r, caddyhttp.Error(rej.Status, errors.New(rej.Sentence)))
+}
+
+// answerUnlogged answers a request that fails by an error of 5xx, as Caddy would, if
+// there is no handle_errors. Caddy would also log the error, with all headers of the
+// request and at the level ERROR, and a flood must not fill the log. Any other error is
+// returned.
+func answerUnlogged(w http.ResponseWriter, r *http.Request, err error) error {
+	failed, ok := errors.AsType[caddyhttp.HandlerError](err)
+	if !ok || failed.StatusCode < http.StatusInternalServerError || hasErrorRoutes(r) {
+		return err
 	}
-	return caddyhttp.Error(rej.Status, errors.New(rej.Sentence))
+	w.WriteHeader(failed.StatusCode)
+	return nil
 }
 
 // hasErrorRoutes reports whether the server has a route for errors, of whatever

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -280,6 +281,37 @@ func TestMoreBodiesThanMemoryAllowsAreRejected(t *testing.T) {
 	require.Len(t, entries, 1)
 	assert.Equal(t, "too many bodies are in flight", entries[0].ContextMap()["error"])
 	assert.Equal(t, 200, serve(t, h, newRequest(transcript)).Code, "afterwards")
+}
+
+func TestAQuarterOfTheBodiesIsReservedForElevenLabs(t *testing.T) {
+	h, _ := provision(t, &Handler{})
+	h.maxBodies = 8
+	stranger := newRequest(transcript)
+	stranger.RemoteAddr = strangersAddress
+	addresses := slices.Repeat([]string{strangersAddress}, 6)
+	// each request is in flight while the next one comes
+	var inFlight func(addresses []string, most func())
+	inFlight = func(addresses []string, most func()) {
+		if len(addresses) == 0 {
+			most()
+			return
+		}
+		r := newRequest(transcript)
+		r.RemoteAddr = addresses[0]
+		res := serveWith(t, h, r, caddyhttp.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) error {
+			inFlight(addresses[1:], most)
+			w.WriteHeader(http.StatusOK)
+			return nil
+		}))
+		assert.Equal(t, 200, res.Code)
+	}
+	inFlight(addresses, func() {
+		requireRejected(t, serve(t, h, stranger), "overloaded", 503)
+		assert.Equal(t, 200, serve(t, h, newRequest(transcript)).Code)
+	})
+	inFlight(append(addresses, newRequest("").RemoteAddr, newRequest("").RemoteAddr), func() {
+		requireRejected(t, serve(t, h, newRequest(transcript)), "overloaded", 503)
+	})
 }
 
 func TestAFloodOfForgeriesDoesNotSilenceTheLogAboutElevenLabs(t *testing.T) {

@@ -5,10 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -320,48 +318,6 @@ func TestForgeriesDoNotPushOutTheLast256GenuineDeliveries(t *testing.T) {
 	assert.Equal(t, "280", s.metric(`deliveries_total{event_type="post_call_transcription",reason="",result="accepted"}`))
 }
 
-func TestTailAndStatusUseColourOnlyOnATerminalWithoutNO_COLOR(t *testing.T) {
-	runtimeOf(t, "script")
-	address, status := newStatusBackend(t)
-	s := start(t, webhook(address, ""))
-	status.Store(500)
-	for range 3 {
-		require.Equal(t, 500, send(t, s.client("HTTP/1.1"), s.event([]byte(transcript))).status)
-	}
-	for _, args := range []string{"tail --once --address " + s.admin, "status --address " + s.admin} {
-		line := binary + " elevenlabs " + args
-		terminal := func(env ...string) string {
-			command := exec.Command("script", "--quiet", "--command", line, "/dev/null")
-			command.Env = append(os.Environ(), env...)
-			output, err := command.CombinedOutput()
-			require.NoError(t, err)
-			return string(output)
-		}
-		const red = "\x1b[31"
-		assert.Contains(t, terminal("NO_COLOR="), red, args)
-		plain := terminal("NO_COLOR=1")
-		assert.NotContains(t, plain, "\x1b", args)
-		assert.NotContains(t, terminal("TERM=dumb"), "\x1b", args)
-		assert.Contains(t, plain, "backend_answer", args)
-		assert.NotContains(t, elevenlabs(t, "", strings.Fields(args)...).stdout, "\x1b", args)
-	}
-}
-
-// Caddy's admin endpoint tells its errors in JSON.
-func TestTailTellsWhatTheAdminEndpointSaysFromACaddyThatDoesNotRun(t *testing.T) {
-	address, _ := newStatusBackend(t)
-	s := start(t, webhook(address, ""))
-	_, port, err := net.SplitHostPort(s.admin)
-	require.NoError(t, err)
-	o := elevenlabs(t, "", "tail", "--once", "--address", "[::ffff:127.0.0.1]:"+port)
-	assert.Equal(t, 1, o.code)
-	assert.Contains(t, o.stderr, "it answered 403: host not allowed: [::ffff:127.0.0.1]:"+port+"\n")
-	assert.NotContains(t, o.stderr, "is Caddy running?")
-	o = elevenlabs(t, "", "tail", "--once", "--address", fmt.Sprintf("127.0.0.1:%d", freePort(t)))
-	assert.Equal(t, 1, o.code)
-	assert.Contains(t, o.stderr, "is Caddy running?")
-}
-
 // The admin endpoint's server has a read timeout of ten seconds.
 func TestStreamOfDeliveriesOutlastsTheReadTimeoutAndEndsAtAReload(t *testing.T) {
 	address, _ := newStatusBackend(t)
@@ -416,30 +372,6 @@ func TestRejectedReloadKeepsTheMetricsAndTheStream(t *testing.T) {
 	s.reload(config)
 	assert.False(t, lines.Scan(), "the stream must end at the reload")
 	assert.Equal(t, "3", s.metric("consecutive_failures"))
-}
-
-func TestTailContinuesOverAReloadUntilItIsInterrupted(t *testing.T) {
-	address, _ := newStatusBackend(t)
-	s := start(t, webhook(address, ""))
-	tail := exec.Command(binary, "elevenlabs", "tail", "--json", "--address", s.admin)
-	output, err := tail.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, tail.Start())
-	lines := bufio.NewScanner(output)
-	for i, name := range []string{"", "events post_call_transcription"} {
-		if i > 0 {
-			s.reload(webhook(address, name))
-		}
-		got := s.sendAfterReload(s.client("HTTP/1.1"), func() *http.Request { return s.event([]byte(transcript)) })
-		require.Equal(t, 200, got.status)
-		require.True(t, lines.Scan())
-		var d struct{ Result, Handler string }
-		require.NoError(t, json.Unmarshal(lines.Bytes(), &d))
-		assert.Equal(t, "accepted end-to-end", d.Result+" "+d.Handler)
-	}
-	require.NoError(t, tail.Process.Signal(os.Interrupt))
-	assert.False(t, lines.Scan(), "tail printed a delivery twice")
-	assert.NoError(t, tail.Wait(), "an interrupt must not be an error")
 }
 
 func TestAccessLogAndTraceHaveTheResultOfAnEvent(t *testing.T) {

@@ -3,6 +3,8 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -174,4 +176,70 @@ func TestABodyThatTheSitesRequestBodyRejectsShowsNowhere(t *testing.T) {
 	assert.Equal(t, "body_too_large", got.header.Get("X-ElevenLabs-Rejection"))
 	s.eventually("the delivery", func() bool { return len(shown(t, s, "/elevenlabs/deliveries")) == 1 })
 	assert.Empty(t, b.take())
+}
+
+func TestTailAndStatusUseColourOnlyOnATerminalWithoutNO_COLOR(t *testing.T) {
+	runtimeOf(t, "script")
+	address, status := newStatusBackend(t)
+	s := start(t, webhook(address, ""))
+	status.Store(500)
+	for range 3 {
+		require.Equal(t, 500, send(t, s.client("HTTP/1.1"), s.event([]byte(transcript))).status)
+	}
+	for _, args := range []string{"tail --once --address " + s.admin, "status --address " + s.admin} {
+		line := binary + " elevenlabs " + args
+		terminal := func(env ...string) string {
+			command := exec.Command("script", "--quiet", "--command", line, "/dev/null")
+			command.Env = append(os.Environ(), env...)
+			output, err := command.CombinedOutput()
+			require.NoError(t, err)
+			return string(output)
+		}
+		const red = "\x1b[31"
+		assert.Contains(t, terminal("NO_COLOR="), red, args)
+		plain := terminal("NO_COLOR=1")
+		assert.NotContains(t, plain, "\x1b", args)
+		assert.NotContains(t, terminal("TERM=dumb"), "\x1b", args)
+		assert.Contains(t, plain, "backend_answer", args)
+		assert.NotContains(t, elevenlabs(t, "", strings.Fields(args)...).stdout, "\x1b", args)
+	}
+}
+
+// Caddy's admin endpoint tells its errors in JSON.
+func TestTailTellsWhatTheAdminEndpointSaysFromACaddyThatDoesNotRun(t *testing.T) {
+	address, _ := newStatusBackend(t)
+	s := start(t, webhook(address, ""))
+	_, port, err := net.SplitHostPort(s.admin)
+	require.NoError(t, err)
+	o := elevenlabs(t, "", "tail", "--once", "--address", "[::ffff:127.0.0.1]:"+port)
+	assert.Equal(t, 1, o.code)
+	assert.Contains(t, o.stderr, "it answered 403: host not allowed: [::ffff:127.0.0.1]:"+port+"\n")
+	assert.NotContains(t, o.stderr, "is Caddy running?")
+	o = elevenlabs(t, "", "tail", "--once", "--address", fmt.Sprintf("127.0.0.1:%d", freePort(t)))
+	assert.Equal(t, 1, o.code)
+	assert.Contains(t, o.stderr, "is Caddy running?")
+}
+
+func TestTailContinuesOverAReloadUntilItIsInterrupted(t *testing.T) {
+	address, _ := newStatusBackend(t)
+	s := start(t, webhook(address, ""))
+	tail := exec.Command(binary, "elevenlabs", "tail", "--json", "--address", s.admin)
+	output, err := tail.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, tail.Start())
+	lines := bufio.NewScanner(output)
+	for i, name := range []string{"", "events post_call_transcription"} {
+		if i > 0 {
+			s.reload(webhook(address, name))
+		}
+		got := s.sendAfterReload(s.client("HTTP/1.1"), func() *http.Request { return s.event([]byte(transcript)) })
+		require.Equal(t, 200, got.status)
+		require.True(t, lines.Scan())
+		var d struct{ Result, Handler string }
+		require.NoError(t, json.Unmarshal(lines.Bytes(), &d))
+		assert.Equal(t, "accepted end-to-end", d.Result+" "+d.Handler)
+	}
+	require.NoError(t, tail.Process.Signal(os.Interrupt))
+	assert.False(t, lines.Scan(), "tail printed a delivery twice")
+	assert.NoError(t, tail.Wait(), "an interrupt must not be an error")
 }

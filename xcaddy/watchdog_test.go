@@ -131,3 +131,35 @@ func TestAFloodThatIsRejectedAsOverloadedDoesNotFloodTheLog(t *testing.T) {
 		})
 	}
 }
+
+func TestAFloodThatReportOnlyForwardsToADeadBackendDoesNotFloodTheLog(t *testing.T) {
+	config := trustingProxy + webhook("127.0.0.1:1", "report_only\nretries 0")
+	for _, test := range []struct{ name, config, body string }{
+		{"without handle_errors", config, ""},
+		{"with handle_errors", strings.TrimSuffix(config, "}\n") + "handle_errors {\nrespond \"down {err.status_code}\"\n}\n}\n", "down 502"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := start(t, test.config)
+			client := s.client("HTTP/2.0")
+			forged := func(address string) *http.Request {
+				request := from(address, s.signed([]byte(transcript), "wsec_other", time.Now()))
+				request.Header.Set("Padding", strings.Repeat("x", 15<<10))
+				return request
+			}
+			got := send(t, client, forged(strangersAddress))
+			assert.Equal(t, []any{502, test.body}, []any{got.status, got.body})
+			flood(t, client, 300, 502, func() *http.Request { return forged(strangersAddress) })
+			send(t, client, forged(elevenLabsAddress))
+			s.awaitLog(`"client_ip":"` + elevenLabsAddress + `"`)
+			s.eventually("a line about each", func() bool { return len(s.logged("event not delivered")) >= 11 })
+			assert.Len(t, s.logged("webhook would be rejected: signature_mismatch"), 11, "ten of the flood, and one from ElevenLabs")
+			assert.Len(t, s.logged("event not delivered"), 11)
+			assert.NotContains(t, s.log.String(), "xxx", "the headers")
+
+			assert.Equal(t, 502, send(t, client, s.event([]byte(transcript))).status)
+			s.eventually("Caddy's line about a genuine event", func() bool {
+				return test.body != "" || strings.Contains(s.log.String(), `"logger":"http.log.error`)
+			})
+		})
+	}
+}

@@ -1,13 +1,16 @@
 package elevenlabs
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -84,7 +87,7 @@ func (c *Client) newError(response *http.Response, body []byte, permission strin
 	case json.Unmarshal(detail, &e.Message) == nil:
 	case json.Unmarshal(detail, &object) == nil && object.Message != "":
 		e.Code, e.Message = cmp.Or(object.Status, object.Code), object.Message
-	case json.Unmarshal(detail, &list) == nil && len(list) > 0:
+	case json.Unmarshal(detail, &list) == nil && len(list) > 0 && list[0].Msg != "":
 		problems := make([]string, 0, len(list))
 		for _, problem := range list {
 			at := make([]string, 0, len(problem.Loc))
@@ -95,7 +98,7 @@ func (c *Client) newError(response *http.Response, body []byte, permission strin
 		}
 		e.Message = strings.Join(problems, "; ")
 	default:
-		e.Message = string(body)
+		e.Message = plain(detail)
 	}
 	e.Code = c.presentable(e.Code)
 	e.Message = cmp.Or(c.presentable(e.Message), http.StatusText(e.Status), "no message")
@@ -103,6 +106,42 @@ func (c *Client) newError(response *http.Response, body []byte, permission strin
 		e.Permission = named[1]
 	}
 	return e
+}
+
+// plain returns the values of JSON, each with the names that lead to it. Another text
+// stays as it is.
+func plain(text []byte) string {
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.UseNumber()
+	var value any
+	if decoder.Decode(&value) != nil {
+		return string(text)
+	}
+	return strings.Join(leaves(nil, "", value), "; ")
+}
+
+// maxLeaves is more than a message shows.
+const maxLeaves = 200
+
+// leaves appends the values below a value. It leaves out null.
+func leaves(to []string, name string, value any) []string {
+	if len(to) == maxLeaves {
+		return to
+	}
+	switch value := value.(type) {
+	case nil:
+	case map[string]any:
+		for _, key := range slices.Sorted(maps.Keys(value)) {
+			to = leaves(to, strings.TrimPrefix(name+"."+key, "."), value[key])
+		}
+	case []any:
+		for _, element := range value {
+			to = leaves(to, name, element)
+		}
+	default:
+		to = append(to, strings.TrimPrefix(fmt.Sprintf("%s: %v", name, value), ": "))
+	}
+	return to
 }
 
 // presentable makes one line of a text from elsewhere. It removes control characters,

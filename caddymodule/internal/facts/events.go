@@ -61,8 +61,8 @@ func EventTypeByName(name string) (EventType, bool) {
 	return EventType{}, false
 }
 
-// EventTypesOf returns the names of the types that a subscription brings.
-func EventTypesOf(subscription string) []string {
+// eventTypesOf returns the names of the types that a subscription brings.
+func eventTypesOf(subscription string) []string {
 	var names []string
 	for _, t := range EventTypes {
 		if t.Subscription == subscription && subscription != "" {
@@ -79,8 +79,34 @@ func EventTypesNamed(name string) []string {
 	if _, ok := EventTypeByName(name); ok {
 		return []string{name}
 	}
-	return EventTypesOf(name)
+	return eventTypesOf(name)
 }
+
+// EventTypesNamedBy returns the types that names stand for. A name that stands for no
+// known type stays as it is, since ElevenLabs may add types.
+func EventTypesNamedBy(names []string) []string {
+	var types []string
+	for _, name := range names {
+		if known := EventTypesNamed(name); len(known) > 0 {
+			types = append(types, known...)
+		} else {
+			types = append(types, name)
+		}
+	}
+	return types
+}
+
+// EventNames are the names that stand for known types: those of types, then those of
+// subscriptions.
+var EventNames = func() []string {
+	names := slices.Clone(EventTypeNames)
+	for _, t := range EventTypes {
+		if t.Subscription != "" && !slices.Contains(names, t.Subscription) {
+			names = append(names, t.Subscription)
+		}
+	}
+	return names
+}()
 
 // SubscriptionNamed returns the subscription that a name stands for: that of a
 // subscription, or that of a type. It is empty for another name, and for a type that

@@ -32,6 +32,13 @@ func TestANameStandsForTypesAndForASubscription(t *testing.T) {
 	}
 }
 
+func TestNamesInNoVocabularyStayAsTheyAre(t *testing.T) {
+	assert.Equal(t,
+		[]string{"post_call_audio", "of_next_year", "flows_generation", "flows_template_run", "agent_qa"},
+		facts.EventTypesNamedBy([]string{"audio", "of_next_year", "flows", "agent_qa"}))
+	assert.Empty(t, facts.EventTypesNamedBy(nil))
+}
+
 func TestEverySubscriptionOfATypeIsOne(t *testing.T) {
 	for _, eventType := range facts.EventTypes {
 		if eventType.Subscription != "" {

@@ -69,8 +69,17 @@ func hide(name string) string { return facts.HideCredentials(name, "…") }
 // in it is that of a file.
 func pasted(name string) bool { return hide(name) != name && !strings.Contains(name, "/") }
 
-// Raw returns the credential with any blanks and line ends around it.
+// Raw returns the credential with any blanks and line ends around it. A signing secret
+// with other lines beside it is an error, as in the handler.
 func (c *Credential) Raw(cmd *cobra.Command) (string, error) {
+	value, err := c.value(cmd)
+	if text := strings.TrimSpace(value); strings.HasPrefix(text, facts.SecretPrefix) && strings.ContainsAny(text, "\r\n") {
+		return "", fmt.Errorf("%s has more than one line: put nothing but the secret there", c.Source())
+	}
+	return value, err
+}
+
+func (c *Credential) value(cmd *cobra.Command) (string, error) {
 	if err := RejectEmpty(cmd, c.flag+"-file", c.flag+"-env"); err != nil {
 		return "", err
 	}

@@ -19,6 +19,8 @@ func TestCredentialsComeFromWhereTheFlagsSay(t *testing.T) {
 	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", " from env\n")
 	t.Setenv("OTHER", "from another")
 	t.Setenv("BLANK", " \t")
+	two := filepath.Join(t.TempDir(), "two")
+	require.NoError(t, os.WriteFile(two, []byte("wsec_old\r\nwsec_new\n"), 0o600))
 
 	for name, test := range map[string]struct {
 		flags     func(*cobra.Command) *Credential
@@ -35,6 +37,7 @@ func TestCredentialsComeFromWhereTheFlagsSay(t *testing.T) {
 		"blank variable":       {SecretFlags, []string{"--secret-env", "BLANK"}, "", "the environment variable BLANK is blank"},
 		"no file":              {SecretFlags, []string{"--secret-file", file + "x"}, "", "reading --secret-file: open "},
 		"empty file":           {SecretFlags, []string{"--secret-file", empty}, "", "the file " + empty + " is blank"},
+		"a file of two lines":  {SecretFlags, []string{"--secret-file", two}, "", "the file " + two + " has more than one line: put nothing but the secret there"},
 		"an empty file name":   {SecretFlags, []string{"--secret-file", ""}, "", "--secret-file is empty"},
 		"an empty variable":    {APIKeyFlags, []string{"--api-key-env", ""}, "", "--api-key-env is empty"},
 		"file and variable":    {SecretFlags, []string{"--secret-file", file, "--secret-env", "OTHER"}, "", "[secret-env secret-file] were all set"},

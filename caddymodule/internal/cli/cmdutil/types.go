@@ -9,7 +9,7 @@ import (
 // TypeFlag adds --type, which selects events by their type.
 func TypeFlag(cmd *cobra.Command) {
 	cmd.Flags().String("type", "", "only events of this `type`, or of those that a subscription of this name brings")
-	Complete(cmd, "type", facts.EventTypeNames)
+	Complete(cmd, "type", facts.EventNames)
 }
 
 // EventTypes returns the types that --type selects, or none without the flag.
@@ -18,11 +18,8 @@ func EventTypes(cmd *cobra.Command) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	if types := facts.EventTypesOf(value); len(types) > 0 {
-		return types, nil
-	}
-	if err := CheckChoice(cmd, "type", facts.EventTypeNames); err != nil || value == "" {
+	if err := CheckChoice(cmd, "type", facts.EventNames); err != nil || value == "" {
 		return nil, err
 	}
-	return []string{value}, nil
+	return facts.EventTypesNamed(value), nil
 }

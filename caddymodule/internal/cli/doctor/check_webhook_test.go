@@ -135,7 +135,7 @@ func TestDoctorLooksAtTheWebhook(t *testing.T) {
 
 		{"on", "retries", statusOK, `they are on for "gateway" (wh_1)`, []map[string]any{hook()}, nil},
 		{"off", "retries", statusWarn, "they are off for \"gateway\" (wh_1)\n      Remedy: caddy elevenlabs webhooks update wh_1 --retries", []map[string]any{hook("retry_enabled", false)}, nil},
-		{"not told", "retries", statusSkip, "ElevenLabs does not show whether they are on for \"gateway\" (wh_1)\n      Remedy: To be sure: caddy elevenlabs webhooks update wh_1 --retries", []map[string]any{{}}, nil},
+		{"not shown by ElevenLabs", "retries", statusSkip, "ElevenLabs does not show whether they are on for \"gateway\" (wh_1)\n      Remedy: To be sure: caddy elevenlabs webhooks update wh_1 --retries", []map[string]any{{}}, nil},
 
 		{"none known", "failures", statusOK, `none is known of "gateway" (wh_1)`, []map[string]any{hook()}, nil},
 		{"lately", "failures", statusWarn, `the last of "gateway" (wh_1): 401, 2029-12-31T12:00:00Z, the server has another secret`, []map[string]any{

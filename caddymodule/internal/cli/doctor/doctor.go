@@ -95,14 +95,20 @@ func (o options) run(cmd *cobra.Command) error {
 			}
 		}
 	}
-	summary := fmt.Sprintf("%d ok, %d failed, %d warned, %d skipped", counts[statusOK], counts[statusFail], counts[statusWarn], counts[statusSkip])
-	if !cmdutil.WantsJSON(cmd) {
-		if _, err := fmt.Fprintf(cmd.OutOrStdout(), "\n%s\n", summary); err != nil {
-			return err
-		}
-	}
-	if counts[statusFail] > 0 {
+	return summarize(cmd, counts)
+}
+
+// summarize prints how many findings of each status there are. If a check failed, it
+// returns that in the error, which the program prints.
+func summarize(cmd *cobra.Command, counts map[status]int) error {
+	summary := fmt.Sprintf("%d ok, %d failed, %d warned, %d skipped",
+		counts[statusOK], counts[statusFail], counts[statusWarn], counts[statusSkip])
+	switch {
+	case counts[statusFail] > 0:
 		return fmt.Errorf("%w: %s", cmdutil.ErrCheckFailed, summary)
+	case cmdutil.WantsJSON(cmd):
+		return nil
 	}
-	return nil
+	_, err := fmt.Fprintf(cmd.OutOrStdout(), "\n%s\n", summary)
+	return err
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/fatih/color"
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
@@ -19,6 +20,13 @@ const (
 	statusWarn status = "warn"
 	statusSkip status = "skip"
 )
+
+var statusColors = map[status]*color.Color{
+	statusOK:   cmdutil.Good,
+	statusFail: cmdutil.Bad,
+	statusWarn: cmdutil.Warning,
+	statusSkip: cmdutil.Faint,
+}
 
 // finding is a line of the output.
 type finding struct {
@@ -58,7 +66,8 @@ func (f finding) print(cmd *cobra.Command) error {
 		return cmdutil.PrintJSON(cmd, f)
 	}
 	var text strings.Builder
-	fmt.Fprintf(&text, "%-4s  %-11s  %s\n", f.Status, f.Check, f.Detail)
+	word := cmdutil.Paint(cmd.OutOrStdout(), statusColors[f.Status], fmt.Sprintf("%-4s", f.Status))
+	fmt.Fprintf(&text, "%s  %-11s  %s\n", word, f.Check, f.Detail)
 	for _, line := range f.Answer {
 		fmt.Fprintf(&text, "      | %s\n", line)
 	}

@@ -51,6 +51,9 @@ type patient struct {
 	api      http.RoundTripper
 	running  string // the admin endpoint's answer; MINUTE and HOUR are so long ago
 	adminErr error
+
+	// runCmd runs the command otherwise than clitest.Run, unless it is nil.
+	runCmd func(env cmdutil.Env, args ...string) clitest.Outcome
 }
 
 func newPatient(t *testing.T) *patient {
@@ -130,7 +133,11 @@ func (p *patient) runArgs(args ...string) clitest.Outcome {
 	if !slices.Contains(args, "--config") {
 		args = append([]string{"--config", file}, args...)
 	}
-	return clitest.Run(NewCmdDoctor, env, "", append([]string{"doctor"}, args...)...)
+	args = append([]string{"doctor"}, args...)
+	if p.runCmd != nil {
+		return p.runCmd(env, args...)
+	}
+	return clitest.Run(NewCmdDoctor, env, "", args...)
 }
 
 // admin is the admin endpoint of the running server.

@@ -12,12 +12,8 @@ import (
 // complete makes shells complete the values of flags.
 func complete(cmd *cobra.Command) {
 	events := slices.Clone(facts.EventTypeNames)
-	for _, names := range [][]string{facts.PostCallSubscriptions, facts.WorkspaceSubscriptions} {
-		for _, name := range names {
-			if types := facts.EventTypesNamed(name); len(types) > 0 && types[0] != name {
-				events = append(events, cobra.CompletionWithDesc(name, types[0]))
-			}
-		}
+	for _, name := range facts.EventNames[len(events):] {
+		events = append(events, cobra.CompletionWithDesc(name, facts.EventTypesNamed(name)[0]))
 	}
 	forgeries := make([]cobra.Completion, len(delivery.Forgeries))
 	for i, f := range delivery.Forgeries {

@@ -23,7 +23,11 @@ type planned struct {
 func (o *sendOptions) plan(cmd *cobra.Command) ([]planned, error) {
 	forgery, ok := delivery.ForgeryByName(o.forge)
 	if !ok {
-		return nil, fmt.Errorf("there is no forgery %q: --help lists them", o.forge)
+		names := make([]string, 0, len(delivery.Forgeries))
+		for _, f := range delivery.Forgeries {
+			names = append(names, f.Name)
+		}
+		return nil, fmt.Errorf("there is no forgery %q%s: --help lists them", o.forge, cmdutil.DidYouMean(o.forge, names))
 	}
 	if o.file != "" {
 		if err := checkSampleFlags(cmd, "the body of --file", nil); err != nil {
@@ -70,7 +74,7 @@ func typeNamed(name string) (string, error) {
 	case facts.IsSubscription(name):
 		return "", fmt.Errorf("there is no sample: ElevenLabs does not document what it sends for %s", name)
 	}
-	return "", fmt.Errorf("there is no event %q: --help lists them", name)
+	return "", fmt.Errorf("there is no event %q%s: --help lists them", name, cmdutil.DidYouMean(name, facts.EventNames))
 }
 
 // sampleFlags are the flags that change samples.

@@ -66,8 +66,8 @@ func (r *report) draw() {
 
 // paint colours the first column of a line.
 var paint = map[string]*color.Color{
-	"ok":     color.New(color.FgGreen),
-	"FAILED": color.New(color.FgRed, color.Bold),
+	"ok":     cmdutil.Good,
+	"FAILED": cmdutil.Bad,
 }
 
 // line prints a line of the table. Its columns are wide enough for every reason,

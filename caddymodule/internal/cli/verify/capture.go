@@ -54,8 +54,7 @@ func decodeCapture(raw []byte) ([]byte, []string) {
 	if marked {
 		return text, []string{"the capture begins with a byte order mark, which is not part of the request: Windows PowerShell and Notepad add it"}
 	}
-	head := raw[:min(len(raw), 4)]
-	if bytes.HasPrefix(head, []byte("\xff\xfe")) || bytes.HasPrefix(head, []byte("\xfe\xff")) || bytes.IndexByte(head, 0) >= 0 {
+	if mayBeUTF16(raw) {
 		for _, set := range utf16Encodings {
 			text, err := set.NewDecoder().Bytes(raw)
 			if text = bytes.TrimPrefix(text, []byte(byteOrderMark)); err == nil && len(text) > 0 && text[0] < utf8.RuneSelf && text[0] != 0 {
@@ -78,13 +77,10 @@ func parseEvent(raw []byte) (capture, error) {
 		value = item
 	}
 	headers, _ := value.Member("headers")
-	c := capture{declared: -1}
-	for _, name := range headers.Names() {
-		if header, _ := headers.Member(name); strings.EqualFold(name, signature.HeaderName) {
-			if line, ok := onlyItem(header).Text(); ok {
-				c.lines = append(c.lines, string(line))
-			}
-		}
+	lists, _ := value.Member("multiValueHeaders") // an event has either, or both
+	c := capture{declared: -1, lines: signatureLines(headers)}
+	if len(c.lines) == 0 {
+		c.lines = signatureLines(lists)
 	}
 	body, hasBody := value.Member("body")
 	if len(c.lines) == 0 || !hasBody {
@@ -106,6 +102,20 @@ func parseEvent(raw []byte) (capture, error) {
 	}
 	c.notes = []string{"the capture is JSON with headers and a body, such as an event of AWS Lambda: both are taken from it"}
 	return c, nil
+}
+
+// signatureLines returns the lines of the signature header, of which each is a text or
+// the only one of a list.
+func signatureLines(headers reencode.Value) []string {
+	var lines []string
+	for _, name := range headers.Names() {
+		if header, _ := headers.Member(name); strings.EqualFold(name, signature.HeaderName) {
+			if line, ok := onlyItem(header).Text(); ok {
+				lines = append(lines, string(line))
+			}
+		}
+	}
+	return lines
 }
 
 // parseHTTP reads an HTTP/1 request.

@@ -20,7 +20,8 @@ type carrier struct {
 }
 
 // carrierBytes is up to how many bytes the search for the signed body in a carrier
-// tries other numbers.
+// tries other numbers. A carrier of more, such as of long audio, is opened, and what
+// is in it is tried as it is.
 const carrierBytes = 16 << 20
 
 // carriers are tried in this order: from those that are known for certain to
@@ -53,12 +54,16 @@ func (c carrier) attempts(base attempt, k clues) iter.Seq2[string, attempt] {
 
 func tryInner(base attempt, k clues, body []byte, limit, depth int, yield func(string, attempt) bool) bool {
 	body = bytes.TrimPrefix(body, []byte(byteOrderMark))
-	for _, body := range [][]byte{body, bytes.TrimRight(body, "\r\n")} {
-		if !yield("", base.withBody(body)) {
-			return false
-		}
+	if !yield("", base.withBody(body)) {
+		return false
 	}
-	if value, ok := reencode.Parse(body); ok && isEvent(value) {
+	if trimmed := bytes.TrimRight(body, "\r\n"); len(trimmed) < len(body) && !yield("", base.withBody(trimmed)) {
+		return false
+	}
+	if len(body) > limit && beginsAsJSON(body) {
+		return true
+	}
+	if value, ok := k.json(body); ok && isEvent(value) {
 		for body := range reencode.Restorations(value, limit) {
 			if !yield(", where it was parsed and encoded again", base.withBody(body)) {
 				return false

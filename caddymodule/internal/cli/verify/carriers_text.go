@@ -21,6 +21,9 @@ var encodedCarriers = []carrier{
 	{
 		"body_base64", "in base64", "Decode it first. AWS Lambda (isBase64Encoded), Google Pub/Sub and n8n's binary data give bodies so: Buffer.from(body, \"base64\") in JavaScript, base64.b64decode(body) in Python.",
 		func(body []byte, _ clues) ([][]byte, bool) {
+			if beginsAsJSON(body) {
+				return nil, false
+			}
 			text := string(bytes.Join(bytes.Fields(body), nil))
 			if strings.HasPrefix(text, "data:") {
 				_, text, _ = strings.Cut(text, ",")
@@ -37,6 +40,9 @@ var encodedCarriers = []carrier{
 	{
 		"body_hex", "in hex", "Decode it first: Buffer.from(body, \"hex\") in JavaScript, bytes.fromhex(body) in Python, decode(body, 'hex') in PostgreSQL, whose bytea prints as \\x and hex.",
 		func(body []byte, _ clues) ([][]byte, bool) {
+			if beginsAsJSON(body) {
+				return nil, false
+			}
 			text := strings.TrimSpace(string(body))
 			text = strings.TrimPrefix(strings.TrimPrefix(text, `\x`), "0x")
 			text = strings.TrimSuffix(strings.TrimPrefix(text, "<Buffer "), ">")
@@ -68,6 +74,9 @@ var encodedCarriers = []carrier{
 	{
 		"body_utf16", "in UTF-16, and ElevenLabs sends UTF-8", charsetRemedy + " Windows PowerShell writes UTF-16 with >; Set-Content -Encoding utf8 and Invoke-WebRequest -OutFile do not.",
 		func(body []byte, _ clues) ([][]byte, bool) {
+			if !mayBeUTF16(body) {
+				return nil, false
+			}
 			for _, set := range utf16Encodings {
 				if decoded, err := set.NewDecoder().Bytes(body); err == nil && len(body)%2 == 0 && looksLikeBody(decoded) {
 					return [][]byte{decoded}, true
@@ -159,7 +168,10 @@ var encodedCarriers = []carrier{
 	},
 	{
 		"http_request", "a whole HTTP request, with its request line and headers", "Give the request as an argument: caddy elevenlabs verify --explain captured.http. Or give as the body only what follows the blank line.",
-		func(body []byte, _ clues) ([][]byte, bool) {
+		func(body []byte, k clues) ([][]byte, bool) {
+			if k.isJSON(body) {
+				return nil, false
+			}
 			request, err := parseRequest(body)
 			return [][]byte{request.read()}, err == nil && request.method != ""
 		},
@@ -228,8 +240,13 @@ func isJSON(text []byte) bool {
 
 // looksLikeBody reports whether decoded bytes begin as JSON does.
 func looksLikeBody(decoded []byte) bool {
-	decoded = bytes.TrimSpace(bytes.TrimPrefix(decoded, []byte(byteOrderMark)))
-	return len(decoded) > 1 && (decoded[0] == '{' || decoded[0] == '[') && (isJSON(decoded) || bytes.ContainsRune(decoded, '"'))
+	return beginsAsJSON(decoded) && (bytes.ContainsRune(decoded, '"') || isJSON(decoded))
+}
+
+// beginsAsJSON reports whether a text begins as an object or an array does.
+func beginsAsJSON(text []byte) bool {
+	text = bytes.TrimSpace(bytes.TrimPrefix(text, []byte(byteOrderMark)))
+	return len(text) > 1 && (text[0] == '{' || text[0] == '[')
 }
 
 // pythonBytes reads b'…'.

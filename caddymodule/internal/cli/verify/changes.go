@@ -171,7 +171,7 @@ var simpleChanges = []change{
 	{
 		"lines_broken", "Line ends were added within the body", captureRemedy + " Terminals, e-mails and editors break long lines.",
 		withBodies(func(b []byte) [][]byte {
-			if isJSON(b) {
+			if !bytes.ContainsAny(b, "\r\n") || isJSON(b) {
 				return nil
 			}
 			return [][]byte{bytes.ReplaceAll(bytes.ReplaceAll(b, []byte("\r"), nil), []byte("\n"), nil)}
@@ -179,7 +179,12 @@ var simpleChanges = []change{
 	},
 	{
 		"characters_typeset", "Quotes or blanks of the body were replaced by typographic ones", captureRemedy + " Word processors, chats and wikis do that.",
-		withBodies(func(b []byte) [][]byte { return [][]byte{[]byte(typeset.Replace(string(b)))} }),
+		withBodies(func(b []byte) [][]byte {
+			if isASCII(b) {
+				return nil
+			}
+			return [][]byte{[]byte(typeset.Replace(string(b)))}
+		}),
 	},
 }
 

@@ -45,7 +45,7 @@ func withSecrets(others func(string) []string) attempts {
 			for _, other := range others(string(base.secret)) {
 				a := base
 				a.secret = []byte(other)
-				if !yield("", a) {
+				if other != string(base.secret) && !yield("", a) {
 					return
 				}
 			}
@@ -58,7 +58,7 @@ func withBodies(others func([]byte) [][]byte) attempts {
 	return func(base attempt, _ clues) iter.Seq2[string, attempt] {
 		return func(yield func(string, attempt) bool) {
 			for _, other := range others(base.body) {
-				if !yield("", base.withBody(other)) {
+				if !bytes.Equal(other, base.body) && !yield("", base.withBody(other)) {
 					return
 				}
 			}
@@ -104,6 +104,9 @@ func inMilliseconds(a attempt, k clues) iter.Seq2[string, attempt] {
 }
 
 func otherLineEnds(a attempt, _ clues) iter.Seq2[string, attempt] {
+	if !bytes.ContainsRune(a.body, '\n') {
+		return none
+	}
 	return func(yield func(string, attempt) bool) {
 		lf := bytes.ReplaceAll(a.body, []byte("\r\n"), []byte("\n"))
 		crlf := bytes.ReplaceAll(lf, []byte("\n"), []byte("\r\n"))
@@ -134,7 +137,13 @@ func reencoded(a attempt, _ clues) iter.Seq2[string, attempt] {
 			return
 		}
 		var body []byte
+		short, seen := reencode.Abridge(value), map[string]bool{}
 		for _, form := range reencode.Forms {
+			key := string(form.Append(nil, short))
+			if seen[key] {
+				continue
+			}
+			seen[key] = true
 			body = form.Append(body[:0], value)
 			if !yield(". The signed body is the same JSON "+form.Name, a.withBody(body)) {
 				return
@@ -153,8 +162,22 @@ var utf16Encodings = []encoding.Encoding{
 	unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM),
 }
 
+// mayBeUTF16 reports whether a text begins with a byte order mark of UTF-16, or with
+// two characters in UTF-16 of which one at least is ASCII, as those of JSON are.
+func mayBeUTF16(text []byte) bool {
+	return bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff")) ||
+		bytes.IndexByte(text[:min(len(text), 4)], 0) >= 0
+}
+
+func isASCII(text []byte) bool {
+	return !slices.ContainsFunc(text, func(c byte) bool { return c >= utf8.RuneSelf })
+}
+
 // recoded undoes conversions of a body that was in UTF-8.
 func recoded(a attempt, _ clues) iter.Seq2[string, attempt] {
+	if isASCII(a.body) && !mayBeUTF16(a.body) {
+		return none
+	}
 	return func(yield func(string, attempt) bool) {
 		for _, set := range []struct {
 			name string
@@ -171,6 +194,9 @@ func recoded(a attempt, _ clues) iter.Seq2[string, attempt] {
 			if body, err := set.NewEncoder().Bytes(a.body); err == nil && !yield(": it was read as "+set.name+", though it is UTF-8", a.withBody(body)) {
 				return
 			}
+		}
+		if !mayBeUTF16(a.body) {
+			return
 		}
 		for _, utf16 := range utf16Encodings {
 			body, err := utf16.NewDecoder().Bytes(a.body)

@@ -133,7 +133,11 @@ func noWholeBody(k clues, _ string) (explanation, bool) {
 // otherBody knows bodies that are something else than the signed body.
 func otherBody(k clues, _ string) (explanation, bool) {
 	body := k.read()
-	if renamed.Match(body) {
+	short := body // long strings, such as audio, take time and have no names
+	if k.isJSON(body) {
+		short = reencode.AbridgeText(body)
+	}
+	if renamed.Match(short) {
 		return explanation{
 			Change:   "names_changed",
 			Sentence: "The body was parsed and encoded again with other names: ElevenLabs writes event_timestamp and conversation_id, with underscores. " + notRecovered + orAnother,
@@ -152,7 +156,7 @@ func otherBody(k clues, _ string) (explanation, bool) {
 		}
 		return e, true
 	}
-	if hidden.Match(body) {
+	if hidden.Match(short) {
 		return explanation{
 			Change:   "values_hidden",
 			Sentence: "Values of the body were hidden, as logs and monitors hide them, or left out. " + notRecovered,

@@ -251,6 +251,8 @@ func TestVerifyReadsAFile(t *testing.T) {
 		{"in UTF-16, big end first, without a mark", inUTF16(binary.BigEndian, whole), pass, "note: the capture is in UTF-16"},
 		{"an event of AWS Lambda", event, pass, "note: the capture is JSON with headers and a body"},
 		{"in base64", strings.NewReplacer(quoted, `"`+base64.StdEncoding.EncodeToString([]byte(explainedBody))+`"`, "false", "true").Replace(event), pass, ""},
+		{"of a load balancer, with lists of headers alone", strings.NewReplacer(`"headers"`, `"multiValueHeaders"`, `ture":"`, `ture":["`, `"},"body"`, `"]},"body"`).Replace(event), pass, ""},
+		{"with both kinds of headers", strings.Replace(event, `"headers":`, `"multiValueHeaders":{"ElevenLabs-Signature":["`+headerOf(explainedSecret, explainedBody)+`"]},"headers":`, 1), pass, ""},
 		{"with lists of headers", strings.NewReplacer(`ture":"`, `ture":["`, `"},"body"`, `"]},"body"`).Replace(event), pass, ""},
 		{"an item of n8n", `[{"headers":{"elevenlabs-signature":"` + headerOf(explainedSecret, genuine) + `"},"webhookUrl":"x","body":` + genuine + `}]`, facts.SignatureMismatch.Code, "The body is an item of n8n, with the event as a parsed object in it. The signed body is in it"},
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
 
@@ -21,7 +22,8 @@ func splitEvents(events []string) (postCall, workspace []string, err error) {
 		case slices.Contains(facts.WorkspaceSubscriptions, event):
 			workspace = appendNew(workspace, event)
 		default:
-			return nil, nil, fmt.Errorf("there is no event %q for --events: --help lists them", name)
+			near := cmdutil.DidYouMean(name, slices.Concat(facts.PostCallSubscriptions, facts.WorkspaceSubscriptions))
+			return nil, nil, fmt.Errorf("there is no event %q for --events%s: --help lists them", name, near)
 		}
 	}
 	return postCall, workspace, nil

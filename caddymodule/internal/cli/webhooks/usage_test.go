@@ -35,6 +35,7 @@ func TestWrongUseIsAnErrorBeforeAnyRequest(t *testing.T) {
 		"create --name a --url https:///path --secret-out SECRET":     "that begins with https://",
 		"create --name a --url " + testURL + " --secret-out -":        "--secret-out must be a file: to print the secret, give --print-secret",
 		"rotate gateway --secret-out -":                               "--secret-out must be a file",
+		create + " --events transcrpt":                                `there is no event "transcrpt" for --events (did you mean transcript?)`,
 		create + " --events nope":                                     `there is no event "nope" for --events`,
 		create + " --events audio":                                    "events after calls need --attach or --agent",
 		create + " --transcript-format json":                          "--transcript-format and events after calls need --attach or --agent",

@@ -21,6 +21,8 @@ type Form struct {
 	number number
 	// empty writes an empty object or array. Nil keeps it.
 	empty func(out []byte, at place, open byte) []byte
+
+	asIs *[256]bool // the bytes that no escape begins with and that none replaces
 }
 
 // number writes a number after out.
@@ -133,7 +135,10 @@ func documentedOrder(depth int, a, b string) int {
 }
 
 // Append writes a value after out.
-func (f Form) Append(out []byte, v Value) []byte { return f.append(out, v, 0, place{}) }
+func (f Form) Append(out []byte, v Value) []byte {
+	f.asIs = f.bytesAsIs()
+	return f.append(out, v, 0, place{})
+}
 
 func (f Form) append(out []byte, v Value, depth int, at place) []byte {
 	switch {
@@ -205,12 +210,14 @@ func (f Form) appendEmpty(out []byte, open byte, depth int, at place) []byte {
 	return append(out, cmp.Or(f.emptyArray, "[]")...)
 }
 
+var plainForm = Form{asIs: Form{}.bytesAsIs()}
+
 // plainName returns a name without quotes and needless escapes, for comparison.
 func plainName(name []byte) string {
 	if !bytes.ContainsRune(name, '\\') {
 		return string(name[1 : len(name)-1])
 	}
-	plain := Form{}.appendString(nil, name)
+	plain := plainForm.appendString(nil, name)
 	return string(plain[1 : len(plain)-1])
 }
 
@@ -223,7 +230,7 @@ func (f Form) appendString(out, s []byte) []byte {
 	out = append(out, '"')
 	for s = s[1 : len(s)-1]; len(s) > 0; {
 		run := 0
-		for run < len(s) && (isAlphanumeric(s[run]) || s[run] != '\\' && s[run] < utf8.RuneSelf && !f.mustEscape(rune(s[run]))) {
+		for run < len(s) && f.asIs[s[run]] {
 			run++
 		}
 		out = append(out, s[:run]...)
@@ -254,10 +261,12 @@ func (f Form) appendString(out, s []byte) []byte {
 	return append(out, '"')
 }
 
-// isAlphanumeric reports whether a byte is one of those that nothing escapes. Most
-// of an audio event's are.
-func isAlphanumeric(c byte) bool {
-	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+func (f Form) bytesAsIs() *[256]bool {
+	asIs := new([256]bool)
+	for c := range byte(utf8.RuneSelf) {
+		asIs[c] = c >= ' ' && c != '"' && c != '\\' && !f.mustEscape(rune(c))
+	}
+	return asIs
 }
 
 func (f Form) mustEscape(r rune) bool {

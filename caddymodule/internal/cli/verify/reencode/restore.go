@@ -1,7 +1,6 @@
 package reencode
 
 import (
-	"bytes"
 	"iter"
 	"math"
 	"slices"
@@ -109,7 +108,7 @@ func newSketch(f Form, v Value) sketch {
 			return out
 		}
 	}
-	s.text = f.Append(nil, v)
+	s.text = f.Append(make([]byte, 0, len(v.source)), v)
 	return s
 }
 
@@ -156,12 +155,14 @@ func (s sketch) fill(out []byte, choose func(gap) int) []byte {
 func Restorations(v Value, limit int) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		var sketches []sketch
+		short, seen := Abridge(v), map[string]bool{}
 		for _, l := range []layout{spaced, compact} {
 			for _, o := range []order{nil, documentedOrder} {
 				for _, ascii := range []bool{true, false} {
-					s := newSketch(elevenLabsForm(l, ascii, o), v)
-					if !slices.ContainsFunc(sketches, func(other sketch) bool { return bytes.Equal(other.text, s.text) }) {
-						sketches = append(sketches, s)
+					f := elevenLabsForm(l, ascii, o)
+					if key := string(newSketch(f, short).text); !seen[key] {
+						seen[key] = true
+						sketches = append(sketches, newSketch(f, v))
 					}
 				}
 			}
@@ -172,7 +173,11 @@ func Restorations(v Value, limit int) iter.Seq[[]byte] {
 			return yield(out)
 		}
 		for _, s := range sketches {
-			if !try(s, func(g gap) int { return g.written }) || !try(s, func(g gap) int { return s.likely[g.group] }) {
+			if !try(s, func(g gap) int { return g.written }) {
+				return
+			}
+			asLikely := !slices.ContainsFunc(s.gaps, func(g gap) bool { return g.written != s.likely[g.group] })
+			if !asLikely && !try(s, func(g gap) int { return s.likely[g.group] }) {
 				return
 			}
 		}

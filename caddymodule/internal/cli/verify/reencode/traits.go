@@ -5,7 +5,7 @@ import "bytes"
 // Traits says in what a text's form is not ElevenLabs's. Each completes "the body …".
 // There are none if ElevenLabs may have written the text.
 func Traits(text []byte, v Value) []string {
-	text = bytes.TrimRight(text, "\r\n")
+	text, v = AbridgeText(bytes.TrimRight(text, "\r\n")), Abridge(v)
 	kept := escapes{kept: true}
 	var traits []string
 	switch {

@@ -39,7 +39,7 @@ type family struct {
 }
 
 var (
-	anyIndent = []layout{indented("  "), indented("    "), indented("\t")}
+	anyIndent = []layout{indented("  "), indented("    "), indented("\t"), indented(" "), indented("   ")}
 	inOrder   = []order{nil}
 	anyOrder  = []order{nil, sortedOrder}
 	anyLayout = append([]layout{compact}, anyIndent...)
@@ -48,7 +48,7 @@ var (
 // families are known writers, likely ones first.
 var families = []family{
 	{JavaScript, "JavaScript (JSON.stringify)", anyLayout, []escapes{{}}, inOrder, numbersOf(javaScriptDigits), nil},
-	{Go, "Go (json.Marshal)", anyLayout, []escapes{{other: htmlCharacters}, {other: "\u2028\u2029"}}, anyOrder, numbersOf(goDigits), nil},
+	{Go, "Go (json.Marshal)", anyLayout, []escapes{{other: htmlCharacters}, {other: "\u2028\u2029"}}, anyOrder, append(numbersOf(goDigits), nil), nil},
 	{PHP, "PHP (json_encode)", []layout{compact, indented("    ")}, phpEscapes, inOrder, numbersOf(phpDigits, phpDigits.withFraction()), arraysOnly},
 	{PHP, "PHP (json_encode)", []layout{compact, indented("    ")}, phpEscapes, inOrder, numbersOf(phpDigits, phpDigits.withFraction()), nil},
 	{Ruby, "Ruby (JSON.generate or to_json)", []layout{compact, indented("  "), openLines("  ", true)}, []escapes{{}, {other: htmlCharacters}}, inOrder, numbersOf(rubyDigits), nil},
@@ -108,13 +108,17 @@ var writers = func() []Writer {
 func WritersOf(text []byte, read Value) []Writer { return oneOfEachName(allWritersOf(text, read)) }
 
 func allWritersOf(text []byte, read Value) []Writer {
-	text = bytes.TrimRight(text, "\r\n") // Go's Encoder adds a line end, and so do tools
+	text = AbridgeText(bytes.TrimRight(text, "\r\n")) // Go's Encoder adds a line end, and so do tools
+	read = Abridge(read)
 	var found []Writer
 	var out []byte
 	for _, w := range writers {
 		if out = w.form.Append(out[:0], read); bytes.Equal(out, text) {
 			found = append(found, w)
 		}
+	}
+	if lf := bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n")); len(found) == 0 && len(lf) < len(text) { // an editor changed line ends too
+		return allWritersOf(lf, read)
 	}
 	return found
 }
@@ -130,19 +134,19 @@ func oneOfEachName(all []Writer) []Writer {
 }
 
 // RewritersOf returns the writers that may have written a text, where nobody knows
-// what they read. Writers that keep numbers as they are leave no trace. If names are
-// sorted, or floats have lost their fractions, a writer that does so is likely.
+// what they read. If names are sorted, or floats have lost their fractions, a writer
+// that does so is likely. One that keeps numbers as they are is less likely.
 func RewritersOf(text []byte, v Value) []Writer {
 	all := allWritersOf(text, v)
-	all = slices.DeleteFunc(all, func(w Writer) bool { return w.form.number == nil })
 	sorted, several := v.Sorted()
 	sortedByLength, _ := v.SortedByLength()
 	if several && (sorted || sortedByLength) {
 		all = prefer(all, func(w Writer) bool { return w.form.order != nil })
 	}
+	all = prefer(all, func(w Writer) bool { return w.form.number != nil })
 	if v.losesFractions() {
 		all = prefer(all, func(w Writer) bool {
-			return !strings.HasSuffix(string(w.form.number(nil, place{}, []byte("0.0"))), ".0")
+			return w.form.number != nil && !strings.HasSuffix(string(w.form.number(nil, place{}, []byte("0.0"))), ".0")
 		})
 	}
 	return oneOfEachName(all)

@@ -37,6 +37,26 @@ func TestABodyThatSoftwareRewroteIsRestored(t *testing.T) {
 	}
 }
 
+func TestTheWriterOfSortedNamesOrOtherIndentsIsNamed(t *testing.T) {
+	for _, test := range []struct{ text, want string }{
+		{`{"a":"\u003cb\u003e","price":0.0}`, "Go (json.Marshal)"}, // with UseNumber
+		{"{\n \"b\": 1.5,\n \"a\": 2\n}", "JavaScript (JSON.stringify)"},
+		{"{\n \"a\": \"\\u003c\",\n \"b\": 2\n}", "Go (json.Marshal)"},
+		{"{\r\n    \"b\": 0,\r\n    \"a\": 1.5\r\n}\r\n", "JavaScript (JSON.stringify)"}, // and an editor on Windows
+		{"{\n   \"b\": 1.5,\n   \"a\": 2\n}", "jq"},
+	} {
+		value, ok := reencode.Parse([]byte(test.text))
+		require.True(t, ok)
+		writers := reencode.RewritersOf([]byte(test.text), value)
+		names := make([]string, 0, len(writers))
+		for _, w := range writers {
+			names = append(names, w.Name)
+		}
+		assert.Contains(t, names, test.want, test.text)
+		assert.NotContains(t, names, "Ruby (JSON.generate or to_json)", test.text)
+	}
+}
+
 // .NET is not at hand where the tests run. These are its documented forms.
 func TestDotNetIsNamed(t *testing.T) {
 	for text, want := range map[string]string{
