@@ -172,7 +172,7 @@ func freePort() (int, error) {
 func (s *Server) data() string { return filepath.Join(s.folder, "data") }
 
 func (s *Server) command(name string, arguments ...string) *exec.Cmd {
-	command := exec.Command(filepath.Join(s.bin, name), arguments...)
+	command := exec.Command(filepath.Join(s.bin, name), arguments...) //nolint:gosec // of the tests themselves
 	command.Dir = s.folder
 	command.SysProcAttr = &syscall.SysProcAttr{Credential: s.account}
 	return command
@@ -312,10 +312,10 @@ func (s *Server) Freeze(t testing.TB) {
 	main, err := s.pid()
 	require.NoError(t, err)
 	s.frozen = []int{main}
-	require.NoError(t, syscall.Kill(main, syscall.SIGSTOP)) // it begins no more processes
-	children, err := exec.Command("pgrep", "-P", strconv.Itoa(main)).Output()
+	require.NoError(t, syscall.Kill(main, syscall.SIGSTOP))                   // it begins no more processes
+	children, err := exec.Command("pgrep", "-P", strconv.Itoa(main)).Output() //nolint:gosec // a number
 	require.NoError(t, err)
-	for _, child := range strings.Fields(string(children)) {
+	for child := range strings.FieldsSeq(string(children)) {
 		pid, err := strconv.Atoi(child)
 		require.NoError(t, err)
 		if syscall.Kill(pid, syscall.SIGSTOP) == nil {

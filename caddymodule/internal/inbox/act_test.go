@@ -164,7 +164,7 @@ func TestNothingOfAForgottenBodyIsInTheFilesOfSQLite(t *testing.T) {
 	large := memory(strings.Repeat(secret, 2*chunkSize/len(secret)))
 	e := event("a")
 	e.ConversationID = "conv_" + secret
-	var seqs []int64
+	seqs := make([]int64, 0, 2)
 	for i, body := range []memory{small, large} {
 		e.ID = fmt.Sprint(i)
 		seqs = append(seqs, store(t, s, e, body))

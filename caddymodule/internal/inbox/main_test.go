@@ -18,8 +18,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if location := os.Getenv(openVariable); location != "" {
-		openInProcess(location)
+	if os.Getenv(openVariable) != "" {
+		openInProcess()
 		return
 	}
 	code := m.Run()
@@ -111,11 +111,11 @@ func storeSome(t testing.TB, s *Store, count int) []int64 {
 		})
 	}
 	wait.Wait()
-	var seqs []int64
 	entries, err := s.List(t.Context(), Selection{}, count)
 	require.NoError(t, err)
 	require.Empty(t, before, "the inbox was empty")
 	require.Len(t, entries, count)
+	seqs := make([]int64, 0, count)
 	for _, e := range entries {
 		seqs = append(seqs, e.Seq)
 	}
