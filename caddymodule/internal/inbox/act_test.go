@@ -1,10 +1,12 @@
 package inbox
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -209,4 +211,41 @@ func inFiles(t *testing.T, path, text string) bool {
 		found = found || strings.Contains(string(data), text)
 	}
 	return found
+}
+
+// followed is a database with something that happens after its first write.
+type followed struct {
+	dialect
+	after func()
+	once  sync.Once
+}
+
+func (f *followed) write(ctx context.Context, size int64, do func(context.Context, statements) error) error {
+	err := f.dialect.write(ctx, size, do)
+	f.once.Do(f.after)
+	return err
+}
+
+func TestADeliveryThatIsForgottenBeforeItBeginsIsCanceled(t *testing.T) {
+	onEach(t, func(t *testing.T, s *Store) {
+		seq := store(t, s, event("a"), content(1))
+		var forgetting sync.WaitGroup
+		s.dialect = &followed{dialect: s.dialect, after: func() { // it is claimed, and not yet delivered
+			forgetting.Go(func() {
+				n, err := s.Forget(t.Context(), Selection{Events: []int64{seq}})
+				assert.NoError(t, err)
+				assert.Equal(t, 1, n)
+			})
+			for number(t, s, `SELECT COUNT(*) FROM elevenlabs_inbox_event WHERE state = 'delivering'`) > 0 {
+				time.Sleep(time.Millisecond)
+			}
+		}}
+		d := newBackend(t)
+		d.answers = hang
+		runner := s.Start(options(), d)
+		assert.ErrorIs(t, <-d.canceled, errForgotten)
+		forgetting.Wait()
+		runner.Stop(time.Minute)
+		assert.Zero(t, rows(t, s, "event"))
+	})
 }
