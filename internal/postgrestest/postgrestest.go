@@ -18,6 +18,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -249,21 +250,27 @@ func (s *Server) SocketURL(database string) string {
 	return fmt.Sprintf("postgres:///%s?user=%s&host=%s&port=%d", database, User, url.QueryEscape(s.folder), s.port)
 }
 
-var databases struct {
-	sync.Mutex
-	count int
-}
+var names atomic.Int64
+
+// nextName returns a name that no other database or schema has.
+func nextName() string { return fmt.Sprintf("test%d", names.Add(1)) }
 
 // Database makes a database, and returns its URL. The options are what follows CREATE
 // DATABASE and its name.
 func (s *Server) Database(t testing.TB, options ...string) string {
 	t.Helper()
-	databases.Lock()
-	databases.count++
-	name := fmt.Sprintf("test%d", databases.count)
-	databases.Unlock()
+	name := nextName()
 	s.Exec(t, "postgres", "CREATE DATABASE "+name+" "+strings.Join(options, " "))
 	return s.URL(name)
+}
+
+// Schema makes a schema in a database that tests share, and returns the URL to use it by.
+// It is made much faster than a database.
+func (s *Server) Schema(t testing.TB) string {
+	t.Helper()
+	name := nextName()
+	s.Exec(t, "postgres", "CREATE SCHEMA "+name)
+	return s.URL("postgres") + "?search_path=" + name
 }
 
 // Exec runs statements in a database, as the administrator.

@@ -159,7 +159,7 @@ func TestAForgottenDeliveryIsCanceledAndItsOutcomeDropped(t *testing.T) {
 
 func TestNothingOfAForgottenBodyIsInTheFilesOfSQLite(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "inbox.db")
+	path := newFile(t)
 	s := open(t, path)
 	secret := "this text is known by nobody"
 	small := memory(strings.Repeat(secret, 100))
@@ -230,14 +230,17 @@ func TestADeliveryThatIsForgottenBeforeItBeginsIsCanceled(t *testing.T) {
 	onEach(t, func(t *testing.T, s *Store) {
 		seq := store(t, s, event("a"), content(1))
 		var forgetting sync.WaitGroup
+		forgotten := make(chan struct{})
 		s.dialect = &followed{dialect: s.dialect, after: func() { // it is claimed, and not yet delivered
 			forgetting.Go(func() {
+				defer close(forgotten)
 				n, err := s.Forget(t.Context(), Selection{Events: []int64{seq}})
 				assert.NoError(t, err)
 				assert.Equal(t, 1, n)
 			})
-			for number(t, s, `SELECT COUNT(*) FROM elevenlabs_inbox_event WHERE state = 'delivering'`) > 0 {
-				time.Sleep(time.Millisecond)
+			select {
+			case <-forgotten:
+			case <-time.After(300 * time.Millisecond): // it waits for the delivery
 			}
 		}}
 		d := newBackend(t)

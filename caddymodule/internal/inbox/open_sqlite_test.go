@@ -72,7 +72,7 @@ func process(t *testing.T, location string, user *syscall.Credential) (said stri
 
 func TestAnotherProcessCannotOpenTheFile(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "inbox.db")
+	path := newFile(t)
 	taken := "another process has the database " + path + " open: stop the other Caddy, or give this one another database"
 
 	said, end := process(t, path, nil)
@@ -188,7 +188,7 @@ func TestAFileThatTheUserCannotWriteSaysWhatToDo(t *testing.T) {
 
 func TestOnlyTheUserCanReadTheFiles(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "inbox.db")
+	path := newFile(t)
 	s := open(t, path)
 	store(t, s, event("a"), content(1))
 	files, err := filepath.Glob(path + "*")
@@ -214,7 +214,7 @@ func TestAPathMayHaveAnyCharacter(t *testing.T) {
 
 func TestOpeningEndsWhatAProcessBeforeHadBegun(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "inbox.db")
+	path := newFile(t)
 	before, err := Open(t.Context(), path)
 	require.NoError(t, err)
 	seq := store(t, before, event("a"), content(1))

@@ -19,7 +19,7 @@ func (b *backend) awaitSettled(count int, want State) {
 		select {
 		case state := <-b.settled:
 			require.Equal(b.t, want, state)
-		case <-time.After(30 * time.Second):
+		case <-time.After(time.Minute):
 			require.Fail(b.t, "an outcome is missing")
 		}
 	}
