@@ -11,8 +11,10 @@ var errForgotten = errors.New("the event was forgotten")
 
 // Forget deletes events and their bodies, whatever their state, by their number or by
 // their conversation. A delivery that is under way is canceled, in another process when it
-// next renews its claims. Forget returns how many events it deleted. Afterwards nothing of the bodies is in the files of a SQLite
-// database. A Postgres keeps what was deleted in its own files, until it needs the space.
+// next renews its claims. Forget returns how many events it deleted.
+//
+// Afterwards nothing of the bodies is in the files of a SQLite database. A Postgres keeps
+// what was deleted in its own files, until it needs the space.
 func (s *Store) Forget(ctx context.Context, selection Selection) (count int, err error) {
 	where, args, err := selection.where()
 	if err != nil {

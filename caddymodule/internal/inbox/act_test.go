@@ -1,10 +1,12 @@
 package inbox
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -157,14 +159,14 @@ func TestAForgottenDeliveryIsCanceledAndItsOutcomeDropped(t *testing.T) {
 
 func TestNothingOfAForgottenBodyIsInTheFilesOfSQLite(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "inbox.db")
+	path := newFile(t)
 	s := open(t, path)
 	secret := "this text is known by nobody"
 	small := memory(strings.Repeat(secret, 100))
 	large := memory(strings.Repeat(secret, 2*chunkSize/len(secret)))
 	e := event("a")
 	e.ConversationID = "conv_" + secret
-	var seqs []int64
+	seqs := make([]int64, 0, 2)
 	for i, body := range []memory{small, large} {
 		e.ID = fmt.Sprint(i)
 		seqs = append(seqs, store(t, s, e, body))
@@ -209,4 +211,44 @@ func inFiles(t *testing.T, path, text string) bool {
 		found = found || strings.Contains(string(data), text)
 	}
 	return found
+}
+
+// followed is a database with something that happens after its first write.
+type followed struct {
+	dialect
+	after func()
+	once  sync.Once
+}
+
+func (f *followed) write(ctx context.Context, size int64, do func(context.Context, statements) error) error {
+	err := f.dialect.write(ctx, size, do)
+	f.once.Do(f.after)
+	return err
+}
+
+func TestADeliveryThatIsForgottenBeforeItBeginsIsCanceled(t *testing.T) {
+	onEach(t, func(t *testing.T, s *Store) {
+		seq := store(t, s, event("a"), content(1))
+		var forgetting sync.WaitGroup
+		forgotten := make(chan struct{})
+		s.dialect = &followed{dialect: s.dialect, after: func() { // it is claimed, and not yet delivered
+			forgetting.Go(func() {
+				defer close(forgotten)
+				n, err := s.Forget(t.Context(), Selection{Events: []int64{seq}})
+				assert.NoError(t, err)
+				assert.Equal(t, 1, n)
+			})
+			select {
+			case <-forgotten:
+			case <-time.After(300 * time.Millisecond): // it waits for the delivery
+			}
+		}}
+		d := newBackend(t)
+		d.answers = hang
+		runner := s.Start(options(), d)
+		assert.ErrorIs(t, <-d.canceled, errForgotten)
+		forgetting.Wait()
+		runner.Stop(time.Minute)
+		assert.Zero(t, rows(t, s, "event"))
+	})
 }

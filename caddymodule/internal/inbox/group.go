@@ -171,7 +171,7 @@ func (p *prepared) prepare(ctx context.Context, query string) (*sql.Stmt, error)
 }
 
 func (p *prepared) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	statement, err := p.prepare(ctx, query)
+	statement, err := p.prepare(ctx, query) //nolint:sqlclosecheck // it is kept
 	if err != nil {
 		return nil, err
 	}
@@ -179,7 +179,7 @@ func (p *prepared) ExecContext(ctx context.Context, query string, args ...any) (
 }
 
 func (p *prepared) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	statement, err := p.prepare(ctx, query)
+	statement, err := p.prepare(ctx, query) //nolint:sqlclosecheck // it is kept
 	if err != nil {
 		return nil, err
 	}
@@ -187,8 +187,8 @@ func (p *prepared) QueryContext(ctx context.Context, query string, args ...any) 
 }
 
 func (p *prepared) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	statement, err := p.prepare(ctx, query)
-	if err != nil { // the same error comes again, with a row to tell it by
+	statement, err := p.prepare(ctx, query) //nolint:sqlclosecheck // it is kept
+	if err != nil {                         // the same error comes again, with a row to tell it by
 		return p.conn.QueryRowContext(ctx, p.expand(query), args...)
 	}
 	return statement.QueryRowContext(ctx, args...)

@@ -76,6 +76,14 @@ func TestAWriteThatFailsDoesNotFailTheOthersOfItsGroup(t *testing.T) {
 	assert.NoError(t, <-writes[2].done)
 	assert.Equal(t, []int{2, 2, 1}, runs, "rolled back, and each alone")
 	assert.EqualValues(t, 2, rows(t, s, "chunk"))
+
+	_, err = g.conn.ExecContext(t.Context(), `DELETE FROM elevenlabs_inbox_chunk`)
+	require.NoError(t, err)
+	runs = make([]int, 3)
+	writes = batch(runs, -1)
+	writes[1].begun.Store(true)
+	g.serve(writes)
+	assert.Equal(t, []int{1, 0, 1}, runs, "its caller has left")
 }
 
 func TestACallerThatLeavesBeforeItsTurnIsNotServed(t *testing.T) {

@@ -12,7 +12,7 @@ import (
 
 func TestEventsAreListedByWhatSelectsThem(t *testing.T) {
 	onEach(t, func(t *testing.T, s *Store) {
-		var seqs []int64
+		seqs := make([]int64, 0, 6)
 		for i := range 6 {
 			e := event(fmt.Sprintf("%d%d", i%2, i))
 			e.Type = []string{"audio", "transcript", "failure"}[i%3]

@@ -18,8 +18,8 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if location := os.Getenv(openVariable); location != "" {
-		openInProcess(location)
+	if os.Getenv(openVariable) != "" {
+		openInProcess()
 		return
 	}
 	code := m.Run()
@@ -32,8 +32,19 @@ var databases = []struct {
 	name     string
 	location func(testing.TB) string
 }{
-	{"sqlite", func(t testing.TB) string { return filepath.Join(t.TempDir(), "inbox.db") }},
-	{"postgres", func(t testing.TB) string { return postgrestest.Shared(t).Database(t) }},
+	{"sqlite", newFile},
+	{"postgres", func(t testing.TB) string { return postgrestest.Shared(t).Schema(t) }},
+}
+
+// newFile returns the path of a file to be. Its reserve is there, and takes no time and no
+// space.
+func newFile(t testing.TB) string {
+	path := filepath.Join(t.TempDir(), "inbox.db")
+	reserve, err := os.OpenFile(path+".reserve", os.O_CREATE|os.O_WRONLY, 0o600)
+	require.NoError(t, err)
+	require.NoError(t, reserve.Truncate(reserveSize))
+	require.NoError(t, reserve.Close())
+	return path
 }
 
 // onEach runs a test on an empty database of each kind.
@@ -111,11 +122,11 @@ func storeSome(t testing.TB, s *Store, count int) []int64 {
 		})
 	}
 	wait.Wait()
-	var seqs []int64
 	entries, err := s.List(t.Context(), Selection{}, count)
 	require.NoError(t, err)
 	require.Empty(t, before, "the inbox was empty")
 	require.Len(t, entries, count)
+	seqs := make([]int64, 0, count)
 	for _, e := range entries {
 		seqs = append(seqs, e.Seq)
 	}
@@ -219,5 +230,5 @@ func assertSoon(t testing.TB, s *Store, want time.Duration, column string, seq i
 // eventually waits for a condition.
 func eventually(t testing.TB, condition func() bool, what string) {
 	t.Helper()
-	require.Eventually(t, condition, 30*time.Second, 5*time.Millisecond, what)
+	require.Eventually(t, condition, time.Minute, 20*time.Millisecond, what)
 }

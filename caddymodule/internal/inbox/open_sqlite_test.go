@@ -16,11 +16,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// openVariable names the database that the test binary opens instead of running tests.
+// openVariable lets the test binary open a database instead of running tests.
 const openVariable = "INBOX_TEST_OPEN"
 
-// openInProcess opens a database, says how that went, and holds it until its input ends.
-func openInProcess(location string) {
+// openInProcess opens the database that its input names, says how that went, and holds it
+// until its input ends.
+func openInProcess() {
+	var location string
+	_, _ = fmt.Scanln(&location)
 	s, err := Open(context.Background(), location)
 	if err != nil {
 		fmt.Println(err)
@@ -48,7 +51,7 @@ func process(t *testing.T, location string, user *syscall.Credential) (said stri
 	}
 	child := exec.Command(program)
 	child.Dir = "/"
-	child.Env = append(os.Environ(), openVariable+"="+location)
+	child.Env = append(os.Environ(), openVariable+"=1")
 	child.SysProcAttr = &syscall.SysProcAttr{Credential: user}
 	child.Stderr = os.Stderr
 	input, err := child.StdinPipe()
@@ -56,6 +59,8 @@ func process(t *testing.T, location string, user *syscall.Credential) (said stri
 	output, err := child.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, child.Start())
+	_, err = fmt.Fprintln(input, location)
+	require.NoError(t, err)
 	line := make([]byte, 1000)
 	n, err := output.Read(line)
 	require.NoError(t, err)
@@ -67,7 +72,7 @@ func process(t *testing.T, location string, user *syscall.Credential) (said stri
 
 func TestAnotherProcessCannotOpenTheFile(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "inbox.db")
+	path := newFile(t)
 	taken := "another process has the database " + path + " open: stop the other Caddy, or give this one another database"
 
 	said, end := process(t, path, nil)
@@ -183,7 +188,7 @@ func TestAFileThatTheUserCannotWriteSaysWhatToDo(t *testing.T) {
 
 func TestOnlyTheUserCanReadTheFiles(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "inbox.db")
+	path := newFile(t)
 	s := open(t, path)
 	store(t, s, event("a"), content(1))
 	files, err := filepath.Glob(path + "*")
@@ -209,7 +214,7 @@ func TestAPathMayHaveAnyCharacter(t *testing.T) {
 
 func TestOpeningEndsWhatAProcessBeforeHadBegun(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "inbox.db")
+	path := newFile(t)
 	before, err := Open(t.Context(), path)
 	require.NoError(t, err)
 	seq := store(t, before, event("a"), content(1))

@@ -284,7 +284,7 @@ func (r *Runner) settle(ctx context.Context, c *Claim, o Outcome) {
 func (r *Runner) pause(c *Claim, o Outcome) time.Duration {
 	index := min(max(c.tries, 1), len(r.options.Retry)) - 1
 	pause := r.options.Retry[index]
-	pause += time.Duration((rand.Float64() - .5) / 5 * float64(pause)) // ± 10 %
+	pause += time.Duration((rand.Float64() - .5) / 5 * float64(pause)) //nolint:gosec // ± 10 %, no secret
 	if o.Unreachable {
 		pause = min(pause, unreachablePause)
 	}

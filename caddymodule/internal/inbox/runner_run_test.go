@@ -19,7 +19,7 @@ func (b *backend) awaitSettled(count int, want State) {
 		select {
 		case state := <-b.settled:
 			require.Equal(b.t, want, state)
-		case <-time.After(30 * time.Second):
+		case <-time.After(time.Minute):
 			require.Fail(b.t, "an outcome is missing")
 		}
 	}
@@ -44,7 +44,7 @@ func TestABackendThatIsUnreachableIsTriedFewTimes(t *testing.T) {
 			return assert.NoError(t, err) && counts[testInbox].States[Delivered] == events
 		}, "all delivered")
 		runner.Stop(time.Minute)
-		assert.EqualValues(t, events+18, len(d.attempts))
+		assert.Len(t, d.attempts, events+18)
 		assert.Equal(t, 1, d.downs)
 		require.Len(t, d.ups, 1)
 		assert.Greater(t, d.ups[0], 3*time.Second, "pauses of one and of two seconds")
@@ -179,11 +179,11 @@ func TestStopWaitsForAClaimThatIsUnderWay(t *testing.T) {
 		d.answers = hang
 		runner := s.Start(options(), d)
 		<-claiming
-		go func() {
-			eventually(t, runner.stopped, "stopping")
-			close(goOn)
-		}()
-		runner.Stop(0)
+		var stop sync.WaitGroup
+		stop.Go(func() { runner.Stop(0) })
+		eventually(t, runner.stopped, "stopping")
+		close(goOn)
+		stop.Wait()
 		assert.EqualValues(t, 5, number(t, s, `SELECT COUNT(*) FROM elevenlabs_inbox_event WHERE state = 'waiting' AND tries = 0`))
 	})
 }

@@ -50,7 +50,7 @@ func migrate(ctx context.Context, write func(context.Context, int64, func(contex
 		}
 		for next := version + 1; next <= Version; next++ {
 			text, err := Schema(v.name(), next)
-			for _, statement := range strings.Split(strings.TrimSpace(text), ";\n") {
+			for statement := range strings.SplitSeq(strings.TrimSpace(text), ";\n") {
 				if err == nil {
 					_, err = tx.ExecContext(ctx, statement)
 				}

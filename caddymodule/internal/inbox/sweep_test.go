@@ -3,7 +3,6 @@ package inbox
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -159,7 +158,7 @@ func TestAnAbandonedUploadIsSwept(t *testing.T) {
 
 func TestSweepGivesSpaceBackToTheFileSystem(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "inbox.db")
+	path := newFile(t)
 	s := open(t, path)
 	size := func() int64 {
 		require.NoError(t, s.forget(t.Context()), "the log is empty")
