@@ -115,7 +115,7 @@ SET state   = CASE WHEN {now} >= armed_at + $4 THEN 'dead' ELSE 'waiting' END,
 		err = tx.QueryRowContext(ctx, `UPDATE elevenlabs_inbox_event `+query+`, owner = '', lease_until = 0
 WHERE seq = $1 AND owner = $2 AND attempts = $3 AND state = 'delivering' RETURNING state`, args...).Scan((*string)(&state))
 		if errors.Is(err, sql.ErrNoRows) {
-			return "", errClaimLost
+			return settled(ctx, tx, c)
 		}
 		if err != nil {
 			return "", err
@@ -125,6 +125,17 @@ INSERT INTO elevenlabs_inbox_attempt (seq, n, ended_at, milliseconds, status, re
 VALUES ($1, $2, {now}, $3, $4, $5, $6)`, c.Seq, c.Attempt, o.Duration.Milliseconds(), o.Status, text(o.Reason), text(o.Answer))
 		return state, err
 	})
+}
+
+// settled returns the state of an event whose outcome is stored already: an earlier write
+// took effect after its caller had left. Otherwise the claim was lost.
+func settled(ctx context.Context, tx statements, c *Claim) (state State, err error) {
+	err = tx.QueryRowContext(ctx, `SELECT state FROM elevenlabs_inbox_event
+WHERE seq = $1 AND EXISTS (SELECT 1 FROM elevenlabs_inbox_attempt WHERE seq = $1 AND n = $2)`, c.Seq, c.Attempt).Scan((*string)(&state))
+	if errors.Is(err, sql.ErrNoRows) {
+		err = errClaimLost
+	}
+	return state, err
 }
 
 // release puts an event back that was claimed and not tried to the end. It counts as no
@@ -140,10 +151,8 @@ WHERE seq = $1 AND owner = $2 AND attempts = $3 AND state = 'delivering'`, c.Seq
 // unclaimed is how a claim ends that brought no outcome.
 const unclaimed = `state = 'waiting', next_at = {now}, tries = tries - 1, owner = '', lease_until = 0`
 
-// renew renews claims, and frees those that ran out, whoever has them. It returns the
-// claims that were lost. Events of the inbox that wait longer than the longest pause
-// were given their time by a wrong clock: they are due now.
-func (s *Store) renew(ctx context.Context, inbox string, claims []*Claim, longest time.Duration) (lost []*Claim, err error) {
+// renew renews claims, and returns those that were lost.
+func (s *Store) renew(ctx context.Context, claims []*Claim) (lost []*Claim, err error) {
 	return updateReturning(ctx, s, 0, func(ctx context.Context, tx statements) (lost []*Claim, err error) {
 		for _, c := range claims {
 			err := changeOne(ctx, tx, `UPDATE elevenlabs_inbox_event SET lease_until = {now} + $1
@@ -154,13 +163,22 @@ WHERE seq = $2 AND owner = $3 AND attempts = $4 AND state = 'delivering'`, lease
 				return nil, err
 			}
 		}
-		if _, err := tx.ExecContext(ctx, `UPDATE elevenlabs_inbox_event SET `+unclaimed+`
-WHERE state = 'delivering' AND lease_until < {now}`); err != nil {
-			return nil, err
+		return lost, nil
+	})
+}
+
+// free frees claims that ran out, whoever has them. Events of the inbox that wait longer
+// than the longest pause were given their time by a wrong clock: they are due now. What
+// another transaction holds is passed over, since its process may be frozen.
+func (s *Store) free(ctx context.Context, inbox string, longest time.Duration) error {
+	return s.update(ctx, 0, func(ctx context.Context, tx statements) error {
+		if _, err := tx.ExecContext(ctx, `UPDATE elevenlabs_inbox_event SET `+unclaimed+` WHERE state = 'delivering' AND seq IN (
+	SELECT seq FROM elevenlabs_inbox_event WHERE state = 'delivering' AND lease_until < {now} {skip locked})`); err != nil {
+			return err
 		}
-		_, err = tx.ExecContext(ctx, `UPDATE elevenlabs_inbox_event SET next_at = {now}
-WHERE inbox = $1 AND state = 'waiting' AND next_at > {now} + $2`, inbox, longest.Milliseconds())
-		return lost, err
+		_, err := tx.ExecContext(ctx, `UPDATE elevenlabs_inbox_event SET next_at = {now} WHERE state = 'waiting' AND seq IN (
+	SELECT seq FROM elevenlabs_inbox_event WHERE inbox = $1 AND state = 'waiting' AND next_at > {now} + $2 {skip locked})`, inbox, longest.Milliseconds())
+		return err
 	})
 }
 

@@ -1,6 +1,7 @@
 package inbox
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"testing"
@@ -88,11 +89,12 @@ func runOut(t *testing.T, s *Store) {
 	alter(t, s, `UPDATE elevenlabs_inbox_event SET lease_until = {now} - 1 WHERE state = 'delivering'`)
 }
 
-// renewed renews claims. It returns those that were lost.
+// renewed renews claims, and frees those that ran out. It returns those that were lost.
 func renewed(t *testing.T, s *Store, claims ...*Claim) []*Claim {
 	t.Helper()
-	lost, err := s.renew(t.Context(), testInbox, claims, time.Hour)
+	lost, err := s.renew(t.Context(), claims)
 	require.NoError(t, err)
+	require.NoError(t, s.free(t.Context(), testInbox, time.Hour))
 	return lost
 }
 
@@ -256,5 +258,57 @@ func TestTriesCountWhatFailedSinceTheEventWasArmed(t *testing.T) {
 		assert.Equal(t, 1, c.tries)
 		assert.Equal(t, 6, c.Attempt)
 		assert.EqualValues(t, 4, rows(t, s, "attempt"))
+	})
+}
+
+func TestAnOutcomeThatIsStoredAlreadyIsNoLostClaim(t *testing.T) {
+	onEach(t, func(t *testing.T, s *Store) {
+		store(t, s, event("a"), content(1))
+		c := claimOne(t, s)
+		require.Equal(t, Dead, settle(t, s, c, refused, schedule{}))
+		assert.Equal(t, Dead, settle(t, s, c, refused, schedule{}), "the write took effect after its caller had left")
+		lost := *c
+		lost.Attempt++
+		_, err := s.settle(t.Context(), &lost, taken, patience)
+		assert.ErrorIs(t, err, errClaimLost)
+	})
+}
+
+// A process that is frozen in a transaction holds what it has changed.
+func TestAFrozenTransactionKeepsNobodyFromRenewing(t *testing.T) {
+	onEach(t, func(t *testing.T, s *Store) {
+		if isSQLite(s) {
+			t.Skip("one process has the file, and one connection writes")
+		}
+		held, other := store(t, s, event("a"), content(1)), store(t, s, event("b"), content(1))
+		claims, err := s.claim(t.Context(), testInbox, 1)
+		require.NoError(t, err)
+		require.Equal(t, held, claims[0].Seq)
+		runOut(t, s)
+		mine := claimOne(t, s)
+		require.Equal(t, other, mine.Seq)
+
+		frozen, release := make(chan struct{}), make(chan struct{})
+		done := make(chan error)
+		go func() {
+			done <- s.write(t.Context(), 0, func(ctx context.Context, tx statements) error {
+				_, err := tx.ExecContext(ctx, `UPDATE elevenlabs_inbox_event SET repeats = 1 WHERE seq = $1`, held)
+				close(frozen)
+				<-release
+				return err
+			})
+		}()
+		<-frozen
+		ctx, cancel := context.WithTimeout(t.Context(), statementTimeout)
+		defer cancel()
+		lost, err := s.renew(ctx, []*Claim{mine})
+		require.NoError(t, err)
+		assert.Empty(t, lost)
+		require.NoError(t, s.free(ctx, testInbox, time.Hour), "what is held is passed over")
+		assert.Equal(t, Delivering, get(t, s, held).State)
+		close(release)
+		require.NoError(t, <-done)
+		require.NoError(t, s.free(t.Context(), testInbox, time.Hour))
+		assert.Equal(t, Waiting, get(t, s, held).State)
 	})
 }

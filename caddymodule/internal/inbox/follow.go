@@ -23,6 +23,9 @@ const (
 	settledAfter = 15 * time.Second
 	// followLimit is how many events are found at once.
 	followLimit = 1000
+	// arrivesWithin is how long an event may be received and hold the position. One that
+	// is older was left by a process that ended.
+	arrivesWithin = 15 * time.Minute
 )
 
 // Follow returns a follower of events that are selected. It begins after a position,
@@ -86,8 +89,9 @@ func (f *Follower) advance(ctx context.Context) error {
 	var position int64
 	err := f.store.read().QueryRowContext(ctx, `SELECT COALESCE(MAX(seq), 0) FROM elevenlabs_inbox_event
 WHERE seq > $1 AND received_at <= {now} - $2
-	AND seq < (SELECT COALESCE(MIN(seq), 9223372036854775807) FROM elevenlabs_inbox_event WHERE state = 'receiving' AND done_at = 0)`,
-		f.position, settledAfter.Milliseconds()).Scan(&position)
+	AND seq < (SELECT COALESCE(MIN(seq), 9223372036854775807) FROM elevenlabs_inbox_event 
+		WHERE state = 'receiving' AND done_at = 0 AND received_at > {now} - $3)`,
+		f.position, settledAfter.Milliseconds(), arrivesWithin.Milliseconds()).Scan(&position)
 	if err != nil {
 		return fmt.Errorf("looking for new events: %w", err)
 	}

@@ -42,7 +42,7 @@ func TestAFollowerFindsEachNewEventOnce(t *testing.T) {
 		first := find(t, s, "a0").Seq
 		accept("a2")
 		alter(t, s, `UPDATE elevenlabs_inbox_event SET state = 'receiving' WHERE event_id = 'a1'`)
-		alter(t, s, `UPDATE elevenlabs_inbox_event SET received_at = 1`)
+		alter(t, s, `UPDATE elevenlabs_inbox_event SET received_at = {now} - 60000`)
 		late := s.Follow(Selection{}, first)
 		assert.Equal(t, []string{"b1", "a2"}, next(late))
 		alter(t, s, `UPDATE elevenlabs_inbox_event SET state = 'waiting' WHERE event_id = 'a1'`)
@@ -51,7 +51,12 @@ func TestAFollowerFindsEachNewEventOnce(t *testing.T) {
 		assert.Empty(t, next(late))
 		assert.Empty(t, f.found, "nothing is kept of what came long ago")
 
+		accept("left")
+		alter(t, s, `UPDATE elevenlabs_inbox_event SET state = 'receiving', received_at = {now} - 3600000 WHERE event_id = 'left'`)
 		accept("a3", "b3")
 		assert.Equal(t, []string{"a3", "b3"}, next(s.Follow(Selection{}, f.Position())), "another one goes on from there")
+		alter(t, s, `UPDATE elevenlabs_inbox_event SET received_at = {now} - 60000 WHERE event_id IN ('a3', 'b3')`)
+		assert.Equal(t, []string{"a3", "b3"}, next(f))
+		assert.Empty(t, f.found, "what another process left does not hold the position")
 	})
 }

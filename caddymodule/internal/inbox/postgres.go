@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -70,6 +71,8 @@ func postgresConfig(location string) (*pgxpool.Config, error) {
 		config.MaxConns = postgresConnections
 	}
 	config.ConnConfig.RuntimeParams["synchronous_commit"] = "on"
+	// a process that is frozen in a transaction must not hold its locks for ever
+	config.ConnConfig.RuntimeParams["idle_in_transaction_session_timeout"] = strconv.FormatInt(renewWithin.Milliseconds(), 10)
 	return config, nil
 }
 

@@ -234,14 +234,23 @@ func (r *Runner) attempt(ctx context.Context, c *Claim, epoch int) {
 		r.putBack(c, cause)
 		return
 	}
-	switch change, down := r.queue.end(epoch, outcome.Unreachable, time.Now()); change {
+	r.note(c, epoch, outcome)
+	r.settle(ctx, c, outcome)
+}
+
+// note tells the queue what an attempt says of the backend.
+func (r *Runner) note(c *Claim, epoch int, o Outcome) {
+	if !o.Unreachable && !o.Taken && o.Status == 0 { // neither an answer nor a failed connection
+		r.queue.giveBack(epoch)
+		return
+	}
+	switch change, down := r.queue.end(epoch, o.Unreachable, time.Now()); change {
 	case wentDown:
 		r.deliver.BackendDown(c)
 	case cameUp:
 		r.deliver.BackendUp(down)
 	case same:
 	}
-	r.settle(ctx, c, outcome)
 }
 
 // putBack ends a claim without an outcome, except if it was lost.
@@ -330,18 +339,21 @@ func (r *Runner) renew() {
 	start := time.Now()
 	ctx, cancel := context.WithTimeout(r.store.ended, statementTimeout)
 	defer cancel()
-	lost, err := r.store.renew(ctx, r.options.Inbox, claims, r.longest())
+	lost, err := r.store.renew(ctx, claims)
 	if err != nil {
 		r.trouble("renewing claims", err)
 		return
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	r.renewed = start
 	for _, c := range lost {
 		if d, ok := r.current[c]; ok {
 			d.cancel(errClaimLost)
 		}
+	}
+	r.mu.Unlock()
+	if err := r.store.free(ctx, r.options.Inbox, r.longest()); err != nil {
+		r.trouble("freeing claims that ran out", err)
 	}
 }
 

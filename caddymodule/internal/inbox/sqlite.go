@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -58,6 +59,9 @@ func openSQLite(ctx context.Context, path string) (dialect, error) {
 	db, err := tryOpenSQLite(ctx, path)
 	if isDiskFull(err) && os.Remove(path+".reserve") == nil {
 		db, err = tryOpenSQLite(ctx, path)
+	}
+	if isDiskFull(err) {
+		return nil, fmt.Errorf("%w: the disk with %s is full: make room: %w", ErrUnreachable, path, err)
 	}
 	if err != nil {
 		return nil, err
@@ -273,14 +277,15 @@ func (db *sqliteDB) makeReserve() (err error) {
 // idle gives pages that are free back to the file system, some at a time. After the disk
 // was full, it empties the log too, which grew since its pages found no other place.
 func (db *sqliteDB) idle(ctx context.Context) error {
-	for {
+	for before := int64(math.MaxInt64); ; {
 		var free int64
 		if err := db.read().QueryRowContext(ctx, `PRAGMA freelist_count`).Scan(&free); err != nil {
 			return err
 		}
-		if free < freePages {
+		if free < freePages || free >= before { // others write too, or the file was made without auto_vacuum
 			break
 		}
+		before = free
 		err := db.write(ctx, 0, func(ctx context.Context, tx statements) error {
 			rows, err := tx.QueryContext(ctx, fmt.Sprintf(`PRAGMA incremental_vacuum(%d)`, freePages))
 			if err != nil {
