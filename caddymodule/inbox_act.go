@@ -209,7 +209,7 @@ func readAct(w http.ResponseWriter, r *http.Request, q any) (context.Context, co
 // logAct tells the log who changed events.
 func (d openDatabase) logAct(r *http.Request, message, name string, events int) {
 	if events > 0 {
-		d.logger.Info(message, zap.String("inbox", name), zap.Int("events", events),
+		d.log().Info(message, zap.String("inbox", name), zap.Int("events", events),
 			zap.String("database", inbox.Shown(d.location)), zap.String("remote_addr", r.RemoteAddr))
 	}
 }

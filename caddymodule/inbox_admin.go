@@ -49,7 +49,7 @@ type inboxEvent struct {
 type inboxEventDetail struct {
 	inboxEvent
 	Timeline []attemptMade `json:"timeline"`
-	Request  storedRequest  `json:"request"`
+	Request  storedRequest `json:"request"`
 }
 
 // attemptMade is an attempt to deliver an event.
@@ -226,6 +226,12 @@ var credentialHeader = regexp.MustCompile(`(?i)auth|cookie|signature|token|secre
 func hideCredentials(r *storedRequest) (hide func(answer string) string) {
 	var pairs []string
 	r.URI = facts.HideCredentials(r.URI, "…")
+	for name, values := range r.HeaderBytes {
+		for _, value := range values {
+			r.Header[name] = append(r.Header[name], strings.ToValidUTF8(string(value), "\uFFFD"))
+		}
+	}
+	r.HeaderBytes = nil
 	for name, values := range r.Header {
 		for i, value := range values {
 			values[i] = facts.HideSecrets(value, "…")

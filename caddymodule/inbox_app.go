@@ -1,11 +1,15 @@
 package caddymodule
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
+	"sync"
 
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
@@ -51,7 +55,7 @@ func (a *App) add(h *Handler, location string) error {
 		if other.inbox.queue != h.inbox.queue {
 			return fmt.Errorf("two databases have an inbox %q: give one of them another name, as in \"inbox NAME\"", h.Inbox.Name)
 		}
-		if !reflect.DeepEqual(other.inboxOptions(), h.inboxOptions()) || string(other.ReverseProxyRaw) != string(h.ReverseProxyRaw) {
+		if !reflect.DeepEqual(other.inboxOptions(), h.inboxOptions()) || !sameProxy(other.ReverseProxyRaw, h.ReverseProxyRaw) {
 			return fmt.Errorf("two handlers deliver the inbox %q differently: give one of them another name, as in \"inbox NAME\"", h.Inbox.Name)
 		}
 		return nil
@@ -64,7 +68,7 @@ func (a *App) add(h *Handler, location string) error {
 // Postgres that does not answer, is only logged.
 func (a *App) Start() error {
 	for i, h := range a.inboxes {
-		if err := h.inbox.queue.database.start(); err != nil {
+		if err := h.inbox.queue.database.start(a.logger); err != nil {
 			for _, started := range a.inboxes[:i] {
 				started.inbox.queue.remove(started)
 			}
@@ -80,10 +84,45 @@ func (a *App) Start() error {
 
 // Stop ends the deliveries, except if another configuration goes on with them.
 func (a *App) Stop() error {
+	var ending sync.WaitGroup
 	for _, h := range a.inboxes {
-		h.inbox.queue.remove(h)
+		ending.Go(func() { h.inbox.queue.remove(h) })
 	}
+	ending.Wait()
 	return nil
+}
+
+// sameProxy reports whether two configurations of reverse_proxy do the same. Caddy numbers
+// the groups of routes through the whole Caddyfile, so their names do not count.
+func sameProxy(a, b json.RawMessage) bool {
+	var configs [2]any
+	for i, raw := range []json.RawMessage{a, b} {
+		if json.Unmarshal(raw, &configs[i]) != nil {
+			return false
+		}
+		renameGroups(configs[i], map[string]string{})
+	}
+	return reflect.DeepEqual(configs[0], configs[1])
+}
+
+// renameGroups names the groups of routes by the order in which they come.
+func renameGroups(config any, names map[string]string) {
+	switch config := config.(type) {
+	case []any:
+		for _, element := range config {
+			renameGroups(element, names)
+		}
+	case map[string]any:
+		for _, key := range slices.Sorted(maps.Keys(config)) {
+			if group, ok := config[key].(string); ok && key == "group" {
+				if names[group] == "" {
+					names[group] = fmt.Sprint(len(names))
+				}
+				config[key] = names[group]
+			}
+			renameGroups(config[key], names)
+		}
+	}
 }
 
 // location returns the path of the database, absolute and without symbolic links, or its
@@ -101,16 +140,28 @@ func (i *Inbox) location(logger *zap.Logger) (string, error) {
 		return "", errors.New("it is empty: write the path of a file, or postgres://user:password@host/database")
 	}
 	if !inbox.IsPostgres(location) {
-		path, err := filepath.Abs(location)
-		if err != nil {
-			return "", err
-		}
-		return filepath.Join(realPath(filepath.Dir(path)), filepath.Base(path)), nil
+		return filePath(location)
 	}
 	if location == i.Database && inbox.HasPassword(location) {
 		logger.Warn("the password of the inbox's database is written out in the configuration, where others may read it: set the URL as {env.NAME} or {file./path}")
 	}
 	return location, inbox.CheckLocation(location)
+}
+
+// filePath returns the absolute path of a file, without symbolic links. The file need not
+// be there.
+func filePath(location string) (string, error) {
+	if strings.Contains(location, "://") {
+		return "", errors.New("its URL is not that of a Postgres: write postgres://user:password@host/database, or the path of a file")
+	}
+	path, err := filepath.Abs(location)
+	if err != nil {
+		return "", err
+	}
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real, nil
+	}
+	return filepath.Join(realPath(filepath.Dir(path)), filepath.Base(path)), nil
 }
 
 // realPath resolves symbolic links. A folder that is not there stays as it is.

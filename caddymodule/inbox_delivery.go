@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -22,7 +24,10 @@ import (
 
 // deliverStored makes one attempt to deliver an event from the inbox.
 func (h *Handler) deliverStored(ctx context.Context, c *inbox.Claim, body eventBody) (outcome inbox.Outcome) {
+	ctx, cancel := withoutCause(ctx)
+	defer cancel()
 	w := &recorder{header: http.Header{}}
+	watched := &readableBody{eventBody: body}
 	var stored storedRequest
 	var fields storedFields
 	if err := errors.Join(json.Unmarshal([]byte(c.Request), &stored), json.Unmarshal([]byte(c.Fields), &fields)); err != nil {
@@ -50,10 +55,13 @@ func (h *Handler) deliverStored(ctx context.Context, c *inbox.Claim, body eventB
 		outcome = h.failed(c, failure, err)
 		outcome.Status = answer.backend()
 	}()
-	err = h.pass(answer, r, emptyHandler, e, body)
+	err = h.pass(answer, r, emptyHandler, e, watched)
 	failure := answer.failure(err)
 	if failure == nil {
 		return inbox.Outcome{Taken: true, Status: answer.backend()}
+	}
+	if unreadable := watched.failure.Load(); unreadable != nil { // the backend is not to blame
+		return h.failed(c, facts.HandlerError, *unreadable)
 	}
 	outcome = h.failed(c, failure, err)
 	outcome.Status, outcome.Answer = answer.backend(), w.text()
@@ -65,8 +73,53 @@ func (h *Handler) deliverStored(ctx context.Context, c *inbox.Claim, body eventB
 	return outcome
 }
 
-// emptyHandler is what follows in the route when an event comes from the inbox.
-var emptyHandler caddyhttp.HandlerFunc = func(http.ResponseWriter, *http.Request) error { return nil }
+// emptyHandler is what follows in the route when an event comes from the inbox. Like
+// Caddy's own at the end of a chain, it notes that no handler took the event.
+var emptyHandler caddyhttp.HandlerFunc = func(_ http.ResponseWriter, r *http.Request) error {
+	caddyhttp.SetVar(r.Context(), "unhandled", true)
+	return nil
+}
+
+// withoutCause returns a context that ends as this one does, but always with one of the
+// two errors of package context. The HTTP transport returns the cause, and reverse_proxy
+// would take any other for a failure of the backend.
+func withoutCause(ctx context.Context) (context.Context, context.CancelFunc) {
+	plain, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	if deadline, ok := ctx.Deadline(); ok {
+		plain, cancel = context.WithDeadline(context.WithoutCancel(ctx), deadline)
+	}
+	stop := context.AfterFunc(ctx, func() {
+		if errors.Is(ctx.Err(), context.Canceled) {
+			cancel()
+		}
+	})
+	return plain, func() { stop(); cancel() }
+}
+
+// readableBody keeps the error of a body that cannot be read.
+type readableBody struct {
+	eventBody
+	failure atomic.Pointer[error]
+}
+
+// NewReader returns a reader of the whole body.
+func (b *readableBody) NewReader() io.ReadCloser {
+	return &failingReader{b.eventBody.NewReader(), &b.failure}
+}
+
+type failingReader struct {
+	io.ReadCloser
+	failure *atomic.Pointer[error]
+}
+
+// Read notes an error.
+func (r *failingReader) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	if err != nil && err != io.EOF { //nolint:errorlint // io.EOF is never wrapped here
+		r.failure.CompareAndSwap(nil, &err)
+	}
+	return n, err
+}
 
 // failed logs a failed attempt. A backend that is away must not fill the log.
 func (h *Handler) failed(c *inbox.Claim, failure *facts.Failure, err error) inbox.Outcome {

@@ -86,7 +86,7 @@ func (d *database) unopened(problem error) error {
 // only.
 func (d *database) unanswered(err error, changed int) error {
 	shown := inbox.Shown(d.location)
-	d.logger.Error("the database of an inbox does not answer the admin endpoint", zap.String("database", shown), zap.Error(err))
+	d.log().Error("the database of an inbox does not answer the admin endpoint", zap.String("database", shown), zap.Error(err))
 	if changed > 0 {
 		return apiError(http.StatusServiceUnavailable, "the database %s does not answer; %d events were changed before", shown, changed)
 	}

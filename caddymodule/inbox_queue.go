@@ -15,6 +15,7 @@ import (
 	"github.com/caddyserver/caddy/v2"
 	"go.uber.org/zap"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/inbox"
 )
 
@@ -25,22 +26,23 @@ var databases = caddy.NewUsagePool()
 // database is a database of inboxes, open or not yet.
 type database struct {
 	location string
-	logger   *zap.Logger
+	logger   atomic.Pointer[zap.Logger]
 	ended    context.Context
 	end      context.CancelFunc
 
-	mu      sync.Mutex
-	store   *inbox.Store  // nil until it is open
-	opening chan struct{} // closed when the attempt to open it ends; nil if there is none
-	problem error         // of the last attempt
-	retries bool          // somebody tries again and again to open it
-	queues  map[string]*inboxQueue
+	mu       sync.Mutex
+	store    *inbox.Store  // nil until it is open
+	opening  chan struct{} // closed when the attempt that is under way ends; nil without one
+	problem  error         // of the last attempt
+	retrying bool          // retry runs, and nobody else opens the database
+	queues   map[string]*inboxQueue
 }
 
 // joinDatabase returns the database of a location. It opens nothing.
 func joinDatabase(location string, logger *zap.Logger) (*database, error) {
 	db, _, err := databases.LoadOrNew(location, func() (caddy.Destructor, error) {
-		db := &database{location: location, logger: logger, queues: map[string]*inboxQueue{}}
+		db := &database{location: location, queues: map[string]*inboxQueue{}}
+		db.logger.Store(logger)
 		db.ended, db.end = context.WithCancel(context.Background())
 		return db, nil
 	})
@@ -80,44 +82,60 @@ func (d *database) queue(name string) *inboxQueue {
 	return q
 }
 
-// openTimeout bounds one attempt to open a database.
-const openTimeout = 30 * time.Second
+const (
+	// openTimeout bounds one attempt to open a database.
+	openTimeout = 30 * time.Second
+	// startTimeout is how long Caddy's start waits for a database.
+	startTimeout = 5 * time.Second
+	// openEvery is how often a database that could not be opened is tried again.
+	openEvery = 10 * time.Second
+)
 
 // open returns the open database. The first call opens it: apps start in any order, so
 // a request may come before App.Start.
 func (d *database) open(ctx context.Context) (*inbox.Store, error) {
 	d.mu.Lock()
-	if d.store != nil || d.ended.Err() != nil || d.retries {
+	if d.store != nil || d.retrying || d.ended.Err() != nil {
 		defer d.mu.Unlock()
-		switch {
-		case d.ended.Err() != nil:
-			return nil, inbox.ErrClosed
-		case d.store == nil:
-			return nil, d.problem
-		}
-		return d.store, nil
+		return d.state()
 	}
-	if d.opening == nil {
-		d.opening = make(chan struct{})
-		go d.tryOpen()
-	}
-	opening := d.opening
+	ended := d.tryOpen()
 	d.mu.Unlock()
 	select {
-	case <-opening:
+	case <-ended:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.store == nil {
+	return d.state()
+}
+
+// state returns the open database, or why it is not open. The lock must be held.
+func (d *database) state() (*inbox.Store, error) {
+	switch {
+	case d.ended.Err() != nil:
+		return nil, inbox.ErrClosed
+	case d.store == nil:
 		return nil, d.problem
 	}
 	return d.store, nil
 }
 
-// tryOpen tries once to open the database, and then starts what waits for it.
-func (d *database) tryOpen() {
+// tryOpen begins an attempt to open the database, if none is under way. It returns a
+// channel that is closed when the attempt ends. The lock must be held, and the database
+// must not be open.
+func (d *database) tryOpen() (ended <-chan struct{}) {
+	if d.opening == nil {
+		d.opening = make(chan struct{})
+		go d.openOnce(d.opening)
+	}
+	return d.opening
+}
+
+// openOnce opens the database, and starts what waits for it. If that fails, somebody
+// tries again and again.
+func (d *database) openOnce(ended chan struct{}) {
 	ctx, cancel := context.WithTimeout(d.ended, openTimeout)
 	defer cancel()
 	var err error
@@ -130,7 +148,7 @@ func (d *database) tryOpen() {
 	}
 	if err == nil {
 		if risk, err := store.Risk(ctx); err == nil && risk != "" {
-			d.logger.Warn("the inbox's database is not safe", zap.String("database", inbox.Shown(d.location)), zap.String("problem", risk))
+			d.log().Warn("the inbox's database is not safe", zap.String("database", inbox.Shown(d.location)), zap.String("problem", risk))
 		}
 	}
 	d.mu.Lock()
@@ -138,10 +156,14 @@ func (d *database) tryOpen() {
 		_ = store.Close()
 		store, err = nil, inbox.ErrClosed
 	}
-	close(d.opening)
 	d.opening, d.problem, d.store = nil, err, store
+	if err != nil && !d.retrying && d.ended.Err() == nil {
+		d.retrying = true
+		go d.retry()
+	}
 	queues := slices.Collect(maps.Values(d.queues))
 	d.mu.Unlock()
+	close(ended)
 	if err == nil {
 		for _, q := range queues {
 			q.adjust()
@@ -149,49 +171,52 @@ func (d *database) tryOpen() {
 	}
 }
 
-// openEvery is how often a database that cannot be reached is tried again.
-const openEvery = 10 * time.Second
-
-// start opens the database. If it cannot be reached, start logs that, and tries again
-// until it can.
-func (d *database) start() error {
-	_, err := d.open(d.ended)
-	if err == nil || !errors.Is(err, inbox.ErrUnreachable) {
-		return err
-	}
-	d.logger.Warn("the inbox cannot be reached: events are forwarded at once until it can", zap.Error(err))
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if !d.retries {
-		d.retries = true
-		go d.retry()
-	}
-	return nil
-}
-
+// retry tries to open the database until it is open, or given back.
 func (d *database) retry() {
 	tick := time.NewTicker(openEvery)
 	defer tick.Stop()
-	for {
+	for last := ""; ; {
 		select {
 		case <-d.ended.Done():
 			return
 		case <-tick.C:
 		}
 		d.mu.Lock()
-		d.opening = make(chan struct{})
+		ended := d.tryOpen()
 		d.mu.Unlock()
-		d.tryOpen()
+		<-ended
 		d.mu.Lock()
-		opened := d.store != nil
-		d.retries = !opened
+		d.retrying = d.store == nil
+		retrying, problem := d.retrying, d.problem
 		d.mu.Unlock()
-		if opened {
-			d.logger.Info("the inbox can be reached again", zap.String("database", inbox.Shown(d.location)))
+		if !retrying {
+			d.log().Info("the inbox is open", zap.String("database", inbox.Shown(d.location)))
 			return
+		}
+		if problem.Error() != last {
+			last = problem.Error()
+			d.log().Warn("the inbox is not open: events are forwarded at once until it is", zap.Error(problem))
 		}
 	}
 }
+
+// start opens the database. If it may be there later, start only logs that.
+func (d *database) start(logger *zap.Logger) error {
+	d.logger.Store(logger)
+	ctx, cancel := context.WithTimeout(d.ended, startTimeout)
+	defer cancel()
+	_, err := d.open(ctx)
+	if err != nil && !errors.Is(err, inbox.ErrUnreachable) && !errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	if err != nil {
+		logger.Warn("the inbox is not open: events are forwarded at once until it is", zap.Error(err))
+	}
+	return nil
+}
+
+// log returns the logger of the newest configuration.
+func (d *database) log() *zap.Logger { return d.logger.Load() }
 
 // opened returns the database if it is open, or nil.
 func (d *database) opened() *inbox.Store {
@@ -216,7 +241,7 @@ func (d *database) logLeftovers() {
 	for name, count := range counts {
 		waiting := count.States[inbox.Waiting] + count.States[inbox.Dead]
 		if waiting > 0 && !d.queue(name).served() {
-			d.logger.Warn("an inbox has events and no handler: add a handler with this inbox, or let the command forget the events",
+			d.log().Warn("an inbox has events and no handler: add a handler with this inbox, or let the command forget the events",
 				zap.String("inbox", name), zap.Int64("events", waiting), zap.String("database", inbox.Shown(d.location)))
 		}
 	}
@@ -313,7 +338,8 @@ func (q *inboxQueue) retire() {
 
 func (q *inboxQueue) top() *Handler { return q.handlers[len(q.handlers)-1] }
 
-// handler returns the handler that delivers.
+// handler returns the handler that delivers. The runner ends before its last handler
+// leaves.
 func (q *inboxQueue) handler() *Handler {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -327,9 +353,29 @@ func (q *inboxQueue) served() bool {
 	return len(q.handlers) > 0
 }
 
-// Deliver implements inbox.Deliverer.
+// abandonAfter is how long an attempt may go on when its time is over.
+const abandonAfter = 3 * time.Second
+
+// Deliver implements inbox.Deliverer. Some attempts do not end with their context: the
+// transport for FastCGI looks at it only while it connects, and lb_try_duration not at
+// all. Deliver then abandons them. The next attempt may find them still at work.
 func (q *inboxQueue) Deliver(ctx context.Context, c *inbox.Claim, body *inbox.StoredBody) inbox.Outcome {
-	return q.handler().deliverStored(ctx, c, body)
+	h := q.handler()
+	done := make(chan inbox.Outcome, 1)
+	go func() { done <- h.deliverStored(ctx, c, body) }()
+	select {
+	case outcome := <-done:
+		return outcome
+	case <-ctx.Done():
+	}
+	timer := time.NewTimer(abandonAfter)
+	defer timer.Stop()
+	select {
+	case outcome := <-done:
+		return outcome
+	case <-timer.C:
+	}
+	return h.failed(c, facts.BackendTimeout, context.Cause(ctx))
 }
 
 // Settled implements inbox.Deliverer.

@@ -3,9 +3,13 @@ package caddymodule
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
+	"strings"
+	"unicode/utf8"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -15,14 +19,16 @@ import (
 // delivery makes it anew, so that reverse_proxy finds what it would have found then.
 // What handlers before ours have set, such as the variables of vars and map, is lost.
 type storedRequest struct {
-	Host         string      `json:"host"`
-	URI          string      `json:"uri"`
-	Header       http.Header `json:"header"`
-	RemoteAddr   string      `json:"remote_addr"`
-	LocalAddr    string      `json:"local_addr,omitempty"`
-	ClientIP     string      `json:"client_ip"`
-	TrustedProxy bool        `json:"trusted_proxy,omitempty"`
-	TLS          *storedTLS  `json:"tls,omitempty"`
+	Host   string      `json:"host"`
+	URI    string      `json:"uri"`
+	Header http.Header `json:"header"`
+	// HeaderBytes has the headers whose values JSON cannot hold as text.
+	HeaderBytes  map[string][][]byte `json:"header_bytes,omitempty"`
+	RemoteAddr   string              `json:"remote_addr"`
+	LocalAddr    string              `json:"local_addr,omitempty"`
+	ClientIP     string              `json:"client_ip"`
+	TrustedProxy bool                `json:"trusted_proxy,omitempty"`
+	TLS          *storedTLS          `json:"tls,omitempty"`
 }
 
 type storedTLS struct {
@@ -34,7 +40,19 @@ type storedTLS struct {
 
 func toStore(r *http.Request) storedRequest {
 	stored := storedRequest{
-		Host: r.Host, URI: r.URL.RequestURI(), Header: r.Header, RemoteAddr: r.RemoteAddr, ClientIP: clientIP(r),
+		Host: r.Host, URI: asciiURI(r.URL.RequestURI()), Header: http.Header{}, RemoteAddr: r.RemoteAddr, ClientIP: clientIP(r),
+	}
+	for name, values := range r.Header {
+		if !slices.ContainsFunc(values, func(value string) bool { return !utf8.ValidString(value) }) {
+			stored.Header[name] = values
+			continue
+		}
+		if stored.HeaderBytes == nil {
+			stored.HeaderBytes = map[string][][]byte{}
+		}
+		for _, value := range values {
+			stored.HeaderBytes[name] = append(stored.HeaderBytes[name], []byte(value))
+		}
 	}
 	stored.TrustedProxy, _ = caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
 	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
@@ -44,6 +62,23 @@ func toStore(r *http.Request) storedRequest {
 		stored.TLS = &storedTLS{r.TLS.Version, r.TLS.CipherSuite, r.TLS.ServerName, r.TLS.NegotiatedProtocol}
 	}
 	return stored
+}
+
+// asciiURI writes bytes of a URI that are not text as percent-encoding, as the client
+// should have done (RFC 3986, section 2.1).
+func asciiURI(uri string) string {
+	if utf8.ValidString(uri) {
+		return uri
+	}
+	var escaped strings.Builder
+	for _, c := range []byte(uri) {
+		if c < utf8.RuneSelf {
+			escaped.WriteByte(c)
+		} else {
+			fmt.Fprintf(&escaped, "%%%02X", c)
+		}
+	}
+	return escaped.String()
 }
 
 // request makes the request anew, as Caddy's server would give it to its handlers.
@@ -61,6 +96,11 @@ func (s storedRequest) request(ctx context.Context, w http.ResponseWriter) (*htt
 	}).WithContext(ctx)
 	if r.Header == nil {
 		r.Header = http.Header{}
+	}
+	for name, values := range s.HeaderBytes {
+		for _, value := range values {
+			r.Header[name] = append(r.Header[name], string(value))
+		}
 	}
 	if s.TLS != nil {
 		r.TLS = &tls.ConnectionState{

@@ -3,6 +3,7 @@ package caddymodule
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -84,8 +85,11 @@ func (d *database) statuses(ctx context.Context) (all []inboxStatus) {
 		}
 		s.Bytes, s.OldestWaitingSeconds = counts[name].Bytes, counts[name].Oldest.Seconds()
 		s.Up = store != nil && problem == nil
-		if problem != nil {
+		switch {
+		case problem != nil && store == nil:
 			s.Problem = problem.Error()
+		case problem != nil: // its text may name the user
+			s.Problem = fmt.Sprintf("the database %s does not answer", s.Database)
 		}
 		all = append(all, s)
 	}

@@ -4,18 +4,25 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/zap"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/inbox"
 )
@@ -228,4 +235,144 @@ func TestEachErrorOfTheInboxHasItsReasonForABypass(t *testing.T) {
 		assert.Equal(t, test.want, bypassReason(test.err))
 		assert.Contains(t, bypassReasons, test.want)
 	}
+}
+
+// attemptOf makes one attempt to deliver an event through this reverse_proxy.
+func attemptOf(t *testing.T, proxy string, body eventBody) inbox.Outcome {
+	t.Helper()
+	ctx, err := caddy.ProvisionContext(&caddy.Config{Admin: &caddy.AdminConfig{Disabled: true}}) // reverse_proxy needs the app of events
+	require.NoError(t, err)
+	h := &Handler{Secrets: []Secret{{Value: "{env.TEST_SECRET}"}}, ReverseProxyRaw: json.RawMessage(proxy)}
+	require.NoError(t, h.Provision(ctx))
+	t.Cleanup(func() { assert.NoError(t, h.Cleanup()) })
+	return h.deliverStored(t.Context(), &inbox.Claim{
+		Event: inbox.Event{Fields: "{}", Request: `{"host":"localhost","uri":"/","header":{}}`}, Seq: 1, Size: body.Size(), Attempt: 1,
+	}, body)
+}
+
+// damaged is the body of an event that the database cannot read.
+type damaged struct{}
+
+func (damaged) Size() int64 { return 2 }
+func (damaged) NewReader() io.ReadCloser {
+	return io.NopCloser(iotest.ErrReader(errors.New("a damaged page")))
+}
+
+// whole is a body that can be read.
+type whole string
+
+func (w whole) Size() int64              { return int64(len(w)) }
+func (w whole) NewReader() io.ReadCloser { return io.NopCloser(strings.NewReader(string(w))) }
+
+func TestOnlyAnAnswerOf2xxTakesAnEventFromTheInbox(t *testing.T) {
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		status, _ := strconv.Atoi(r.Header.Get("Answer"))
+		w.WriteHeader(status)
+	}))
+	t.Cleanup(backend.Close)
+	proxy := func(status int, responses string) string {
+		return fmt.Sprintf(`{"upstreams":[{"dial":%q}],"headers":{"request":{"set":{"Answer":["%d"]}}}%s}`, strings.TrimPrefix(backend.URL, "http://"), status, responses)
+	}
+	const silent = `,"handle_response":[{"routes":[{"handle":[{"handler":"headers","response":{"set":{"X":["1"]}}}]}]}]`
+	for _, test := range []struct {
+		name, proxy string
+		body        eventBody
+		want        inbox.Outcome
+	}{
+		{"204", proxy(204, ""), whole("{}"), inbox.Outcome{Taken: true, Status: 204}},
+		{"500", proxy(500, ""), whole("{}"), inbox.Outcome{Status: 500, Reason: "backend_answer"}},
+		{"500, and handle_response answers nothing", proxy(500, silent), whole("{}"), inbox.Outcome{Status: 500, Reason: "no_handler"}},
+		{"200, and handle_response answers nothing", proxy(200, silent), whole("{}"), inbox.Outcome{Taken: true, Status: 200}},
+		{"no connection", `{"upstreams":[{"dial":"127.0.0.1:1"}]}`, whole("{}"), inbox.Outcome{Unreachable: true, Reason: "backend_unreachable"}},
+		{"a body that cannot be read", proxy(200, ""), damaged{}, inbox.Outcome{Reason: "handler_error"}},
+	} {
+		t.Run(test.name, func(t *testing.T) { assert.Equal(t, test.want, attemptOf(t, test.proxy, test.body)) })
+	}
+}
+
+func TestAnAttemptEndsAsTheContextWithoutItsCause(t *testing.T) {
+	parent, interrupt := context.WithCancelCause(t.Context())
+	ctx, cancel := withoutCause(parent)
+	defer cancel()
+	interrupt(inbox.ErrInterrupted)
+	<-ctx.Done()
+	assert.Equal(t, context.Canceled, context.Cause(ctx), "reverse_proxy takes any other error for a fault of the backend")
+
+	parent, cancelParent := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancelParent()
+	late, cancelLate := withoutCause(parent)
+	defer cancelLate()
+	<-late.Done()
+	assert.Equal(t, context.DeadlineExceeded, late.Err())
+}
+
+func TestProxiesDifferNotByTheNamesOfTheirGroups(t *testing.T) {
+	const one, same, other = `{"a":[{"group":"group3"},{"group":"group4"},{"group":"group3"}]}`,
+		`{ "a":[{"group":"group7"},{"group":"group9"},{"group":"group7"}]}`, `{"a":[{"group":"group7"},{"group":"group9"},{"group":"group9"}]}`
+	assert.True(t, sameProxy(json.RawMessage(one), json.RawMessage(same)))
+	assert.False(t, sameProxy(json.RawMessage(one), json.RawMessage(other)))
+	assert.False(t, sameProxy(json.RawMessage(one), json.RawMessage(`{"a":[]}`)))
+}
+
+func TestThePathOfADatabaseIsOneForAllItsNames(t *testing.T) {
+	dir := realPath(t.TempDir())
+	file := filepath.Join(dir, "a.db")
+	require.NoError(t, os.WriteFile(file, nil, 0o600))
+	require.NoError(t, os.Symlink(file, filepath.Join(dir, "b.db")))
+	require.NoError(t, os.Symlink(dir, filepath.Join(dir, "folder")))
+	for _, name := range []string{"a.db", "b.db", "folder/a.db", "folder/../folder/b.db"} {
+		path, err := filePath(filepath.Join(dir, "folder", "..") + "/" + name)
+		require.NoError(t, err)
+		assert.Equal(t, file, path, name)
+	}
+	path, err := filePath(dir + "/folder/new.db")
+	require.NoError(t, err)
+	assert.Equal(t, filepath.Join(dir, "new.db"), path)
+	_, err = filePath("mysql://caddy:hidden@localhost/inbox")
+	require.ErrorContains(t, err, "postgres://")
+	assert.NotContains(t, err.Error(), "hidden")
+}
+
+func TestHeadersKeepEveryByte(t *testing.T) {
+	r := newRequest(transcript)
+	r.Header = http.Header{"X-Text": {"é"}, "X-Bytes": {"caf\xe9", "b"}}
+	r.URL.RawQuery = "q=\xe9"
+	text, err := json.Marshal(toStore(r))
+	require.NoError(t, err)
+	var stored storedRequest
+	require.NoError(t, json.Unmarshal(text, &stored))
+	anew, err := stored.request(t.Context(), httptest.NewRecorder())
+	require.NoError(t, err)
+	assert.Equal(t, r.Header, anew.Header)
+	assert.Equal(t, "q=%E9", anew.URL.RawQuery)
+}
+
+// hanging is a listener of a database that never answers.
+func hanging(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = listener.Close() })
+	return "postgres://caddy@" + listener.Addr().String() + "/inbox"
+}
+
+func TestADatabaseThatHangsNeitherStopsCaddyNorIsOpenedTwiceAtOnce(t *testing.T) {
+	d, err := joinDatabase(hanging(t), zap.NewNop())
+	require.NoError(t, err)
+	defer func() { assert.NoError(t, d.leave()) }()
+	began := time.Now()
+	require.NoError(t, d.start(zap.NewNop()))
+	assert.Less(t, time.Since(began), 2*startTimeout)
+	d.mu.Lock()
+	opening := d.opening
+	d.mu.Unlock()
+	require.NotNil(t, opening, "the attempt goes on")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	_, err = d.open(ctx)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	assert.Equal(t, opening, d.opening, "a request joins it")
 }
