@@ -49,7 +49,7 @@ type inboxEvent struct {
 type inboxEventDetail struct {
 	inboxEvent
 	Timeline []attemptMade `json:"timeline"`
-	Request  storedRequest  `json:"request"`
+	Request  storedRequest `json:"request"`
 }
 
 // attemptMade is an attempt to deliver an event.
