@@ -61,7 +61,7 @@ func (e *endpoint) admin(_ context.Context, ask cmdutil.AdminRequest) (*http.Res
 		return nil, err
 	}
 	if code >= 400 {
-		return nil, &cmdutil.AdminError{Status: code, Message: text}
+		return nil, &cmdutil.AdminError{Status: code, Message: "it answered " + status + ": " + text}
 	}
 	return &http.Response{StatusCode: code, Body: io.NopCloser(strings.NewReader(text))}, nil
 }
