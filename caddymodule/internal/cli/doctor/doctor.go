@@ -20,7 +20,7 @@ func NewCmdDoctor(env cmdutil.Env) *cobra.Command {
 		Short: "Checks the whole way of an event, and names a remedy for every failure",
 		Long: `Checks the whole way of an event: the configuration and its secrets, the
 application and other ways to it, the public URL, and the clocks. It asks the running
-Caddy whether real events fail. With an API key, it also checks the
+Caddy whether real events fail, and what waits in an inbox. With an API key, it also checks the
 webhook at ElevenLabs: whether it exists for the URL, is enabled and attached, its
 retries, and what its last failure means. Prints a line for each check, and a remedy
 for each problem. Changes nothing at ElevenLabs.
