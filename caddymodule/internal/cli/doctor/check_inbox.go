@@ -4,11 +4,11 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/dustin/go-humanize"
 
@@ -20,20 +20,25 @@ import (
 // them. It opens no database: the running server has it open.
 func (e *examination) checkInbox(ctx context.Context) []finding {
 	var findings []finding
-	names := map[string]bool{}
+	configured := map[string]*cmdutil.ConfigInbox{}
 	for _, h := range e.handlers() {
-		if h.Inbox == nil || names[h.Inbox.Name] {
+		if h.Inbox == nil || configured[h.Inbox.Name] != nil {
 			continue
 		}
-		names[h.Inbox.Name] = true
+		configured[h.Inbox.Name] = h.Inbox
 		findings = append(findings, checkDatabase(*h.Inbox)...)
 	}
-	if len(names) == 0 {
+	if len(configured) == 0 {
 		return nil
 	}
 	for _, s := range e.runningInboxes(ctx) {
-		if names[s.Inbox] || s.Orphans() > 0 {
+		i := configured[s.Inbox]
+		if i != nil || s.Orphans() > 0 {
 			findings = append(findings, judgeInbox(s))
+		}
+		if i != nil && i.Problem == nil && s.Handlers > 0 && s.Database != i.Database {
+			findings = append(findings, found(statusWarn, "inbox %s: the running server has it in %s, and for doctor it would be in %s", s.Inbox, s.Database, i.Database).
+				withRemedy("Run doctor as the server's user and with its environment, which decide where the default database is. Or load this configuration: caddy reload."))
 		}
 	}
 	return findings
@@ -143,10 +148,6 @@ func judgeInbox(s cmdutil.InboxStatus) finding {
 	if len(problems) == 0 {
 		return found(statusOK, "inbox %s: no event is dead, or waits for long", s.Inbox)
 	}
-	text := fmt.Sprintf("inbox %s: %s", s.Inbox, problems[0])
-	for _, problem := range problems[1:] {
-		text += ", " + problem
-	}
-	return found(statusFail, "%s", text).
+	return found(statusFail, "inbox %s: %s", s.Inbox, strings.Join(problems, ", ")).
 		withRemedy("caddy elevenlabs inbox list shows the events, and show why an attempt failed. When the cause is gone: caddy elevenlabs inbox redeliver --dead. Events bypass an inbox that is full, slow or away: Caddy's log says why.")
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -20,10 +21,10 @@ func (p *patient) withInbox(i cmdutil.ConfigInbox, running string) {
 		i.Database = i.Path
 	}
 	p.first().Inbox = &i
-	p.inboxes = running
+	p.inboxes = strings.ReplaceAll(running, "HERE", i.Database)
 }
 
-const wellInbox = `[{"inbox":"default","handlers":1,"up":true,"events":{"waiting":3,"delivered":9},"oldest_waiting_seconds":2}]`
+const wellInbox = `[{"inbox":"default","database":"HERE","handlers":1,"up":true,"events":{"waiting":3,"delivered":9},"oldest_waiting_seconds":2}]`
 
 func TestDoctorChecksThePlaceOfTheInbox(t *testing.T) {
 	folder := t.TempDir()
@@ -44,7 +45,7 @@ func TestDoctorChecksThePlaceOfTheInbox(t *testing.T) {
 		{"too little space", cmdutil.ConfigInbox{Path: file, Limit: 1 << 60}, statusWarn, "free, and the limit is 1.0 EiB\n      Remedy: Make room, or lower limit"},
 		{"Postgres", cmdutil.ConfigInbox{Database: "postgres://db.example.com/events"}, statusOK, "inbox default: the URL of the database can be read: postgres://db.example.com/events"},
 		{"a password", cmdutil.ConfigInbox{Database: "postgres://db.example.com/events", Password: true}, statusWarn, "inbox default: the password of the database is written out in the configuration, where others may read it\n      Remedy: Put the whole URL into"},
-		{"a variable that is missing", cmdutil.ConfigInbox{Problem: errors.New("unrecognized placeholder {env.DATABASE}")}, statusFail, "inbox default: the database cannot be read: unrecognized placeholder {env.DATABASE}\n      Remedy: Set it where Caddy runs"},
+		{"a variable that is missing", cmdutil.ConfigInbox{Database: "?", Problem: errors.New("unrecognized placeholder {env.DATABASE}")}, statusFail, "inbox default: the database cannot be read: unrecognized placeholder {env.DATABASE}\n      Remedy: Set it where Caddy runs"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			p := newPatient(t)
@@ -53,7 +54,7 @@ func TestDoctorChecksThePlaceOfTheInbox(t *testing.T) {
 			lines := line(got, "inbox")
 			assert.Regexp(t, `(?m)^`+string(test.status)+`\s`, lines, got.Stdout)
 			assert.Contains(t, lines, test.says)
-			assert.Contains(t, lines, "ok    inbox        inbox default: no event is dead, or waits for long")
+			assert.Contains(t, lines, "inbox default: no event is dead, or waits for long")
 		})
 	}
 	left, err := os.ReadDir(folder)
@@ -70,7 +71,7 @@ func TestDoctorSaysThatItRunsAsAnotherUserThanTheInboxs(t *testing.T) {
 	require.NoError(t, os.Chown(file, 54321, 54321))
 	p := newPatient(t)
 	p.withInbox(cmdutil.ConfigInbox{Path: file}, wellInbox)
-	assert.Contains(t, line(p.run("--no-send"), "inbox"), fmt.Sprintf("warn  inbox        inbox default: the database %s belongs to the user with the id 54321, and doctor runs as the user root: whether Caddy can write it is not known\n      Remedy: Run doctor as the server's user", file))
+	assert.Contains(t, line(p.run("--no-send"), "inbox"), fmt.Sprintf("inbox default: the database %s belongs to the user with the id 54321, and doctor runs as the user root: whether Caddy can write it is not known\n      Remedy: Run doctor as the server's user", file))
 }
 
 func TestDoctorAsksTheRunningServerAboutTheInbox(t *testing.T) {
@@ -80,8 +81,9 @@ func TestDoctorAsksTheRunningServerAboutTheInbox(t *testing.T) {
 		says          string
 	}{
 		{"well", wellInbox, statusOK, "inbox default: no event is dead, or waits for long"},
-		{"dead and waiting", `[{"inbox":"default","handlers":1,"up":true,"events":{"dead":3},"oldest_waiting_seconds":901,"bypassed":2}]`, statusFail, "inbox default: 3 dead, an event waits for 15m1s, 2 bypassed it\n      Remedy: caddy elevenlabs inbox list shows"},
-		{"not up", `[{"inbox":"default","handlers":1,"up":false,"problem":"the database cannot be reached"}]`, statusFail, "its database does not answer: the database cannot be reached"},
+		{"another database", strings.ReplaceAll(wellInbox, "HERE", "/var/lib/caddy/inbox.db"), statusWarn, "inbox default: the running server has it in /var/lib/caddy/inbox.db, and for doctor it would be in postgres://db.example.com/events\n      Remedy: Run doctor as the server's user"},
+		{"dead and waiting", `[{"inbox":"default","database":"HERE","handlers":1,"up":true,"events":{"dead":3},"oldest_waiting_seconds":901,"bypassed":2}]`, statusFail, "inbox default: 3 dead, an event waits for 15m1s, 2 bypassed it\n      Remedy: caddy elevenlabs inbox list shows"},
+		{"not up", `[{"inbox":"default","database":"HERE","handlers":1,"up":false,"problem":"the database cannot be reached"}]`, statusFail, "its database does not answer: the database cannot be reached"},
 		{"an inbox without a handler", `[{"inbox":"old","up":true,"events":{"waiting":2}}]`, statusWarn, "inbox old has 2 events and no handler\n      Remedy: Add a handler"},
 		{"another inbox", `[{"inbox":"sales","handlers":1,"up":true,"events":{"dead":2}}]`, "", ""},
 		{"an older Caddy", "", "", ""},
@@ -92,7 +94,7 @@ func TestDoctorAsksTheRunningServerAboutTheInbox(t *testing.T) {
 			p.withInbox(cmdutil.ConfigInbox{Database: "postgres://db.example.com/events"}, test.running)
 			lines := line(p.run("--no-send"), "inbox")
 			if test.status == "" {
-				assert.Equal(t, "ok    inbox        inbox default: the URL of the database can be read: postgres://db.example.com/events\n", lines)
+				assert.NotContains(t, strings.TrimSuffix(lines, "\n"), "\n", "only what is in the configuration")
 				return
 			}
 			assert.Regexp(t, `(?m)^`+string(test.status)+`\s`, lines)

@@ -2,6 +2,7 @@ package inbox
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/clitest"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/inbox"
 )
 
 var noon = time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
@@ -159,6 +161,24 @@ func TestTheQuestionSaysHowManyEventsWouldGo(t *testing.T) {
 	question, err = o.question(cmd, deletion{Events: []int64{42}})
 	require.NoError(t, err)
 	assert.Equal(t, "Delete 1 event and what is stored of them?", question)
+}
+
+func TestSchemaPrintsTheTablesAndTheirVersion(t *testing.T) {
+	for dialect, args := range map[string][]string{"postgres": {"inbox", "schema"}, "sqlite": {"inbox", "schema", "sqlite"}} {
+		tables, err := inbox.Schema(dialect, 1)
+		require.NoError(t, err)
+		text := clitest.Run(NewCmdInbox, cmdutil.Env{}, "", args...)
+		require.NoError(t, text.Err)
+		assert.True(t, strings.HasPrefix(text.Stdout, tables), dialect)
+		assert.Equal(t, dialect == "sqlite", strings.HasSuffix(text.Stdout, "\nPRAGMA user_version = 1;\n"), "Postgres has a table for it")
+		var shown struct {
+			Database, SQL string
+			Version       int
+		}
+		lines := clitest.Run(NewCmdInbox, cmdutil.Env{}, "", append(args, "--json")...)
+		require.NoError(t, json.Unmarshal([]byte(lines.Stdout), &shown))
+		assert.Equal(t, []any{dialect, text.Stdout, inbox.Version}, []any{shown.Database, shown.SQL, shown.Version})
+	}
 }
 
 // torn is a body whose connection breaks.

@@ -2,6 +2,7 @@ package operate
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"testing"
 	"time"
@@ -21,9 +22,7 @@ func idle(name string) map[string]any {
 }
 
 func with(inbox map[string]any, changes map[string]any) map[string]any {
-	for name, value := range changes {
-		inbox[name] = value
-	}
+	maps.Copy(inbox, changes)
 	return inbox
 }
 
