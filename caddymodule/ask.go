@@ -93,13 +93,19 @@ func checkAdminAnswer(response *http.Response, mediaType string) error {
 	}
 	if response.StatusCode >= 400 && got == "application/json" &&
 		json.NewDecoder(io.LimitReader(response.Body, 1<<16)).Decode(&answer) == nil && answer.Error != "" {
-		return &cmdutil.AdminError{Status: response.StatusCode, Message: cmdutil.Brief(answer.Error, cmdutil.Longest)}
+		return &cmdutil.AdminError{
+			Status:  response.StatusCode,
+			Message: fmt.Sprintf("it answered %d: %s", response.StatusCode, cmdutil.Brief(answer.Error, cmdutil.Longest)),
+		}
 	}
 	status := response.Status
 	if got != "" {
 		status += " with " + cmdutil.Brief(got, cmdutil.Longest)
 	}
-	return fmt.Errorf("another server, or a Caddy without this module, answered %s (--address says where Caddy's admin endpoint is)", status)
+	return &cmdutil.AdminError{
+		Status:  response.StatusCode,
+		Message: fmt.Sprintf("another server, or a Caddy without this module, answered %s (--address says where Caddy's admin endpoint is)", status),
+	}
 }
 
 // adminAddress returns the address of the admin endpoint: one that is given, that of a

@@ -3,7 +3,6 @@ package caddymodule
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -40,6 +39,7 @@ func TestEventsAreRedeliveredByNumberAndBySelection(t *testing.T) {
 		"by number":               {`{"events":[1,3]}`, []int64{1, 3}},
 		"by number and inbox":     {`{"inbox":"default","events":[1,4]}`, []int64{1}},
 		"those that are there":    {`{"events":[1,99]}`, []int64{1}},
+		"more than one query has": {`{"events":[1` + strings.Repeat(",99", 1100) + `,2,3,4]}`, []int64{1, 2, 3, 4}},
 		"dead":                    {`{"state":"dead"}`, []int64{1, 2, 4}},
 		"dead of an inbox":        {`{"inbox":"default","state":"dead"}`, []int64{1, 2}},
 		"dead of a type":          {`{"state":"dead","type":"post_call_audio"}`, []int64{2, 4}},
@@ -220,5 +220,5 @@ func TestADatabaseThatDoesNotAnswerIsSaidWithoutItsPassword(t *testing.T) {
 
 	require.NoError(t, o.store.Close())
 	asked("does not answer")
-	assert.True(t, errors.Is(o.store.Check(t.Context()), inbox.ErrClosed))
+	assert.ErrorIs(t, o.store.Check(t.Context()), inbox.ErrClosed)
 }

@@ -267,6 +267,9 @@ func (w *walker) add(config map[string]any, at place) {
 			Text: secret.Value, Literal: !strings.Contains(secret.Value, "{"), Name: secret.Name, Value: value, Problem: err,
 		})
 	}
+	if h.Inbox != nil {
+		found.Inbox = h.Inbox.inspect()
+	}
 	if proxy, ok := config["reverse_proxy"]; ok {
 		found.Upstreams = upstreams(proxy)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/doctor"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/inbox"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/operate"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/send"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/verify"
@@ -34,6 +35,7 @@ standard input ("-").
 const examples = `  caddy elevenlabs send https://hooks.example.com/webhooks/elevenlabs --all
   caddy elevenlabs verify --explain <captured.http
   caddy elevenlabs doctor --config /etc/caddy/Caddyfile
+  caddy elevenlabs inbox list --state dead
   caddy elevenlabs webhooks list`
 
 // AddCommands puts the commands under their parent.
@@ -48,6 +50,7 @@ func AddCommands(parent *cobra.Command, env cmdutil.Env) {
 		doctor.NewCmdDoctor(env),
 		operate.NewCmdStatus(env),
 		operate.NewCmdTail(env),
+		inbox.NewCmdInbox(env),
 		webhooks.NewCmdWebhooks(env),
 		newCmdVersion(),
 	)

@@ -79,6 +79,7 @@ func TestTheHelpOfEachCommandEndsWithALinkToItsPage(t *testing.T) {
 		{"doctor.md", []string{"doctor", "--help"}},
 		{"status.md", []string{"status", "--help"}},
 		{"tail.md", []string{"tail", "--help"}},
+		{"inbox.md", []string{"inbox", "redeliver", "--help"}},
 		{"webhooks.md", []string{"webhooks", "--help"}},
 		{"webhooks.md", []string{"webhooks", "create", "--help"}},
 	} {
@@ -102,7 +103,7 @@ func TestAnUnknownFlagOfAnyCommandNamesThoseThatAreNear(t *testing.T) {
 func TestThePlaceholdersInTheHelpAreNouns(t *testing.T) {
 	nouns := []string{
 		"adapter", "address", "duration", "durations", "events", "file", "format", "host:address", "id", "length", "name", "name=value",
-		"number", "path=value", "region", "result", "time", "type", "url", "value", "way",
+		"number", "path=value", "region", "result", "state", "time", "type", "url", "value", "way",
 	}
 	root := &cobra.Command{Use: "elevenlabs"}
 	AddCommands(root, clitest.Stopped)
@@ -127,6 +128,10 @@ func TestTheShellCompletesTheValuesOfFlags(t *testing.T) {
 	}{
 		{[]string{"tail", "--result", ""}, []string{"accepted", "rejected", "ignored", "failed"}},
 		{[]string{"tail", "--type", ""}, []string{"post_call_audio", "flows_generation"}},
+		{[]string{"inbox", "list", "--state", ""}, []string{"waiting", "delivering", "delivered", "dead"}},
+		{[]string{"inbox", "redeliver", "--type", ""}, []string{"post_call_audio"}},
+		{[]string{"inbox", "schema", ""}, []string{"sqlite", "postgres"}},
+		{[]string{"inbox", "show", ""}, nil},
 		{[]string{"webhooks", "list", "--region", ""}, []string{"eu", "in", "sg", "us"}},
 		{[]string{"doctor", "--region", ""}, []string{"eu", "in", "sg", "us"}},
 		{[]string{"webhooks", "attach", "gateway", "--events", "transcript,a"}, []string{"transcript,audio", "transcript,agent_qa"}},
@@ -162,7 +167,7 @@ func TestASecretGivenAsANameOrAPathIsNotRepeated(t *testing.T) {
 	}
 	root := &cobra.Command{Use: "elevenlabs"}
 	AddCommands(root, env)
-	positional := map[string][]string{"send": {"https://example.invalid/"}, "sign": {"none"}, "enable": {"x"}, "disable": {"x"}, "update": {"x"}, "delete": {"x"}, "attach": {"x"}, "detach": {"x"}, "rotate": {"x"}}
+	positional := map[string][]string{"show": {"1"}, "redeliver": {"1"}, "forget": {"conv_1", "--yes"}, "send": {"https://example.invalid/"}, "sign": {"none"}, "enable": {"x"}, "disable": {"x"}, "update": {"x"}, "delete": {"x"}, "attach": {"x"}, "detach": {"x"}, "rotate": {"x"}}
 	tried := 0
 	check := func(args ...string) {
 		t.Helper()

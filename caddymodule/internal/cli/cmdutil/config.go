@@ -39,6 +39,26 @@ type ConfigHandler struct {
 
 	// Events are the types that the handler forwards. Empty means all.
 	Events []string
+
+	// Inbox is nil without one.
+	Inbox *ConfigInbox
+}
+
+// ConfigInbox is the inbox of a handler.
+type ConfigInbox struct {
+	Name string
+	// Database is the path or the URL of the database, without user and password.
+	// Problem is why it cannot be read.
+	Database string
+	Problem  error
+	// Path is the database's file, or empty for Postgres. MakesFolder reports whether
+	// Caddy makes the folder of the file.
+	Path        string
+	MakesFolder bool
+	// Password reports whether the configuration has the password of the database.
+	Password bool
+	// Limit is how many bytes the bodies may hold.
+	Limit int64
 }
 
 // ConfigSecret is a signing secret of a handler.

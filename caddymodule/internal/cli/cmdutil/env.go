@@ -4,7 +4,6 @@ package cmdutil
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 	"time"
 )
@@ -36,11 +35,12 @@ type AdminRequest struct {
 	Post []byte
 }
 
-// AdminError is an error that the admin endpoint of Caddy answered.
+// AdminError is the error of an answer by the admin endpoint of Caddy, or by another
+// server in its place.
 type AdminError struct {
-	Status  int
+	Status  int // of HTTP
 	Message string
 }
 
-// Error returns the endpoint's own words.
-func (e *AdminError) Error() string { return fmt.Sprintf("it answered %d: %s", e.Status, e.Message) }
+// Error returns the message.
+func (e *AdminError) Error() string { return e.Message }

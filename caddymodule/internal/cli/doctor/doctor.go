@@ -20,10 +20,10 @@ func NewCmdDoctor(env cmdutil.Env) *cobra.Command {
 		Short: "Checks the whole way of an event, and names a remedy for every failure",
 		Long: `Checks the whole way of an event: the configuration and its secrets, the
 application and other ways to it, the public URL, and the clocks. It asks the running
-Caddy whether real events fail. With an API key, it also checks the
-webhook at ElevenLabs: whether it exists for the URL, is enabled and attached, its
-retries, and what its last failure means. Prints a line for each check, and a remedy
-for each problem. Changes nothing at ElevenLabs.
+Caddy whether real events fail, and what waits in an inbox. With an API key, it also
+checks the webhook at ElevenLabs: whether it exists for the URL, is enabled and
+attached, its retries, and what its last failure means. Prints a line for each check,
+and a remedy for each problem. Changes nothing at ElevenLabs.
 
 Run it on the server, as the server's user and with its environment, so that it sees
 what Caddy sees. It reads the configuration as "caddy validate" does, and starts

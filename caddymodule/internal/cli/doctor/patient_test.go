@@ -51,6 +51,7 @@ type patient struct {
 	api      http.RoundTripper
 	running  string // the admin endpoint's answer; MINUTE and HOUR are so long ago
 	adminErr error
+	inboxes  string // its answer about inboxes; an older Caddy has none
 
 	// runCmd runs the command otherwise than clitest.Run, unless it is nil.
 	runCmd func(env cmdutil.Env, args ...string) clitest.Outcome
@@ -142,10 +143,16 @@ func (p *patient) runArgs(args ...string) clitest.Outcome {
 
 // admin is the admin endpoint of the running server.
 func (p *patient) admin(_ context.Context, ask cmdutil.AdminRequest) (*http.Response, error) {
-	assert.Equal(p.t, "/elevenlabs/status", ask.URI)
 	if p.adminErr != nil {
 		return nil, p.adminErr
 	}
+	if ask.URI == cmdutil.InboxesURI {
+		if p.inboxes == "" {
+			return nil, &cmdutil.AdminError{Status: http.StatusNotFound, Message: "it answered 404"}
+		}
+		return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(p.inboxes))}, nil
+	}
+	assert.Equal(p.t, "/elevenlabs/status", ask.URI)
 	ago := func(d time.Duration) string { return p.now.Add(-d).Format(time.RFC3339) }
 	text := strings.NewReplacer("MINUTE", ago(time.Minute), "HOUR", ago(time.Hour)).Replace(p.running)
 	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(text))}, nil

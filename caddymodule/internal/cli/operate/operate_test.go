@@ -29,14 +29,28 @@ func adminEnv(t *testing.T, admin http.HandlerFunc) cmdutil.Env {
 				return nil, err
 			}
 			request.Header = ask.Header
-			return http.DefaultClient.Do(request)
+			response, err := http.DefaultClient.Do(request)
+			if err == nil && response.StatusCode >= 400 {
+				return nil, &cmdutil.AdminError{Status: response.StatusCode, Message: "it answered " + response.Status}
+			}
+			return response, err
 		},
 	}
 }
 
-func showing(t *testing.T, value any) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		assert.NoError(t, json.NewEncoder(w).Encode(value))
+// showing answers with a value. Of inboxes it knows nothing, as an older Caddy.
+func showing(t *testing.T, value any) http.HandlerFunc { return showingBoth(t, value, nil) }
+
+func showingBoth(t *testing.T, value, inboxes any) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case r.URL.Path != "/elevenlabs/inbox":
+			assert.NoError(t, json.NewEncoder(w).Encode(value))
+		case inboxes == nil:
+			http.NotFound(w, r)
+		default:
+			assert.NoError(t, json.NewEncoder(w).Encode(inboxes))
+		}
 	}
 }
 

@@ -28,16 +28,22 @@ type statusOptions struct {
 func NewCmdStatus(env cmdutil.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status",
-		Short: "Shows the health of each webhook",
+		Short: "Shows the health of each webhook and inbox",
 		Long: `Shows the health of each webhook of a running Caddy: how many deliveries in a row
 failed as ElevenLabs counts them, the last success, and the last failure with its
 reason. With --json it also shows the handlers' options, without secrets.
+
+Then it shows the state of each inbox: how many events wait, are being delivered, and
+are dead, how long the oldest one waits, how much of the limit is used, and whether
+the application is unreachable.
 
 The counts begin when Caddy starts, and reloads keep them. Events from "send" and
 "doctor" are counted only in the results, and there also apart, since ElevenLabs does
 not know of them.
 
-The exit code is 2 if a webhook failed three times in a row or more.`,
+The exit code is 2 if a webhook failed three times in a row or more. It is 2 for an
+inbox if events are dead, if one waits for more than 15 minutes, if events bypassed
+the inbox since Caddy started, or if its database does not answer.`,
 		Example: `  caddy elevenlabs status
   caddy elevenlabs status --address localhost:2020 --json`,
 		Args:              cobra.NoArgs,
@@ -56,28 +62,47 @@ func (o *statusOptions) run(cmd *cobra.Command) error {
 	if len(all) == 0 {
 		return errors.New("this Caddy has no elevenlabs_webhook handler in its configuration")
 	}
-	var failing []string
+	stored, err := inboxes(cmd, o.endpoint)
+	if err != nil {
+		return err
+	}
+	var failing, problems []string
 	for i, s := range all {
 		if s.FailuresInRow >= deliveries.FirstAlarm {
 			failing = append(failing, s.Handler)
 		}
-		switch {
-		case cmdutil.WantsJSON(cmd):
-			err = cmdutil.PrintJSON(cmd, s.text)
-		case i > 0:
-			_, err = fmt.Fprintln(cmd.OutOrStdout())
-			fallthrough
-		default:
-			err = errors.Join(err, s.print(cmd, o.env.Now()))
-		}
-		if err != nil {
+		if err := o.block(cmd, i == 0, s.text, func() error { return s.print(cmd, o.env.Now()) }); err != nil {
 			return err
 		}
 	}
 	if len(failing) > 0 {
-		return fmt.Errorf("%w: deliveries fail: %s", cmdutil.ErrCheckFailed, strings.Join(failing, "; "))
+		problems = append(problems, "deliveries fail: "+strings.Join(failing, "; "))
+	}
+	for _, s := range stored {
+		if its := s.Problems(); len(its) > 0 {
+			problems = append(problems, "inbox "+s.Inbox+": "+strings.Join(its, ", "))
+		}
+		if err := o.block(cmd, false, s.Text, func() error { return printInbox(cmd, o.env.Now(), s) }); err != nil {
+			return err
+		}
+	}
+	if len(problems) > 0 {
+		return fmt.Errorf("%w: %s", cmdutil.ErrCheckFailed, strings.Join(problems, "; "))
 	}
 	return nil
+}
+
+// block prints a block for people, after an empty line except for the first, or its JSON.
+func (o *statusOptions) block(cmd *cobra.Command, first bool, text json.RawMessage, print func() error) error {
+	if cmdutil.WantsJSON(cmd) {
+		return cmdutil.PrintJSON(cmd, text)
+	}
+	if !first {
+		if _, err := fmt.Fprintln(cmd.OutOrStdout()); err != nil {
+			return err
+		}
+	}
+	return print()
 }
 
 // statuses asks for the status of each webhook.

@@ -1,0 +1,34 @@
+// Package inbox has the commands `inbox …`, which show what is in the inboxes of a
+// running Caddy, deliver events again, and delete them.
+package inbox
+
+import (
+	"github.com/spf13/cobra"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
+)
+
+// NewCmdInbox returns the command `inbox` with those below it.
+func NewCmdInbox(env cmdutil.Env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "inbox <command>",
+		Short: "Shows stored events, delivers them again, and deletes them",
+		Long: `Shows the events in the inboxes of a running Caddy, delivers them again, and deletes
+them.
+
+The commands ask Caddy's admin endpoint, so they work while Caddy runs. With several
+Caddies on one Postgres, any of them answers for all.`,
+		Example: `  caddy elevenlabs inbox list --state dead
+  caddy elevenlabs inbox show 42
+  caddy elevenlabs inbox redeliver --dead --since 2h
+  caddy elevenlabs inbox forget conv_3701kb2s`,
+	}
+	cmdutil.Group(cmd,
+		newCmdList(env),
+		newCmdShow(env),
+		newCmdRedeliver(env),
+		newCmdForget(env),
+		newCmdSchema(),
+	)
+	return cmd
+}

@@ -1,0 +1,150 @@
+package inbox
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
+)
+
+// maxEvents is how many events the admin endpoint lists at most.
+const maxEvents = 1000
+
+// listOptions are the options of `list`.
+type listOptions struct {
+	env                 cmdutil.Env
+	endpoint            *cmdutil.Endpoint
+	selection           *selection
+	state, agent, event string
+	limit               int
+	before              int64
+}
+
+func newCmdList(env cmdutil.Env) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "Lists stored events, newest first",
+		Long: `Lists stored events, newest first, without their bodies. The first column is the
+number by which the other commands name an event.
+
+An event is
+  waiting     for its first attempt, or for the next one after a failure
+  delivering  an attempt is under way
+  delivered   your application took it
+  dead        all attempts failed, and no more are made
+
+Times are those of this machine's clock. If there may be more events than --limit, a
+line on standard error says how to see them.`,
+		Example: `  caddy elevenlabs inbox list
+  caddy elevenlabs inbox list --state dead --since 24h
+  caddy elevenlabs inbox list --conversation conv_3701kb2s --json
+  caddy elevenlabs inbox list --type audio --before 1000 --limit 50`,
+		Args:              cobra.NoArgs,
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	o := &listOptions{env: env, endpoint: cmdutil.EndpointFlags(cmd, env), selection: selectionFlags(cmd, env)}
+	flags := cmd.Flags()
+	flags.StringVar(&o.state, "state", "", "only events in this `state`: waiting, delivering, delivered, dead")
+	flags.StringVar(&o.agent, "agent", "", "only events of the agent with this `id`")
+	flags.StringVar(&o.event, "event", "", "only events whose `id` is this, or begins so")
+	flags.IntVarP(&o.limit, "limit", "n", 100, "the highest `number` of events to list, at most 1000")
+	flags.Int64Var(&o.before, "before", 0, "only events before the one with this `number`, for the next page")
+	cmdutil.Complete(cmd, "state", stateNames())
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return o.run(cmd) }
+	return cmd
+}
+
+func (o *listOptions) run(cmd *cobra.Command) error {
+	if err := o.selection.read(cmd); err != nil {
+		return err
+	}
+	if err := cmdutil.RejectEmpty(cmd, "agent", "event"); err != nil {
+		return err
+	}
+	if err := cmdutil.CheckChoice(cmd, "state", stateNames()); err != nil {
+		return err
+	}
+	if o.limit < 1 || o.limit > maxEvents {
+		return fmt.Errorf("--limit must be from 1 to %d, not %d", maxEvents, o.limit)
+	}
+	if cmd.Flags().Changed("before") && o.before < 1 {
+		return fmt.Errorf("--before must be above 0, not %d", o.before)
+	}
+	var texts []json.RawMessage
+	if err := o.endpoint.GetJSON(cmd, o.uri(), &texts); err != nil {
+		return err
+	}
+	all := make([]event, len(texts))
+	for i, text := range texts {
+		if err := json.Unmarshal(text, &all[i]); err != nil {
+			return fmt.Errorf("reading the admin endpoint's answer: %w", err)
+		}
+	}
+	if err := o.print(cmd, texts, all); err != nil {
+		return err
+	}
+	switch {
+	case len(all) == 0:
+		cmd.PrintErrln("no stored event is like that")
+	case len(all) == o.limit:
+		cmd.PrintErrf("there may be more: --before %d lists those before\n", all[len(all)-1].Seq)
+	}
+	return nil
+}
+
+// uri asks for the events that the flags select.
+func (o *listOptions) uri() string {
+	query := url.Values{"limit": {strconv.Itoa(o.limit)}}
+	set := func(name, value string) {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	set("inbox", o.selection.inbox)
+	set("state", o.state)
+	set("conversation", o.selection.conversation)
+	set("agent", o.agent)
+	set("event", o.event)
+	for _, typ := range o.selection.types {
+		query.Add("type", typ)
+	}
+	for name, t := range map[string]time.Time{"since": o.selection.since, "until": o.selection.until} {
+		if !t.IsZero() {
+			set(name, t.UTC().Format(time.RFC3339))
+		}
+	}
+	if o.before > 0 {
+		set("before", strconv.FormatInt(o.before, 10))
+	}
+	return events + "?" + query.Encode()
+}
+
+func (o *listOptions) print(cmd *cobra.Command, texts []json.RawMessage, all []event) error {
+	if cmdutil.WantsJSON(cmd) {
+		for _, text := range texts {
+			if err := cmdutil.PrintJSON(cmd, text); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	table := cmdutil.NewTable(cmd.OutOrStdout())
+	fmt.Fprintln(table, "NUMBER\tRECEIVED\tSTATE\tATTEMPTS\tTYPE\tSIZE\tCONVERSATION\tINBOX")
+	for _, e := range all {
+		fmt.Fprintf(table, "%d\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", e.Seq, clock(o.env, e.ReceivedAt), e.State, e.Attempts,
+			cell(e.EventType), size(e.Size), cell(e.ConversationID), e.Inbox)
+	}
+	return table.Flush()
+}
+
+// cell makes a value fit for a column.
+func cell(value string) string { return cmdutil.Printable(cmp.Or(value, "-")) }
