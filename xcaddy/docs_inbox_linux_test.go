@@ -1,0 +1,144 @@
+package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// postgres starts a PostgreSQL server that ends with the test. It returns the URL of an
+// empty database, and the folder of PostgreSQL's programs.
+func postgres(t testing.TB) (url, programs string) {
+	t.Helper()
+	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb") // Debian
+	if len(found) == 0 {
+		skip(t, "PostgreSQL is not installed")
+	}
+	programs = filepath.Dir(found[len(found)-1])
+	folder, err := os.MkdirTemp("", "postgres") // t.TempDir is closed to others
+	require.NoError(t, err)
+	t.Cleanup(func() { os.RemoveAll(folder) })
+	password := filepath.Join(folder, "password")
+	require.NoError(t, os.WriteFile(password, []byte("p4ssword"), 0o600))
+	attributes := &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT}
+	if os.Getuid() == 0 { // PostgreSQL does not run as root
+		account, err := user.Lookup("postgres")
+		require.NoError(t, err)
+		uid, _ := strconv.Atoi(account.Uid)
+		gid, _ := strconv.Atoi(account.Gid)
+		attributes.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
+		require.NoError(t, os.Chown(folder, uid, gid))
+		require.NoError(t, os.Chown(password, uid, gid))
+	}
+	data, port := filepath.Join(folder, "data"), freePort(t)
+	command := func(program string, arguments ...string) *exec.Cmd {
+		command := exec.Command(filepath.Join(programs, program), arguments...)
+		command.Dir, command.SysProcAttr = folder, attributes
+		return command
+	}
+	output, err := command("initdb", "--pgdata", data, "--username", "caddy", "--pwfile", password, "--auth", "scram-sha-256", "--no-sync").CombinedOutput()
+	require.NoError(t, err, "%s", output)
+	server, log := command("postgres", "-D", data, "-p", strconv.Itoa(port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="+folder), new(lockedBuffer)
+	server.Stdout, server.Stderr = log, log
+	require.NoError(t, server.Start())
+	t.Cleanup(func() {
+		_ = server.Process.Signal(os.Interrupt)
+		_ = server.Wait()
+	})
+	url = fmt.Sprintf("postgres://caddy:p4ssword@127.0.0.1:%d/postgres", port)
+	require.Eventually(t, func() bool {
+		return exec.Command(filepath.Join(programs, "psql"), "-c", "SELECT 1", url).Run() == nil
+	}, patience, 50*time.Millisecond, "PostgreSQL: %s", log)
+	return url, programs
+}
+
+func TestABackupOfAPostgresInboxIsRestoredAsTheDocumentationSays(t *testing.T) {
+	url, programs := postgres(t)
+	t.Setenv("INBOX_DATABASE", url)
+	t.Setenv("PATH", programs+":"+os.Getenv("PATH"))
+	dir := t.TempDir()
+	const options = "inbox {\n\tdatabase {env.INBOX_DATABASE}\n\tretry 100ms\n}"
+	s := start(t, webhook(nowhere(t), options))
+	s.awaitInboxes(1)
+	want := []string{s.store(1), s.store(2)}
+	runBlock(t, dir, findBlock(t, "docs/inbox.md", "sh", "pg_dump").text)
+	s.store(3) // after the backup
+	s.kill()
+
+	runBlock(t, dir, findBlock(t, "docs/inbox.md", "sh", "pg_restore").text)
+	b := newBackend(t)
+	restored := start(t, webhook(b.address(), options))
+	restored.awaitInboxes(1)
+	require.Eventually(t, func() bool { return len(b.ids()) >= 2 }, 3*patience, 50*time.Millisecond, "the dump may have an event under way, whose lease must end")
+	assert.ElementsMatch(t, want, b.ids())
+}
+
+// Events wait in the SQLite file, since the application is away. The page's steps bring
+// them to the application, and new ones into Postgres.
+func TestTheInboxMovesFromSQLiteToPostgresAsTheDocumentationSays(t *testing.T) {
+	url, _ := postgres(t)
+	dir := t.TempDir()
+	secretFile, urlFile := filepath.Join(dir, "secret"), filepath.Join(dir, "url")
+	require.NoError(t, os.WriteFile(secretFile, []byte(secret), 0o600))
+	require.NoError(t, os.WriteFile(urlFile, []byte(url), 0o600))
+	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", secret)
+	both := findBlock(t, "docs/inbox.md", "caddyfile", "hooks.example.com {\n\thandle /webhooks/elevenlabs {\n\t\televenlabs_webhook {\n\t\t\tsecret {env.ELEVENLABS_WEBHOOK_SECRET}\n\t\t\tinbox main {").text
+	address := nowhere(t)
+	old := "inbox {\n\tdatabase " + filepath.Join(dir, "inbox.db") + "\n}"
+	change := strings.NewReplacer("hooks.example.com {", "https://$ADDRESS {\n\ttls internal", "localhost:3000", address,
+		"/etc/caddy/inbox_database", urlFile, "\tinbox\n", "\t"+old+"\n")
+	second := both[strings.Index(both, "\t# Empties the old inbox."):strings.Index(both, "\thandle {\n\t\trespond 404")]
+	before := strings.Replace(strings.Replace(both, second, "", 1), "inbox main {\n\t\t\t\tdatabase {file./etc/caddy/inbox_database}\n\t\t\t}", "inbox", 1)
+
+	s := start(t, change.Replace(before+"\n"))
+	s.awaitInboxes(1)
+	want := []string{s.store(1), s.store(2), s.store(3)}
+	s.reload(change.Replace(both))
+	s.awaitInboxes(2)
+	for number := 4; number <= 6; number++ {
+		want = append(want, s.store(number))
+	}
+	assert.Equal(t, 3, waiting(s.inboxes()["default"]))
+	assert.Equal(t, 3, waiting(s.inboxes()["main"]))
+	assert.True(t, strings.HasPrefix(s.inboxes()["main"].Database, "postgres://"))
+	assert.NotContains(t, s.inboxes()["main"].Database, "p4ssword")
+
+	b := newBackend(t)
+	listener, err := net.Listen("tcp", address)
+	require.NoError(t, err)
+	b.serveAt(t, listener)
+	s.eventually("both inboxes to be empty", func() bool {
+		return waiting(s.inboxes()["default"]) == 0 && waiting(s.inboxes()["main"]) == 0
+	})
+	assert.ElementsMatch(t, want, b.ids())
+
+	s.reload(change.Replace(strings.Replace(both, second, "", 1)))
+	s.eventually("the old inbox to be closed", func() bool { return len(s.inboxes()) == 1 })
+	s.awaitInboxes(1)
+	files, err := filepath.Glob(filepath.Join(dir, "inbox.db*"))
+	require.NoError(t, err)
+	require.NotEmpty(t, files)
+	for _, file := range files {
+		require.NoError(t, os.Remove(file))
+	}
+	want = append(want, s.store(7))
+	s.eventually("the new inbox to deliver", func() bool { return len(b.ids()) == len(want) })
+	assert.True(t, slices.Contains(b.ids(), want[6]))
+}
+
+// waiting returns how many events are not delivered.
+func waiting(i inboxState) int {
+	return i.Events["waiting"] + i.Events["delivering"] + i.Events["dead"]
+}
