@@ -363,7 +363,8 @@ func godoc(t *testing.T, method string) string {
 // with which an alert would never fire.
 func TestTheAlertRulesKnowEveryLabelValue(t *testing.T) {
 	known := map[string][]string{
-		"reason":     {facts.EventNotWanted},
+		"reason":     append([]string{"", facts.EventNotWanted}, bypassReasons...),
+		"state":      {string(inbox.Waiting), string(inbox.Delivering), string(inbox.Dead)},
 		"event_type": append(slices.Clone(facts.EventTypeNames), typeOther, typeNone),
 		"class":      append(slices.Clone(classes), classNone),
 	}
@@ -376,7 +377,8 @@ func TestTheAlertRulesKnowEveryLabelValue(t *testing.T) {
 	for _, r := range deliveries.Results {
 		known["result"] = append(known["result"], string(r))
 	}
-	matcher := regexp.MustCompile(`\b(reason|result|event_type|class)!?=(~?)\\?"([^"\\]*)\\?"`)
+	known["result"] = append(known["result"], deliveries.InboxRepeat)
+	matcher := regexp.MustCompile(`\b(reason|result|event_type|class|state)!?=(~?)\\?"([^"\\]*)\\?"`)
 	for _, file := range []string{"rules.yml", "grafana.json"} {
 		text, err := os.ReadFile(filepath.Join("..", "examples", "monitoring", file))
 		require.NoError(t, err)
@@ -389,6 +391,22 @@ func TestTheAlertRulesKnowEveryLabelValue(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestTheDocsHaveEveryAlert(t *testing.T) {
+	names := func(pattern string, path ...string) (names []string) {
+		text, err := os.ReadFile(filepath.Join(path...))
+		require.NoError(t, err)
+		for _, match := range regexp.MustCompile(pattern).FindAllSubmatch(text, -1) {
+			names = append(names, string(match[1]))
+		}
+		return names
+	}
+	rules := names(`- alert: (\w+)`, "..", "examples", "monitoring", "rules.yml")
+	require.NotEmpty(t, rules)
+	const row = "(?m)^\\| `(ElevenLabs\\w+)`"
+	assert.Equal(t, rules, names(row, "..", "docs", "operate.md"))
+	assert.Equal(t, rules, names(row, "..", "examples", "monitoring", "README.md"))
 }
 
 func TestTheAlertOnLostEventsLeavesOutThoseThatElevenLabsRetries(t *testing.T) {
