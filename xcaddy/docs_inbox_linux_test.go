@@ -138,7 +138,36 @@ func TestTheInboxMovesFromSQLiteToPostgresAsTheDocumentationSays(t *testing.T) {
 	assert.True(t, slices.Contains(b.ids(), want[6]))
 }
 
-// waiting returns how many events are not delivered.
-func waiting(i inboxState) int {
-	return i.Events["waiting"] + i.Events["delivering"] + i.Events["dead"]
+// One machine dies with events that it stored, while the application is away.
+func TestExampleOfSeveralMachinesSurvivesTheDeathOfOne(t *testing.T) {
+	url, _ := postgres(t)
+	urlFile, address := filepath.Join(t.TempDir(), "url"), nowhere(t)
+	require.NoError(t, os.WriteFile(urlFile, []byte(url+"\n"), 0o600))
+	var machines []*example
+	for range 2 {
+		machine := startExample(t, "several-machines", map[string]string{
+			"app:3000": address, "/run/secrets/inbox_database": urlFile,
+			"docker compose exec caddy-1 " + "caddy": binary, "docker compose exec caddy-2 " + "caddy": binary,
+		})
+		machine.awaitInboxes(1)
+		machines = append(machines, machine)
+	}
+	first, second := machines[0], machines[1]
+	want := []string{first.store(1), second.store(2), first.store(3)}
+	again := fmt.Appendf(nil, `{"type":"post_call_audio","event_timestamp":1739537297,"data":{"conversation_id":"conv_%d"}}`, 1)
+	got := send(t, second.client("HTTP/1.1"), second.event(again))
+	require.Equal(t, 200, got.status)
+	assert.Equal(t, "repeat", got.header.Get("X-ElevenLabs-Inbox"), "the other machine has it")
+	for _, machine := range machines {
+		assert.Equal(t, 3, waiting(machine.inboxes()["main"]))
+	}
+	first.kill()
+
+	b := newBackend(t)
+	b.comeUp(t, address, 0)
+	require.Eventually(t, func() bool { return len(b.ids()) >= len(want) }, 3*patience, 50*time.Millisecond, "a claim of the dead machine ends within 40 seconds")
+	assert.ElementsMatch(t, want, b.ids())
+	b.take()
+	second.sendAsREADME()
+	second.eventually("the README's events", func() bool { return len(b.ids()) > 0 })
 }

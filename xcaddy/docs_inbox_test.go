@@ -131,3 +131,8 @@ func unix(t testing.TB, text string) (seconds int64) {
 	require.NoError(t, err)
 	return seconds
 }
+
+// waiting returns how many events are not delivered.
+func waiting(i inboxState) int {
+	return i.Events["waiting"] + i.Events["delivering"] + i.Events["dead"]
+}
