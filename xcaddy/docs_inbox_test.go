@@ -14,20 +14,20 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// inboxState is what the admin endpoint shows of an inbox.
-type inboxState struct {
+// shownInbox is what the admin endpoint shows of an inbox.
+type shownInbox struct {
 	Inbox    string
 	Database string
 	Up       bool
 	Events   map[string]int
 }
 
-// inboxes returns the state of each inbox by its name.
-func (s *server) inboxes() map[string]inboxState {
+// inboxesByName returns the state of each inbox by its name.
+func (s *server) inboxesByName() map[string]shownInbox {
 	s.t.Helper()
-	var all []inboxState
+	var all []shownInbox
 	require.NoError(s.t, json.Unmarshal([]byte(s.get("/elevenlabs/inbox")), &all))
-	byName := map[string]inboxState{}
+	byName := map[string]shownInbox{}
 	for _, one := range all {
 		byName[one.Inbox] = one
 	}
@@ -39,7 +39,7 @@ func (s *server) awaitInboxes(count int) {
 	s.t.Helper()
 	s.eventually("the inboxes to be open", func() bool {
 		up := 0
-		for _, one := range s.inboxes() {
+		for _, one := range s.inboxesByName() {
 			if one.Up {
 				up++
 			}
@@ -49,8 +49,8 @@ func (s *server) awaitInboxes(count int) {
 	s.idle = s.goroutines("")
 }
 
-// store sends an event that the inbox must store.
-func (s *server) store(number int) (id string) {
+// storeOne sends an event that the inbox must store.
+func (s *server) storeOne(number int) (id string) {
 	s.t.Helper()
 	body := fmt.Appendf(nil, `{"type":"post_call_audio","event_timestamp":1739537297,"data":{"conversation_id":"conv_%d"}}`, number)
 	got := send(s.t, s.client("HTTP/1.1"), s.event(body))
@@ -87,13 +87,13 @@ func TestABackupOfTheInboxIsRestoredAsTheDocumentationSays(t *testing.T) {
 	options := "inbox {\n\tdatabase " + filepath.Join(dir, "inbox.db") + "\n\tretry 100ms\n}"
 	s := start(t, webhook(address, options))
 	s.awaitInboxes(1)
-	want := []string{s.store(1), s.store(2)}
+	want := []string{s.storeOne(1), s.storeOne(2)}
 	paths := strings.NewReplacer("/var/lib/caddy/.local/share/caddy/elevenlabs", dir, "/var/backups/inbox.db", filepath.Join(dir, "copy.db"))
 	runBlock(t, dir, paths.Replace(findBlock(t, "docs/inbox.md", "sh", "umask 077").text))
 	info, err := os.Stat(filepath.Join(dir, "copy.db"))
 	require.NoError(t, err)
 	assert.Equal(t, os.FileMode(0o600), info.Mode().Perm(), "only this user can read the copy")
-	s.store(3) // after the backup
+	s.storeOne(3) // after the backup
 	s.kill()
 
 	runBlock(t, dir, paths.Replace(findBlock(t, "docs/inbox.md", "sh", "rm -f inbox.db").text))
@@ -115,7 +115,7 @@ func TestTheInboxOnAPageIsOneLine(t *testing.T) {
 	s := start(t, strings.NewReplacer("hooks.example.com {", "https://$ADDRESS {\n\ttls internal", "localhost:3000", b.address()).Replace(config))
 	s.awaitInboxes(1)
 	before := time.Now()
-	id := s.store(1)
+	id := s.storeOne(1)
 	s.eventually("the event", func() bool { return len(b.ids()) > 0 })
 	deliveries := b.take()
 	require.Len(t, deliveries, 1)
@@ -133,6 +133,6 @@ func unix(t testing.TB, text string) (seconds int64) {
 }
 
 // waiting returns how many events are not delivered.
-func waiting(i inboxState) int {
+func waiting(i shownInbox) int {
 	return i.Events["waiting"] + i.Events["delivering"] + i.Events["dead"]
 }

@@ -232,7 +232,7 @@ func TestExampleOfAnInbox(t *testing.T) {
 	output, err := exec.Command("sh", "-c", look).Output()
 	require.NoError(t, err)
 	assert.Contains(t, string(output), `"inbox":"default"`)
-	assert.Equal(t, 1, waiting(s.inboxes()["default"]))
+	assert.Equal(t, 1, waiting(s.inboxesByName()["default"]))
 
 	b := newBackend(t)
 	b.comeUp(t, address, 0)

@@ -1,80 +1,33 @@
+//go:build unix
+
 package main
 
 import (
 	"fmt"
 	"net"
 	"os"
-	"os/exec"
-	"os/user"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/internal/postgrestest"
 )
 
-// postgres starts a PostgreSQL server that ends with the test. It returns the URL of an
-// empty database, and the folder of PostgreSQL's programs.
-func postgres(t testing.TB) (url, programs string) {
-	t.Helper()
-	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb") // Debian
-	if len(found) == 0 {
-		skip(t, "PostgreSQL is not installed")
-	}
-	programs = filepath.Dir(found[len(found)-1])
-	folder, err := os.MkdirTemp("", "postgres") // t.TempDir is closed to others
-	require.NoError(t, err)
-	t.Cleanup(func() { os.RemoveAll(folder) })
-	password := filepath.Join(folder, "password")
-	require.NoError(t, os.WriteFile(password, []byte("p4ssword"), 0o600))
-	attributes := &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT}
-	if os.Getuid() == 0 { // PostgreSQL does not run as root
-		account, err := user.Lookup("postgres")
-		require.NoError(t, err)
-		uid, _ := strconv.Atoi(account.Uid)
-		gid, _ := strconv.Atoi(account.Gid)
-		attributes.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-		require.NoError(t, os.Chown(folder, uid, gid))
-		require.NoError(t, os.Chown(password, uid, gid))
-	}
-	data, port := filepath.Join(folder, "data"), freePort(t)
-	command := func(program string, arguments ...string) *exec.Cmd {
-		command := exec.Command(filepath.Join(programs, program), arguments...)
-		command.Dir, command.SysProcAttr = folder, attributes
-		return command
-	}
-	output, err := command("initdb", "--pgdata", data, "--username", "caddy", "--pwfile", password, "--auth", "scram-sha-256", "--no-sync").CombinedOutput()
-	require.NoError(t, err, "%s", output)
-	server, log := command("postgres", "-D", data, "-p", strconv.Itoa(port), "-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="+folder), new(lockedBuffer)
-	server.Stdout, server.Stderr = log, log
-	require.NoError(t, server.Start())
-	t.Cleanup(func() {
-		_ = server.Process.Signal(os.Interrupt)
-		_ = server.Wait()
-	})
-	url = fmt.Sprintf("postgres://caddy:p4ssword@127.0.0.1:%d/postgres", port)
-	require.Eventually(t, func() bool {
-		return exec.Command(filepath.Join(programs, "psql"), "-c", "SELECT 1", url).Run() == nil
-	}, patience, 50*time.Millisecond, "PostgreSQL: %s", log)
-	return url, programs
-}
-
 func TestABackupOfAPostgresInboxIsRestoredAsTheDocumentationSays(t *testing.T) {
-	url, programs := postgres(t)
-	t.Setenv("INBOX_DATABASE", url)
-	t.Setenv("PATH", programs+":"+os.Getenv("PATH"))
+	runtimeOf(t, "pg_dump")
+	t.Setenv("INBOX_DATABASE", postgrestest.Start(t).Database(t))
 	dir := t.TempDir()
 	const options = "inbox {\n\tdatabase {env.INBOX_DATABASE}\n\tretry 100ms\n}"
 	s := start(t, webhook(nowhere(t), options))
 	s.awaitInboxes(1)
-	want := []string{s.store(1), s.store(2)}
+	want := []string{s.storeOne(1), s.storeOne(2)}
 	runBlock(t, dir, findBlock(t, "docs/inbox.md", "sh", "pg_dump").text)
-	s.store(3) // after the backup
+	s.storeOne(3) // after the backup
 	s.kill()
 
 	runBlock(t, dir, findBlock(t, "docs/inbox.md", "sh", "pg_restore").text)
@@ -88,7 +41,7 @@ func TestABackupOfAPostgresInboxIsRestoredAsTheDocumentationSays(t *testing.T) {
 // Events wait in the SQLite file, since the application is away. The page's steps bring
 // them to the application, and new ones into Postgres.
 func TestTheInboxMovesFromSQLiteToPostgresAsTheDocumentationSays(t *testing.T) {
-	url, _ := postgres(t)
+	url := postgrestest.Start(t).Database(t)
 	dir := t.TempDir()
 	secretFile, urlFile := filepath.Join(dir, "secret"), filepath.Join(dir, "url")
 	require.NoError(t, os.WriteFile(secretFile, []byte(secret), 0o600))
@@ -104,28 +57,28 @@ func TestTheInboxMovesFromSQLiteToPostgresAsTheDocumentationSays(t *testing.T) {
 
 	s := start(t, change.Replace(before+"\n"))
 	s.awaitInboxes(1)
-	want := []string{s.store(1), s.store(2), s.store(3)}
+	want := []string{s.storeOne(1), s.storeOne(2), s.storeOne(3)}
 	s.reload(change.Replace(both))
 	s.awaitInboxes(2)
 	for number := 4; number <= 6; number++ {
-		want = append(want, s.store(number))
+		want = append(want, s.storeOne(number))
 	}
-	assert.Equal(t, 3, waiting(s.inboxes()["default"]))
-	assert.Equal(t, 3, waiting(s.inboxes()["main"]))
-	assert.True(t, strings.HasPrefix(s.inboxes()["main"].Database, "postgres://"))
-	assert.NotContains(t, s.inboxes()["main"].Database, "p4ssword")
+	assert.Equal(t, 3, waiting(s.inboxesByName()["default"]))
+	assert.Equal(t, 3, waiting(s.inboxesByName()["main"]))
+	assert.True(t, strings.HasPrefix(s.inboxesByName()["main"].Database, "postgres://"))
+	assert.NotContains(t, s.inboxesByName()["main"].Database, "p4ss")
 
 	b := newBackend(t)
 	listener, err := net.Listen("tcp", address)
 	require.NoError(t, err)
 	b.serveAt(t, listener)
 	s.eventually("both inboxes to be empty", func() bool {
-		return waiting(s.inboxes()["default"]) == 0 && waiting(s.inboxes()["main"]) == 0
+		return waiting(s.inboxesByName()["default"]) == 0 && waiting(s.inboxesByName()["main"]) == 0
 	})
 	assert.ElementsMatch(t, want, b.ids())
 
 	s.reload(change.Replace(strings.Replace(both, second, "", 1)))
-	s.eventually("the old inbox to be closed", func() bool { return len(s.inboxes()) == 1 })
+	s.eventually("the old inbox to be closed", func() bool { return len(s.inboxesByName()) == 1 })
 	s.awaitInboxes(1)
 	files, err := filepath.Glob(filepath.Join(dir, "inbox.db*"))
 	require.NoError(t, err)
@@ -133,14 +86,14 @@ func TestTheInboxMovesFromSQLiteToPostgresAsTheDocumentationSays(t *testing.T) {
 	for _, file := range files {
 		require.NoError(t, os.Remove(file))
 	}
-	want = append(want, s.store(7))
+	want = append(want, s.storeOne(7))
 	s.eventually("the new inbox to deliver", func() bool { return len(b.ids()) == len(want) })
 	assert.True(t, slices.Contains(b.ids(), want[6]))
 }
 
 // One machine dies with events that it stored, while the application is away.
 func TestExampleOfSeveralMachinesSurvivesTheDeathOfOne(t *testing.T) {
-	url, _ := postgres(t)
+	url := postgrestest.Start(t).Database(t)
 	urlFile, address := filepath.Join(t.TempDir(), "url"), nowhere(t)
 	require.NoError(t, os.WriteFile(urlFile, []byte(url+"\n"), 0o600))
 	var machines []*example
@@ -153,13 +106,13 @@ func TestExampleOfSeveralMachinesSurvivesTheDeathOfOne(t *testing.T) {
 		machines = append(machines, machine)
 	}
 	first, second := machines[0], machines[1]
-	want := []string{first.store(1), second.store(2), first.store(3)}
+	want := []string{first.storeOne(1), second.storeOne(2), first.storeOne(3)}
 	again := fmt.Appendf(nil, `{"type":"post_call_audio","event_timestamp":1739537297,"data":{"conversation_id":"conv_%d"}}`, 1)
 	got := send(t, second.client("HTTP/1.1"), second.event(again))
 	require.Equal(t, 200, got.status)
 	assert.Equal(t, "repeat", got.header.Get("X-ElevenLabs-Inbox"), "the other machine has it")
 	for _, machine := range machines {
-		assert.Equal(t, 3, waiting(machine.inboxes()["main"]))
+		assert.Equal(t, 3, waiting(machine.inboxesByName()["main"]))
 	}
 	first.kill()
 
