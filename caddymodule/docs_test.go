@@ -215,7 +215,7 @@ func inboxEventRows(t *testing.T) (rows [][]string) {
 	q.BackendUp(time.Second)
 	for range names {
 		e := s.next(t)
-		var data []string
+		data := make([]string, 0, len(e.Data))
 		for _, name := range slices.Sorted(maps.Keys(e.Data)) {
 			data = append(data, code(name))
 		}

@@ -96,7 +96,7 @@ func TestExampleOfSeveralMachinesSurvivesTheDeathOfOne(t *testing.T) {
 	url := postgrestest.Start(t).Database(t)
 	urlFile, address := filepath.Join(t.TempDir(), "url"), nowhere(t)
 	require.NoError(t, os.WriteFile(urlFile, []byte(url+"\n"), 0o600))
-	var machines []*example
+	machines := make([]*example, 0, 2)
 	for range 2 {
 		machine := startExample(t, "several-machines", map[string]string{
 			"app:3000": address, "/run/secrets/inbox_database": urlFile,
