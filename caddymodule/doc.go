@@ -11,9 +11,14 @@
 //     elevenlabs_strip, for sites with other routes to the same backend;
 //   - the routes [Admin], admin.api.elevenlabs, which show on Caddy's admin
 //     endpoint what became of each delivery;
-//   - metrics in Caddy's registry, with the prefix caddy_elevenlabs_webhook_;
-//   - the events elevenlabs_webhook_failing, elevenlabs_webhook_recovered and
-//     elevenlabs_webhook_rejected for Caddy's events app.
+//   - the app [App], elevenlabs, which delivers the events of inboxes. It needs no
+//     configuration;
+//   - metrics in Caddy's registry, with the prefixes caddy_elevenlabs_webhook_ and
+//     caddy_elevenlabs_inbox_;
+//   - the events elevenlabs_webhook_failing, elevenlabs_webhook_recovered,
+//     elevenlabs_webhook_rejected, elevenlabs_inbox_dead,
+//     elevenlabs_inbox_backend_down and elevenlabs_inbox_backend_up for Caddy's
+//     events app.
 //
 // This site verifies the webhooks of ElevenLabs and forwards them to an application
 // on port 3000:
@@ -38,7 +43,9 @@
 //  3. It reads the body once, into memory or a temporary file, and computes the
 //     signature while the body passes.
 //  4. It compares the signature, then the time of signing.
-//  5. It forwards the same bytes, and turns a 2xx of the backend into a 200.
+//  5. It forwards the same bytes, and turns a 2xx of the backend into a 200. With an
+//     [Inbox], it stores the event instead, and answers 200. The [App] delivers it
+//     later, at least once. An event that cannot be stored is forwarded at once.
 //
 // The handler rejects a request with one of these answers:
 //

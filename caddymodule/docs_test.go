@@ -7,6 +7,7 @@ import (
 	"go/doc"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -16,12 +17,15 @@ import (
 	"strings"
 	"testing"
 	"text/tabwriter"
+	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/inbox"
 )
 
 // anything is a cell that the page's author writes.
@@ -41,7 +45,11 @@ func TestTheDocsHaveEveryRowOfTheTables(t *testing.T) {
 		{"reference/headers.md", "headers", headerRows()},
 		{"reference/headers.md", "event-types", eventTypeRows()},
 		{"reference/directive.md", "addresses", addressRows()},
-		{"reference/directive.md", "json", jsonRows()},
+		{"reference/directive.md", "json", jsonRows(options)},
+		{"reference/directive.md", "inbox-options", inboxOptionRows()},
+		{"reference/headers.md", "inbox-answers", inboxAnswerRows()},
+		{"reference/metrics.md", "inbox-metrics", inboxMetricRows(t)},
+		{"reference/metrics.md", "inbox-events", inboxEventRows(t)},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			block := docsBlock(t, test.page, test.name)
@@ -130,11 +138,90 @@ func addressRows() (rows [][]string) {
 	return rows
 }
 
-func jsonRows() (rows [][]string) {
-	for _, o := range options {
+func jsonRows(table []option) (rows [][]string) {
+	for _, o := range table {
 		rows = append(rows, []string{code(o.name), code(cmp.Or(o.json, o.name)), anything})
 	}
 	return append(rows, []string{code("reverse_proxy"), code("reverse_proxy"), anything})
+}
+
+// inboxOptionRows are the options in the block of inbox.
+func inboxOptionRows() (rows [][]string) {
+	for _, o := range inboxOptions {
+		rows = append(rows, []string{code(o.name), anything, anything, anything})
+	}
+	return rows
+}
+
+func inboxAnswerRows() (rows [][]string) {
+	for _, value := range []string{deliveries.InboxStored, deliveries.InboxRepeat, deliveries.InboxBypassed} {
+		rows = append(rows, []string{code(value), anything})
+	}
+	return rows
+}
+
+// inboxMetricRows are the metrics about inboxes, with their type and their labels beside
+// inbox.
+func inboxMetricRows(t *testing.T) (rows [][]string) {
+	m := newInboxMetrics("default")
+	m.initSeries()
+	for _, collector := range perInbox {
+		registry := prometheus.NewRegistry()
+		registry.MustRegister(collector)
+		families, err := registry.Gather()
+		require.NoError(t, err)
+		require.Len(t, families, 1)
+		var labels []string
+		for _, pair := range families[0].GetMetric()[0].GetLabel() {
+			if pair.GetName() != labelInbox {
+				labels = append(labels, code(pair.GetName()))
+			}
+		}
+		rows = append(rows, metricRow(families[0].GetName(), strings.ToLower(families[0].GetType().String()), labels))
+	}
+	descs := make(chan *prometheus.Desc, 20)
+	inboxCollector{}.Describe(descs)
+	close(descs)
+	for desc := range descs {
+		found := regexp.MustCompile(`fqName: "(\w+)".*variableLabels: \{([\w,]*)\}`).FindStringSubmatch(desc.String())
+		require.NotNil(t, found, desc)
+		var labels []string
+		for name := range strings.SplitSeq(found[2], ",") {
+			if name != labelInbox {
+				labels = append(labels, code(name))
+			}
+		}
+		rows = append(rows, metricRow(found[1], "gauge", labels))
+	}
+	return rows
+}
+
+func metricRow(name, kind string, labels []string) []string {
+	return []string{code(strings.TrimPrefix(name, namespace+"_"+inboxSubsystem+"_")), kind, strings.Join(labels, ", "), anything}
+}
+
+// inboxEventRows are Caddy's events about inboxes, with the names of their data.
+func inboxEventRows(t *testing.T) (rows [][]string) {
+	t.Helper()
+	h, _ := provision(t, &Handler{})
+	q := &inboxQueue{name: "default", handlers: []*Handler{h}}
+	h.inbox = &inboxState{queue: q, metrics: newInboxMetrics(q.name)}
+	t.Cleanup(func() { h.inbox = nil })
+	names := []string{eventInboxDead, eventInboxDown, eventInboxUp}
+	s, _, _ := subscribe(t, h, names...)
+	claim := &inbox.Claim{Event: inbox.Event{Inbox: q.name}}
+	q.Settled(claim, inbox.Outcome{}, inbox.Dead)
+	q.BackendDown(claim)
+	q.BackendUp(time.Second)
+	for range names {
+		e := s.next(t)
+		data := make([]string, 0, len(e.Data))
+		for _, name := range slices.Sorted(maps.Keys(e.Data)) {
+			data = append(data, code(name))
+		}
+		rows = append(rows, []string{code(e.Name()), anything, strings.Join(data, ", ")})
+	}
+	return rows
 }
 
 func code(text string) string { return "`" + text + "`" }
@@ -173,19 +260,34 @@ func docsBlock(t *testing.T, page, name string) string {
 
 // grammar is the directive's syntax, made from the table of options.
 func grammar() string {
-	var text strings.Builder
-	text.WriteString("elevenlabs_webhook [<matcher>] {\n")
-	aligned := tabwriter.NewWriter(&text, 0, 0, 1, ' ', 0)
-	for _, o := range options {
-		line := "\x00" + o.name // tabwriter would take a tab for a cell
+	text := "elevenlabs_webhook [<matcher>] {\n" + grammarOf(options, "\x00") +
+		"\x00reverse_proxy <upstreams...> {\n\x00\x00...\n\x00}\n}\n"
+	return strings.ReplaceAll(text, "\x00", "\t") // tabwriter would take a tab for a cell
+}
+
+func grammarOf(table []option, indent string) string {
+	var lines strings.Builder
+	aligned := tabwriter.NewWriter(&lines, 0, 0, 1, ' ', 0)
+	for _, o := range table {
+		fmt.Fprint(aligned, indent, o.name)
 		if o.args != "" {
-			line += "\t" + o.args
+			fmt.Fprint(aligned, "\t", o.args)
 		}
-		fmt.Fprintln(aligned, line)
+		if o.block != nil {
+			fmt.Fprint(aligned, " {")
+		}
+		fmt.Fprintln(aligned)
 	}
 	_ = aligned.Flush()
-	text.WriteString("\x00reverse_proxy <upstreams...> {\n\x00\x00...\n\x00}\n}\n")
-	return strings.ReplaceAll(text.String(), "\x00", "\t")
+	text := lines.String()
+	for _, o := range table {
+		if o.block == nil {
+			continue
+		}
+		head := regexp.MustCompile(`(?m)^` + indent + o.name + `\b.* \{\n`).FindString(text)
+		text = strings.Replace(text, head, head+grammarOf(o.block, indent+"\x00")+indent+"}\n", 1)
+	}
+	return text
 }
 
 func TestTheGrammarInTheDocsIsTheTableOfOptions(t *testing.T) {
@@ -261,7 +363,8 @@ func godoc(t *testing.T, method string) string {
 // with which an alert would never fire.
 func TestTheAlertRulesKnowEveryLabelValue(t *testing.T) {
 	known := map[string][]string{
-		"reason":     {facts.EventNotWanted},
+		"reason":     append([]string{"", facts.EventNotWanted}, bypassReasons...),
+		"state":      {string(inbox.Waiting), string(inbox.Delivering), string(inbox.Dead)},
 		"event_type": append(slices.Clone(facts.EventTypeNames), typeOther, typeNone),
 		"class":      append(slices.Clone(classes), classNone),
 	}
@@ -274,7 +377,8 @@ func TestTheAlertRulesKnowEveryLabelValue(t *testing.T) {
 	for _, r := range deliveries.Results {
 		known["result"] = append(known["result"], string(r))
 	}
-	matcher := regexp.MustCompile(`\b(reason|result|event_type|class)!?=(~?)\\?"([^"\\]*)\\?"`)
+	known["result"] = append(known["result"], deliveries.InboxRepeat)
+	matcher := regexp.MustCompile(`\b(reason|result|event_type|class|state)!?=(~?)\\?"([^"\\]*)\\?"`)
 	for _, file := range []string{"rules.yml", "grafana.json"} {
 		text, err := os.ReadFile(filepath.Join("..", "examples", "monitoring", file))
 		require.NoError(t, err)
@@ -287,6 +391,22 @@ func TestTheAlertRulesKnowEveryLabelValue(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestTheDocsHaveEveryAlert(t *testing.T) {
+	names := func(pattern string, path ...string) (names []string) {
+		text, err := os.ReadFile(filepath.Join(path...))
+		require.NoError(t, err)
+		for _, match := range regexp.MustCompile(pattern).FindAllSubmatch(text, -1) {
+			names = append(names, string(match[1]))
+		}
+		return names
+	}
+	rules := names(`- alert: (\w+)`, "..", "examples", "monitoring", "rules.yml")
+	require.NotEmpty(t, rules)
+	const row = "(?m)^\\| `(ElevenLabs\\w+)`"
+	assert.Equal(t, rules, names(row, "..", "docs", "operate.md"))
+	assert.Equal(t, rules, names(row, "..", "examples", "monitoring", "README.md"))
 }
 
 func TestTheAlertOnLostEventsLeavesOutThoseThatElevenLabsRetries(t *testing.T) {

@@ -67,9 +67,14 @@ func (b *backend) comeUp(t testing.TB, address string, after time.Duration) {
 	up := time.AfterFunc(after, func() {
 		listener, err := net.Listen("tcp", address)
 		if assert.NoError(t, err) {
-			go func() { _ = http.Serve(listener, b.Config.Handler) }()
-			t.Cleanup(func() { listener.Close() })
+			b.serveAt(t, listener)
 		}
 	})
 	t.Cleanup(func() { up.Stop() })
+}
+
+// serveAt lets the backend serve at another address too.
+func (b *backend) serveAt(t testing.TB, listener net.Listener) {
+	go func() { _ = http.Serve(listener, b.Config.Handler) }()
+	t.Cleanup(func() { listener.Close() })
 }

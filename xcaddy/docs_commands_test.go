@@ -49,6 +49,11 @@ var scripts = []struct{ page, begins, note string }{
 	{"docs/rotate.md", "chown caddy", "TestRotationOfASecretInTheEnvironment, with a user that has no name"},
 	{"docs/rotate.md", "install -m 600", "needs root and a user caddy"},
 	{"docs/guarantees.md", "go test ./xcaddy -run Soak", "takes ten minutes; the tests run it for 15 seconds"},
+	{"docs/inbox.md", "curl", "TestABackupOfTheInboxIsRestoredAsTheDocumentationSays"},
+	{"docs/inbox.md", "umask", "TestABackupOfTheInboxIsRestoredAsTheDocumentationSays"},
+	{"docs/inbox.md", "rm -f", "TestABackupOfTheInboxIsRestoredAsTheDocumentationSays"},
+	{"docs/inbox.md", "pg_dump", "TestABackupOfAPostgresInboxIsRestoredAsTheDocumentationSays"},
+	{"docs/inbox.md", "pg_restore", "TestABackupOfAPostgresInboxIsRestoredAsTheDocumentationSays"},
 	{"docs/troubleshoot.md", "curl -i -X POST", "TestTroubleshootingAsksTheURL"},
 }
 

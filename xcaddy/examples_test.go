@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -219,4 +220,25 @@ func TestExampleOfFastAPIWorksOnARepeatedEventOnce(t *testing.T) {
 	receivedOf(t, send(t, client, s.event(audio(100))), audio(100))
 	s.eventually("the work on the last event", func() bool { return strings.Contains(output.String(), "post_call_audio ") })
 	assert.Equal(t, 1, strings.Count(output.String(), "post_call_transcription "))
+}
+
+// The application comes only after the event, as in the README.
+func TestExampleOfAnInbox(t *testing.T) {
+	address := nowhere(t)
+	s := startExample(t, "inbox", map[string]string{"localhost:3000": address})
+	s.awaitInboxes(1)
+	s.sendAsREADME()
+	look := strings.ReplaceAll(commandsOf(t, "inbox", "curl ")[0], "localhost:2019", s.admin)
+	output, err := exec.Command("sh", "-c", look).Output()
+	require.NoError(t, err)
+	assert.Contains(t, string(output), `"inbox":"default"`)
+	assert.Equal(t, 1, waiting(s.inboxesByName()["default"]))
+
+	b := newBackend(t)
+	b.comeUp(t, address, 0)
+	require.Eventually(t, func() bool { return len(b.ids()) > 0 }, 2*patience, 50*time.Millisecond, "the inbox pauses for at most 30 seconds")
+	deliveries := b.take()
+	require.Len(t, deliveries, 1)
+	assert.Equal(t, "post_call_transcription", deliveries[0].header.Get("X-ElevenLabs-Event-Type"))
+	requireRejected(t, b, send(t, s.client("HTTP/2.0"), s.signed([]byte(transcript), "wsec_other", time.Now())), 401, "signature_mismatch")
 }

@@ -120,11 +120,26 @@ func query(address, expression string) (values map[string]string, err error) {
 
 func TestPrometheusScrapesTheServerAndEachQueryOfTheDashboardHasData(t *testing.T) {
 	address, status := newStatusBackend(t)
-	public := fmt.Sprintf("127.0.0.1:%d", freePort(t))
-	s := start(t, webhook(address, "report_only")+"http://"+public+" {\n\tmetrics /metrics\n}\n")
+	public, inboxed := nowhere(t), nowhere(t)
+	s := start(t, webhook(address, "report_only")+"http://"+public+" {\n\tmetrics /metrics\n}\n"+fmt.Sprintf(`
+http://%s {
+	elevenlabs_webhook {
+		secret wsec_inboxed inboxed
+		allow_http
+		inbox {
+			database %s
+		}
+		reverse_proxy %s
+	}
+}
+`, inboxed, filepath.Join(t.TempDir(), "inbox.db"), address))
+	s.awaitInboxes(1)
 	at := prometheus(t, s)
 	require.Equal(t, 200, send(t, s.client("HTTP/1.1"), s.event([]byte(transcript))).status)
 	require.Equal(t, 200, send(t, s.client("HTTP/1.1"), s.signed([]byte(transcript), "wsec_other", time.Now())).status)
+	stored := s.signed([]byte(transcript), "wsec_inboxed", time.Now())
+	stored.URL.Scheme, stored.URL.Host = "http", inboxed
+	require.Equal(t, 200, send(t, http.DefaultClient, stored).status)
 	status.Store(500)
 	for range 4 {
 		require.Equal(t, 500, send(t, s.client("HTTP/1.1"), s.event([]byte(transcript))).status)
@@ -191,7 +206,7 @@ func TestTheDashboardSplitsByInstanceAndShowsTheRatioOfFailuresAndTheTests(t *te
 	for _, panel := range dashboard.Panels {
 		for _, target := range panel.Targets {
 			expressions = append(expressions, target.Expr)
-			metrics := strings.Count(target.Expr, "caddy_elevenlabs_webhook_")
+			metrics := strings.Count(target.Expr, "caddy_elevenlabs_")
 			assert.Positive(t, metrics, panel.Title)
 			assert.Equal(t, metrics, strings.Count(target.Expr, `{instance=~"$instance"`), "%s: %s", panel.Title, target.Expr)
 		}
@@ -204,6 +219,11 @@ func TestTheDashboardSplitsByInstanceAndShowsTheRatioOfFailuresAndTheTests(t *te
 		}
 	}
 	all := strings.Join(expressions, "\n")
+	for _, metric := range []string{
+		"events", "oldest_waiting_seconds", "events_total", "bypassed_total", "attempts_total", "delivered_after_seconds_bucket", "bytes", "limit_bytes",
+	} {
+		assert.Contains(t, all, "caddy_elevenlabs_inbox_"+metric+"{")
+	}
 	assert.Regexp(t, `genuine_deliveries_total\{.*result=~"failed\|rejected"\}\[1h\]\)\) / `, all)
 	assert.Contains(t, all, "test_deliveries_total")
 	for _, metric := range []string{"consecutive_failures", "last_success_timestamp_seconds", "last_delivery_timestamp_seconds"} {
