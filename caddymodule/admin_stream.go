@@ -49,7 +49,7 @@ func (s *sseStream) send(id any, value any) error {
 		err = s.controller.SetWriteDeadline(time.Now().Add(streamWriteTimeout))
 	}
 	if err == nil {
-		_, err = fmt.Fprintf(s.w, "id: %v\ndata: %s\n\n", id, text)
+		_, err = fmt.Fprintf(s.w, "id: %v\ndata: %s\n\n", id, text) //nolint:gosec // JSON, and not sent as HTML
 	}
 	return err
 }

@@ -48,7 +48,7 @@ func (h *Handler) deliverStored(ctx context.Context, c *inbox.Claim, body eventB
 		if panicked == nil {
 			return
 		}
-		failure, err := facts.AnswerIncomplete, error(http.ErrAbortHandler)
+		failure, err := facts.AnswerIncomplete, http.ErrAbortHandler
 		if panicked != http.ErrAbortHandler { //nolint:errorlint // it is compared as net/http does
 			failure, err = facts.HandlerError, fmt.Errorf("a handler panicked: %v\n%s", panicked, debug.Stack())
 		}

@@ -84,6 +84,7 @@ func (h *Handler) settled(c *inbox.Claim, o inbox.Outcome, state inbox.State) {
 	m.attempts.WithLabelValues(o.Reason).Inc()
 	m.attempt.Observe(o.Duration.Seconds())
 	switch state {
+	default: // the event waits, or the outcome was stored before and it has gone on since
 	case inbox.Delivered:
 		m.after.Observe(time.Since(c.ReceivedAt).Seconds())
 	case inbox.Dead:

@@ -50,7 +50,7 @@ func allDatabases() (all []*database) {
 // inboxStatuses returns the state of each inbox, sorted by name: of those that have a
 // handler, and of those that have events.
 func inboxStatuses(ctx context.Context) []inboxStatus {
-	all := []inboxStatus{}
+	all := []inboxStatus{} //nolint:prealloc // each database has any number
 	for _, d := range allDatabases() {
 		all = append(all, d.statuses(ctx)...)
 	}

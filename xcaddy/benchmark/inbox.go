@@ -49,7 +49,7 @@ func measureInbox(rounds int, duration time.Duration, waiting int, database stri
 		fmt.Fprintf(os.Stderr, "%s: %.2f %s\n", what, value, unit)
 	}
 	for _, concurrency := range []int{1, 16, 64} {
-		var ratios, rates []float64
+		ratios, rates := make([]float64, 0, rounds), make([]float64, 0, rounds)
 		for range rounds {
 			b.up()
 			directly, _ := accept(direct, concurrency, duration)
@@ -62,7 +62,7 @@ func measureInbox(rounds int, duration time.Duration, waiting int, database stri
 		show(fmt.Sprintf("accept at c=%d", concurrency), middle(rates), "events/s")
 		show(fmt.Sprintf("accept at c=%d, to direct forwarding", concurrency), middle(ratios), "")
 	}
-	var accepted, delivered []float64
+	accepted, delivered := make([]float64, 0, rounds), make([]float64, 0, rounds)
 	for range rounds {
 		before, began := b.taken.Load(), time.Now()
 		rate, _ := accept(inbox, 16, duration)
@@ -73,8 +73,9 @@ func measureInbox(rounds int, duration time.Duration, waiting int, database stri
 	show("both at once at c=16: accept", middle(accepted), "events/s")
 	show("both at once at c=16: deliver", middle(delivered), "events/s")
 
-	var after []float64
-	for range 50 {
+	const single = 50
+	after := make([]float64, 0, single)
+	for range single {
 		before := b.taken.Load()
 		began := time.Now()
 		client := newClient(1)
