@@ -49,7 +49,7 @@ func (h *Handler) deliverStored(ctx context.Context, c *inbox.Claim, body eventB
 			return
 		}
 		failure, err := facts.AnswerIncomplete, http.ErrAbortHandler
-		if panicked != http.ErrAbortHandler { //nolint:errorlint // it is compared as net/http does
+		if panicked != http.ErrAbortHandler {
 			failure, err = facts.HandlerError, fmt.Errorf("a handler panicked: %v\n%s", panicked, debug.Stack())
 		}
 		outcome = h.failed(c, failure, err)
@@ -115,7 +115,7 @@ type failingReader struct {
 // Read notes an error.
 func (r *failingReader) Read(p []byte) (int, error) {
 	n, err := r.ReadCloser.Read(p)
-	if err != nil && err != io.EOF { //nolint:errorlint // io.EOF is never wrapped here
+	if err != nil && err != io.EOF {
 		r.failure.CompareAndSwap(nil, &err)
 	}
 	return n, err
