@@ -22,7 +22,6 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
-	"go.uber.org/zap"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/inbox"
 )
@@ -346,33 +345,4 @@ func TestHeadersKeepEveryByte(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, r.Header, anew.Header)
 	assert.Equal(t, "q=%E9", anew.URL.RawQuery)
-}
-
-// hanging is a listener of a database that never answers.
-func hanging(t *testing.T) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = listener.Close() })
-	return "postgres://caddy@" + listener.Addr().String() + "/inbox"
-}
-
-func TestADatabaseThatHangsNeitherStopsCaddyNorIsOpenedTwiceAtOnce(t *testing.T) {
-	d, err := joinDatabase(hanging(t), zap.NewNop())
-	require.NoError(t, err)
-	defer func() { assert.NoError(t, d.leave()) }()
-	began := time.Now()
-	require.NoError(t, d.start(zap.NewNop()))
-	assert.Less(t, time.Since(began), 2*startTimeout)
-	d.mu.Lock()
-	opening := d.opening
-	d.mu.Unlock()
-	require.NotNil(t, opening, "the attempt goes on")
-	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
-	defer cancel()
-	_, err = d.open(ctx)
-	require.ErrorIs(t, err, context.DeadlineExceeded)
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	assert.Equal(t, opening, d.opening, "a request joins it")
 }
