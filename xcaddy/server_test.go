@@ -169,15 +169,7 @@ func newServer(t testing.TB) *server {
 func (s *server) serve() {
 	t := s.t
 	t.Helper()
-	s.command = exec.Command(binary, "run", "--config", s.file)
-	s.command.Env = append(os.Environ(), "TMPDIR="+s.spool, "WEBHOOK_SECRET="+secret, "CADDY_ADMIN="+s.admin,
-		"XDG_DATA_HOME="+dataDir, "XDG_CONFIG_HOME="+filepath.Dir(s.file))
-	s.command.Stdout, s.command.Stderr = s.log, s.log
-	require.NoError(t, s.command.Start())
-	go func() {
-		defer close(s.done)
-		_ = s.command.Wait()
-	}()
+	s.launch()
 	t.Cleanup(s.stop)
 	t.Cleanup(func() {
 		if s.running() && !raceDetector {
@@ -189,9 +181,28 @@ func (s *server) serve() {
 			s.requireNothingLeft()
 		}
 	})
+	s.awaitServing()
+}
 
+// launch starts the process, also again after its end.
+func (s *server) launch() {
+	s.t.Helper()
+	command, done := exec.Command(binary, "run", "--config", s.file), make(chan struct{})
+	command.Env = append(os.Environ(), "TMPDIR="+s.spool, "WEBHOOK_SECRET="+secret, "CADDY_ADMIN="+s.admin,
+		"XDG_DATA_HOME="+dataDir, "XDG_CONFIG_HOME="+filepath.Dir(s.file))
+	command.Stdout, command.Stderr = s.log, s.log
+	require.NoError(s.t, command.Start())
+	s.command, s.done = command, done
+	go func() {
+		defer close(done)
+		_ = command.Wait()
+	}()
+}
+
+func (s *server) awaitServing() {
+	s.t.Helper()
 	s.eventually("the server to serve", func() bool {
-		require.True(t, s.running(), "the server ended: %s", s.log)
+		require.True(s.t, s.running(), "the server ended: %s", s.log)
 		conn, err := tls.Dial("tcp", s.address, &tls.Config{InsecureSkipVerify: true})
 		if err == nil {
 			conn.Close()

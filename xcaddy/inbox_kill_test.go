@@ -1,0 +1,39 @@
+package main
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+)
+
+const inboxConcurrency = 16 // the default
+
+// With TEST_ROUNDS=200 it is the test of the design. What was acknowledged before kill -9
+// is delivered after it. Only what was being delivered comes twice.
+func TestInboxLosesNothingWhenCaddyIsKilled(t *testing.T) {
+	t.Parallel() // it mostly waits for starts
+	l := newInboxLedger(t)
+	s := newServer(t)
+	s.write(inboxSite(l.backend(slowly(5*time.Millisecond)), newInboxFile(t), ""))
+	s.serve()
+	stop := l.load(s, 8, mixedSizes...)
+	rounds := inboxRounds(t, 8)
+	for range rounds {
+		before := l.acks()
+		time.Sleep(time.Duration(rand.IntN(400)) * time.Millisecond) // a crash comes at any time
+		s.eventually("an event to be acknowledged", func() bool { return l.acks() > before })
+		s.kill()
+		l.crashed()
+		s.launch()
+		s.awaitServing()
+	}
+	stop()
+	c := l.settled(s)
+	t.Logf("%d rounds", rounds)
+	assert.Greater(t, c.acknowledged, rounds)
+	assert.Zero(t, c.again, "it came again without a crash in between")
+	assert.LessOrEqual(t, c.twice+2*c.thrice, rounds*inboxConcurrency, "at most as many as were being delivered at each crash")
+	assert.Zero(t, c.bypassed)
+}
