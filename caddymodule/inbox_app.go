@@ -86,6 +86,8 @@ func (a *App) Stop() error {
 	return nil
 }
 
+var errNoDatabase = errors.New("it is empty: write the path of a file, or postgres://user:password@host/database")
+
 // location returns the path of the database, absolute and without symbolic links, or its
 // URL. It is the key of the open database.
 func (i *Inbox) location(logger *zap.Logger) (string, error) {
@@ -98,7 +100,7 @@ func (i *Inbox) location(logger *zap.Logger) (string, error) {
 	}
 	location = strings.TrimSpace(location)
 	if location == "" {
-		return "", errors.New("it is empty: write the path of a file, or postgres://user:password@host/database")
+		return "", errNoDatabase
 	}
 	if !inbox.IsPostgres(location) {
 		path, err := filepath.Abs(location)
