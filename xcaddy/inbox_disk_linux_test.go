@@ -84,7 +84,7 @@ func TestInboxLosesNothingInAPowerCut(t *testing.T) {
 	large := 20 << 20
 	rounds := 1
 	if os.Getenv("TEST_ROUNDS") != "" {
-		large, rounds = 100<<20, inboxRounds(t, 1)
+		large, rounds = 99<<20, inboxRounds(t, 1)
 	}
 	for round := range rounds {
 		d := newDisk(t, 1500)

@@ -39,6 +39,7 @@ type inboxLedger struct {
 	atOnce       int // deliveries that began while another one of the same event ran
 	damaged      int // deliveries whose body is not that of the event
 	crash        int // the number of crashes so far
+	inDoubt      int // events that may be stored and bypass at once, since their store was cut off
 }
 
 // inboxDelivery is a delivery as the backend saw it.
@@ -188,12 +189,13 @@ func (l *inboxLedger) crashed() {
 // inboxCounts are what became of the events of a ledger.
 type inboxCounts struct {
 	acknowledged, bypassed, lost, twice, thrice, atOnce, damaged, most int
-	again                                                              int // came twice without a crash in between
+	repeats                                                            int // deliveries that were not needed
+	again                                                              int // events that came twice without a crash in between
 }
 
 func (c inboxCounts) String() string {
-	return fmt.Sprintf("acknowledged %d (bypassed %d), lost %d, twice %d, more than twice %d, at once %d, damaged %d, at most %d deliveries at once",
-		c.acknowledged, c.bypassed, c.lost, c.twice, c.thrice, c.atOnce, c.damaged, c.most)
+	return fmt.Sprintf("acknowledged %d (bypassed %d), lost %d, repeats %d, twice %d, more than twice %d, at once %d, damaged %d, at most %d deliveries at once",
+		c.acknowledged, c.bypassed, c.lost, c.repeats, c.twice, c.thrice, c.atOnce, c.damaged, c.most)
 }
 
 func (l *inboxLedger) counts() (c inboxCounts) {
@@ -217,6 +219,7 @@ func (l *inboxLedger) counts() (c inboxCounts) {
 				lives[d.crash]++
 			}
 		}
+		c.repeats += max(count-1, 0)
 		switch {
 		case count > 2:
 			c.thrice++
@@ -251,14 +254,16 @@ func (l *inboxLedger) of(body []byte) []inboxDelivery {
 func (l *inboxLedger) settled(servers ...*server) inboxCounts {
 	l.t.Helper()
 	for _, s := range servers {
-		require.Eventually(l.t, func() bool {
+		if !assert.Eventually(l.t, func() bool {
 			return l.counts().lost == 0 && s.inboxCount("waiting") == 0 && s.inboxCount("delivering") == 0
-		}, 3*patience, 50*time.Millisecond, "waiting for all events to be delivered: %v", l.counts)
+		}, 3*patience, 50*time.Millisecond, "waiting for all events to be delivered") {
+			require.Fail(l.t, "not delivered", "%s\n%s", l.counts(), s.get("/elevenlabs/inbox"))
+		}
 	}
 	c := l.counts()
 	l.t.Log(c)
 	assert.Zero(l.t, c.lost, "acknowledged, and not delivered")
-	assert.Zero(l.t, c.atOnce, "delivered while it was being delivered")
+	assert.LessOrEqual(l.t, c.atOnce, l.inDoubt, "delivered while it was being delivered")
 	assert.Zero(l.t, c.damaged, "delivered with another body")
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -310,4 +315,13 @@ func (s *server) inboxCount(state string) (count int) {
 		count += i.Events[state]
 	}
 	return count
+}
+
+// awaitInbox waits until the database is open, which may be after the site serves.
+func (s *server) awaitInbox() {
+	s.t.Helper()
+	s.eventually("the database to be open", func() bool {
+		all := s.inboxes()
+		return len(all) > 0 && all[0].Up
+	})
 }

@@ -97,6 +97,7 @@ func TestDatabaseThatCannotBeOpenedRejectsTheConfiguration(t *testing.T) {
 	backend := l.backend(taken)
 	inUse := newInboxFile(t)
 	other := start(t, inboxSite(backend, inUse, ""))
+	other.awaitInbox()
 
 	// a database with events, which the cases copy
 	source := newInboxFile(t)
@@ -212,7 +213,7 @@ func TestValidateOpensNoInbox(t *testing.T) {
 		}
 		return names
 	}
-	s.eventually("the database to be open", func() bool { return s.inboxes()[0].Up })
+	s.awaitInbox()
 	before, data, empty := files(filepath.Dir(path)), t.TempDir(), t.TempDir()
 	for name, config := range map[string]string{
 		"beside the server that has it open": inboxSite(backend, path, ""),
