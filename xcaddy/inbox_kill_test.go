@@ -37,7 +37,9 @@ func TestInboxLosesNothingWhenCaddyIsKilled(t *testing.T) {
 		s.awaitServing()
 	}
 	stop()
+	stopped := time.Now()
 	c := l.settled(s)
+	assert.Less(t, time.Since(stopped), patience, "without waiting for the leases of processes that have ended")
 	t.Logf("%d rounds", rounds)
 	assert.Greater(t, c.acknowledged, rounds)
 	assert.Zero(t, c.again, "it came again without a crash in between")
