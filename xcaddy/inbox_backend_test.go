@@ -172,7 +172,7 @@ func TestInboxDeliversAfterConnectionsWereReset(t *testing.T) {
 	assert.Len(t, l.of(body), 3)
 }
 
-func TestStoredEventReachesAnIdleBackendAtOnce(t *testing.T) {
+func TestEventFromTheInboxReachesAnIdleBackendAtOnce(t *testing.T) {
 	l := newInboxLedger(t)
 	s := start(t, inboxSite(l.backend(taken), newInboxFile(t), ""))
 	client := s.client("HTTP/1.1")
@@ -193,7 +193,7 @@ func TestStoredEventReachesAnIdleBackendAtOnce(t *testing.T) {
 	l.settled(s)
 }
 
-func TestEqualEventsAtOnceAreDeliveredOnce(t *testing.T) {
+func TestInboxDeliversEqualEventsAtOnceOnlyOnce(t *testing.T) {
 	t.Parallel()
 	for name, size := range map[string]int{"small": 2 << 10, "of several pieces": 3 << 20} {
 		t.Run(name, func(t *testing.T) {
@@ -226,7 +226,7 @@ func TestEqualEventsAtOnceAreDeliveredOnce(t *testing.T) {
 	}
 }
 
-func TestDeadEventThatIsSentAgainIsDelivered(t *testing.T) {
+func TestInboxDeliversADeadEventThatIsSentAgain(t *testing.T) {
 	t.Parallel()
 	l := newInboxLedger(t)
 	s := start(t, inboxSite(l.backend(func(_ http.ResponseWriter, _ *http.Request, n int) int {

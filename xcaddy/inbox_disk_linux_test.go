@@ -127,7 +127,7 @@ func TestInboxLosesNothingInAPowerCut(t *testing.T) {
 }
 
 // The same disk loses what SQLite does not force to it, so the test above can fail.
-func TestThePowerCutLosesWhatIsNotOnTheDisk(t *testing.T) {
+func TestPowerCutOfTheInboxTestsLosesWhatIsNotOnTheDisk(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		synchronous string

@@ -12,7 +12,7 @@ import (
 )
 
 // Small events need not wait for large ones, and no body is in memory whole.
-func TestLargeEventsAreStoredInLittleMemoryBesideSmallOnes(t *testing.T) {
+func TestInboxStoresLargeEventsInLittleMemoryBesideSmallOnes(t *testing.T) {
 	size := 30 << 20
 	if os.Getenv("TEST_ROUNDS") != "" {
 		size = 99 << 20

@@ -66,7 +66,7 @@ func TestReloadsUnderLoadHandTheInboxOver(t *testing.T) {
 }
 
 // At its end, Caddy claims no more events, and gives those under way ten seconds.
-func TestGracefulEndLosesNothing(t *testing.T) {
+func TestInboxLosesNothingInAGracefulEnd(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name        string
@@ -122,7 +122,7 @@ func TestGracefulEndLosesNothing(t *testing.T) {
 
 // An event whose body is being stored when Caddy ends is not acknowledged, and is not
 // there. With TEST_ROUNDS, the test waits for the sweeper too, which runs each minute.
-func TestKillWhileALargeEventIsStoredLeavesNothingOfIt(t *testing.T) {
+func TestKillLeavesNothingInTheInboxOfAnEventThatWasNotWhole(t *testing.T) {
 	t.Parallel()
 	l := newInboxLedger(t)
 	path := newInboxFile(t)

@@ -91,7 +91,7 @@ func damage(t *testing.T, path string, statement string) {
 
 // A configuration whose database cannot be opened is rejected. The server goes on with the
 // one before it, and takes the new one when the remedy is done.
-func TestDatabaseThatCannotBeOpenedRejectsTheConfiguration(t *testing.T) {
+func TestInboxThatCannotBeOpenedRejectsTheConfiguration(t *testing.T) {
 	t.Parallel()
 	l := newInboxLedger(t)
 	backend := l.backend(taken)
@@ -180,7 +180,7 @@ func TestDatabaseThatCannotBeOpenedRejectsTheConfiguration(t *testing.T) {
 	})
 }
 
-func TestNoMessageHasThePasswordOfTheDatabase(t *testing.T) {
+func TestNoMessageHasThePasswordOfTheInbox(t *testing.T) {
 	t.Parallel()
 	s := start(t, site("respond 404"))
 	for url, want := range map[string]string{

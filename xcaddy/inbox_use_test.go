@@ -100,7 +100,7 @@ func TestHandlersOfOneInboxMustDeliverAlike(t *testing.T) {
 	require.Empty(t, s.post("/load", site("respond 404")))
 }
 
-func TestEventIsStoredAlsoIfItsClientLeavesMeanwhile(t *testing.T) {
+func TestInboxStoresAnEventWhoseClientLeavesMeanwhile(t *testing.T) {
 	t.Parallel()
 	l := newInboxLedger(t)
 	path := newInboxFile(t)
