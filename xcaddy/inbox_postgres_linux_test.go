@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"net/http"
 	"strings"
 	"syscall"
@@ -132,5 +131,5 @@ func TestInboxWithoutItsPostgres(t *testing.T) {
 	for _, s := range []*server{s, late, wrong} { // closes the database while its server is there
 		require.Empty(t, s.post("/load", site("respond 404")))
 	}
-	assert.Equal(t, http.StatusNotFound, send(t, s.client("HTTP/1.1"), s.event([]byte(fmt.Sprint("{}")))).status)
+	assert.Equal(t, http.StatusNotFound, send(t, s.client("HTTP/1.1"), s.event([]byte("{}"))).status)
 }

@@ -37,7 +37,6 @@ func (s *server) post(path, caddyfile string) (problem string) {
 }
 
 func TestWrongInboxOptionIsAnErrorWithItsLine(t *testing.T) {
-	t.Parallel()
 	s := start(t, site("respond 404"))
 	for _, test := range []struct {
 		options string
@@ -46,7 +45,7 @@ func TestWrongInboxOptionIsAnErrorWithItsLine(t *testing.T) {
 	}{
 		{"inbox Upper", 0, `inbox: the name "Upper" must be 1 to 64 of a to z, 0 to 9, _ and -`},
 		{"inbox one two", 0, "wrong argument count or unexpected line ending after 'two'"},
-		{"inbox\ninbox", 1, "inbox is set twice"},
+		{"inbox one\ninbox two", 1, "inbox is set twice"},
 		{"inbox {\ndatabase\n}", 1, "wrong argument count or unexpected line ending after 'database'"},
 		{"inbox {\ndatabase \"\"\n}", 1, "inbox database: it is empty: write the path of a file, or postgres://user:password@host/database"},
 		{"inbox {\nconcurrency 0\n}", 1, "inbox concurrency: must be greater than zero"},
@@ -92,7 +91,6 @@ func damage(t *testing.T, path string, statement string) {
 // A configuration whose database cannot be opened is rejected. The server goes on with the
 // one before it, and takes the new one when the remedy is done.
 func TestInboxThatCannotBeOpenedRejectsTheConfiguration(t *testing.T) {
-	t.Parallel()
 	l := newInboxLedger(t)
 	backend := l.backend(taken)
 	inUse := newInboxFile(t)
