@@ -47,7 +47,7 @@ var raceDetector bool
 var dataDir string
 
 func TestMain(m *testing.M) {
-	_ = flag.Set("test.parallel", "6") // they mostly wait; the command line can say otherwise
+	_ = flag.Set("test.parallel", "4") // they mostly wait; the command line can say otherwise
 	os.Unsetenv("ELEVENLABS_API_KEY")  // the tests must not use the developer's key
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "xcaddy-test-")
