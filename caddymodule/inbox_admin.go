@@ -225,13 +225,9 @@ var credentialHeader = regexp.MustCompile(`(?i)auth|cookie|signature|token|secre
 // of a backend, which may repeat the request.
 func hideCredentials(r *storedRequest) (hide func(answer string) string) {
 	var pairs []string
+	r.restoreBytes()
+	r.Bytes = nil
 	r.URI = facts.HideCredentials(r.URI, "…")
-	for name, values := range r.HeaderBytes {
-		for _, value := range values {
-			r.Header[name] = append(r.Header[name], strings.ToValidUTF8(string(value), "\uFFFD"))
-		}
-	}
-	r.HeaderBytes = nil
 	for name, values := range r.Header {
 		for i, value := range values {
 			values[i] = facts.HideSecrets(value, "…")

@@ -125,6 +125,8 @@ func renameGroups(config any, names map[string]string) {
 	}
 }
 
+var errNoDatabase = errors.New("it is empty: write the path of a file, or postgres://user:password@host/database")
+
 // location returns the path of the database, absolute and without symbolic links, or its
 // URL. It is the key of the open database.
 func (i *Inbox) location(logger *zap.Logger) (string, error) {
@@ -137,7 +139,7 @@ func (i *Inbox) location(logger *zap.Logger) (string, error) {
 	}
 	location = strings.TrimSpace(location)
 	if location == "" {
-		return "", errors.New("it is empty: write the path of a file, or postgres://user:password@host/database")
+		return "", errNoDatabase
 	}
 	if !inbox.IsPostgres(location) {
 		return filePath(location)

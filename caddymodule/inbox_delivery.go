@@ -66,7 +66,7 @@ func (h *Handler) deliverStored(ctx context.Context, c *inbox.Claim, body eventB
 	outcome = h.failed(c, failure, err)
 	outcome.Status, outcome.Answer = answer.backend(), w.text()
 	_, dial := errors.AsType[reverseproxy.DialError](err)
-	outcome.Unreachable = failure == facts.BackendUnreachable || dial
+	outcome.Unreachable = failure == facts.BackendUnreachable && outcome.Status == 0 || dial // handle_response can make a 503 of an answer
 	if outcome.Status == http.StatusTooManyRequests || outcome.Status == http.StatusServiceUnavailable {
 		outcome.RetryAfter = retryAfterOf(w.header, time.Now())
 	}

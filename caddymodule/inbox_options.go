@@ -26,7 +26,12 @@ var defaultRetry = []caddy.Duration{
 var inboxOptions = []option{
 	{
 		name: "database", args: "<path|url>",
-		parse: func(h *Handler, args []string) error { h.Inbox.Database = args[0]; return nil },
+		parse: func(h *Handler, args []string) error {
+			if h.Inbox.Database = args[0]; args[0] == "" {
+				return errNoDatabase
+			}
+			return nil
+		},
 		// not checked: it may be a placeholder, which is resolved later
 		shown: func(h *Handler) any { return inbox.Shown(h.Inbox.Database) },
 	},

@@ -3,12 +3,10 @@ package caddymodule
 import (
 	"context"
 	"crypto/tls"
-	"fmt"
 	"net"
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"unicode/utf8"
 
 	"github.com/caddyserver/caddy/v2"
@@ -19,16 +17,22 @@ import (
 // delivery makes it anew, so that reverse_proxy finds what it would have found then.
 // What handlers before ours have set, such as the variables of vars and map, is lost.
 type storedRequest struct {
-	Host   string      `json:"host"`
-	URI    string      `json:"uri"`
-	Header http.Header `json:"header"`
-	// HeaderBytes has the headers whose values JSON cannot hold as text.
-	HeaderBytes  map[string][][]byte `json:"header_bytes,omitempty"`
-	RemoteAddr   string              `json:"remote_addr"`
-	LocalAddr    string              `json:"local_addr,omitempty"`
-	ClientIP     string              `json:"client_ip"`
-	TrustedProxy bool                `json:"trusted_proxy,omitempty"`
-	TLS          *storedTLS          `json:"tls,omitempty"`
+	Proto        string      `json:"proto,omitempty"`
+	Host         string      `json:"host"`
+	URI          string      `json:"uri"`
+	Header       http.Header `json:"header"`
+	RemoteAddr   string      `json:"remote_addr"`
+	LocalAddr    string      `json:"local_addr,omitempty"`
+	ClientIP     string      `json:"client_ip"`
+	TrustedProxy bool        `json:"trusted_proxy,omitempty"`
+	TLS          *storedTLS  `json:"tls,omitempty"`
+	// Bytes are what is not UTF-8, which JSON cannot hold.
+	Bytes *storedBytes `json:"bytes,omitempty"`
+}
+
+type storedBytes struct {
+	URI    []byte              `json:"uri,omitempty"`
+	Header map[string][][]byte `json:"header,omitempty"`
 }
 
 type storedTLS struct {
@@ -40,19 +44,7 @@ type storedTLS struct {
 
 func toStore(r *http.Request) storedRequest {
 	stored := storedRequest{
-		Host: r.Host, URI: asciiURI(r.URL.RequestURI()), Header: http.Header{}, RemoteAddr: r.RemoteAddr, ClientIP: clientIP(r),
-	}
-	for name, values := range r.Header {
-		if !slices.ContainsFunc(values, func(value string) bool { return !utf8.ValidString(value) }) {
-			stored.Header[name] = values
-			continue
-		}
-		if stored.HeaderBytes == nil {
-			stored.HeaderBytes = map[string][][]byte{}
-		}
-		for _, value := range values {
-			stored.HeaderBytes[name] = append(stored.HeaderBytes[name], []byte(value))
-		}
+		Proto: r.Proto, Host: r.Host, URI: r.URL.RequestURI(), Header: r.Header, RemoteAddr: r.RemoteAddr, ClientIP: clientIP(r),
 	}
 	stored.TrustedProxy, _ = caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
 	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
@@ -61,28 +53,55 @@ func toStore(r *http.Request) storedRequest {
 	if r.TLS != nil {
 		stored.TLS = &storedTLS{r.TLS.Version, r.TLS.CipherSuite, r.TLS.ServerName, r.TLS.NegotiatedProtocol}
 	}
+	stored.Bytes = bytesToStore(stored.URI, r.Header)
 	return stored
 }
 
-// asciiURI writes bytes of a URI that are not text as percent-encoding, as the client
-// should have done (RFC 3986, section 2.1).
-func asciiURI(uri string) string {
-	if utf8.ValidString(uri) {
-		return uri
+// bytesToStore returns what of a request is not UTF-8, or nil.
+func bytesToStore(uri string, header http.Header) *storedBytes {
+	var b storedBytes
+	if !utf8.ValidString(uri) {
+		b.URI = []byte(uri)
 	}
-	var escaped strings.Builder
-	for _, c := range []byte(uri) {
-		if c < utf8.RuneSelf {
-			escaped.WriteByte(c)
-		} else {
-			fmt.Fprintf(&escaped, "%%%02X", c)
+	for name, values := range header {
+		if !slices.ContainsFunc(values, func(value string) bool { return !utf8.ValidString(value) }) {
+			continue
+		}
+		if b.Header == nil {
+			b.Header = map[string][][]byte{}
+		}
+		for _, value := range values {
+			b.Header[name] = append(b.Header[name], []byte(value))
 		}
 	}
-	return escaped.String()
+	if b.URI == nil && b.Header == nil {
+		return nil
+	}
+	return &b
+}
+
+// restoreBytes restores what was not UTF-8.
+func (s *storedRequest) restoreBytes() {
+	if s.Bytes == nil {
+		return
+	}
+	if s.Bytes.URI != nil {
+		s.URI = string(s.Bytes.URI)
+	}
+	for name, values := range s.Bytes.Header {
+		s.Header[name] = nil
+		for _, value := range values {
+			s.Header[name] = append(s.Header[name], string(value))
+		}
+	}
 }
 
 // request makes the request anew, as Caddy's server would give it to its handlers.
 func (s storedRequest) request(ctx context.Context, w http.ResponseWriter) (*http.Request, error) {
+	if s.Header == nil {
+		s.Header = http.Header{}
+	}
+	s.restoreBytes()
 	uri, err := url.ParseRequestURI(s.URI)
 	if err != nil {
 		return nil, err
@@ -94,13 +113,8 @@ func (s storedRequest) request(ctx context.Context, w http.ResponseWriter) (*htt
 		Method: http.MethodPost, Host: s.Host, URL: uri, RequestURI: s.URI, Header: s.Header, RemoteAddr: s.RemoteAddr,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Body: http.NoBody,
 	}).WithContext(ctx)
-	if r.Header == nil {
-		r.Header = http.Header{}
-	}
-	for name, values := range s.HeaderBytes {
-		for _, value := range values {
-			r.Header[name] = append(r.Header[name], string(value))
-		}
+	if major, minor, ok := http.ParseHTTPVersion(s.Proto); ok { // the backend sees it in Via
+		r.Proto, r.ProtoMajor, r.ProtoMinor = s.Proto, major, minor
 	}
 	if s.TLS != nil {
 		r.TLS = &tls.ConnectionState{

@@ -122,10 +122,10 @@ func TestTheInboxOnAPageIsOneLine(t *testing.T) {
 	header := deliveries[0].header
 	assert.Equal(t, id, header.Get("Idempotency-Key"))
 	assert.Equal(t, "1", header.Get("X-ElevenLabs-Attempt"))
-	assert.InDelta(t, before.Unix(), unix(t, header.Get("X-ElevenLabs-Received-At")), 5)
+	assert.InDelta(t, before.Unix(), unixSeconds(t, header.Get("X-ElevenLabs-Received-At")), 5)
 }
 
-func unix(t testing.TB, text string) (seconds int64) {
+func unixSeconds(t testing.TB, text string) (seconds int64) {
 	t.Helper()
 	_, err := fmt.Sscan(text, &seconds)
 	require.NoError(t, err)

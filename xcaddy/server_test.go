@@ -3,6 +3,9 @@ package main
 import (
 	"bytes"
 	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -39,7 +42,8 @@ var raceDetector bool
 var dataDir string
 
 func TestMain(m *testing.M) {
-	os.Unsetenv("ELEVENLABS_API_KEY") // the tests must not use the developer's key
+	_ = flag.Set("test.parallel", "4") // they mostly wait; the command line can say otherwise
+	os.Unsetenv("ELEVENLABS_API_KEY")  // the tests must not use the developer's key
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "xcaddy-test-")
 		if err != nil {
@@ -158,19 +162,21 @@ func newServer(t testing.TB) *server {
 	return s
 }
 
+// authority is held while the first server makes the certificate authority. Servers that
+// start beside it would make others.
+var authority sync.Mutex
+
 // serve runs the server until the end of the test.
 func (s *server) serve() {
 	t := s.t
 	t.Helper()
-	s.command = exec.Command(binary, "run", "--config", s.file)
-	s.command.Env = append(os.Environ(), "TMPDIR="+s.spool, "WEBHOOK_SECRET="+secret, "CADDY_ADMIN="+s.admin,
-		"XDG_DATA_HOME="+dataDir, "XDG_CONFIG_HOME="+filepath.Dir(s.file))
-	s.command.Stdout, s.command.Stderr = s.log, s.log
-	require.NoError(t, s.command.Start())
-	go func() {
-		defer close(s.done)
-		_ = s.command.Wait()
-	}()
+	authority.Lock()
+	unlock := sync.OnceFunc(authority.Unlock)
+	defer unlock()
+	if _, err := os.Stat(filepath.Join(dataDir, "caddy/pki/authorities/local/root.crt")); err == nil {
+		unlock()
+	}
+	s.launch()
 	t.Cleanup(s.stop)
 	t.Cleanup(func() {
 		if s.running() && !raceDetector {
@@ -182,9 +188,28 @@ func (s *server) serve() {
 			s.requireNothingLeft()
 		}
 	})
+	s.awaitServing()
+}
 
+// launch starts the process, also again after its end.
+func (s *server) launch() {
+	s.t.Helper()
+	command, done := exec.Command(binary, "run", "--config", s.file), make(chan struct{})
+	command.Env = append(os.Environ(), "TMPDIR="+s.spool, "WEBHOOK_SECRET="+secret, "CADDY_ADMIN="+s.admin,
+		"XDG_DATA_HOME="+dataDir, "XDG_CONFIG_HOME="+filepath.Dir(s.file))
+	command.Stdout, command.Stderr = s.log, s.log
+	require.NoError(s.t, command.Start())
+	s.command, s.done = command, done
+	go func() {
+		defer close(done)
+		_ = command.Wait()
+	}()
+}
+
+func (s *server) awaitServing() {
+	s.t.Helper()
 	s.eventually("the server to serve", func() bool {
-		require.True(t, s.running(), "the server ended: %s", s.log)
+		require.True(s.t, s.running(), "the server ended: %s", s.log)
 		conn, err := tls.Dial("tcp", s.address, &tls.Config{InsecureSkipVerify: true})
 		if err == nil {
 			conn.Close()
@@ -302,11 +327,13 @@ func (s *server) held() (bytes int64) {
 	return bytes
 }
 
+var ofInbox = regexp.MustCompile(`caddymodule/internal/inbox\.|database/sql\.|/jackc/|caddymodule\.\(\*database\)\.retry`)
+
 // goroutines returns the number of goroutines with a text in their stacks, except those
-// of idle connections to the backend.
+// of idle connections to the backend, and of an open inbox: it opens after the sites.
 func (s *server) goroutines(text string) (count int) {
 	for stack := range strings.SplitSeq(s.get("/debug/pprof/goroutine?debug=2"), "\n\n") {
-		if strings.Contains(stack, text) && !strings.Contains(stack, "http.(*persistConn)") {
+		if strings.Contains(stack, text) && !strings.Contains(stack, "http.(*persistConn)") && !ofInbox.MatchString(stack) {
 			count++
 		}
 	}
