@@ -3,8 +3,6 @@ package main
 import (
 	"bytes"
 	"crypto/tls"
-	"crypto/x509"
-	"encoding/hex"
 	"flag"
 	"fmt"
 	"io"
