@@ -190,12 +190,12 @@ func (d *database) retry() {
 		retrying, problem := d.retrying, d.problem
 		d.mu.Unlock()
 		if !retrying {
-			d.log().Info("the inbox is open", zap.String("database", inbox.Shown(d.location)))
+			d.log().Info("the inbox can be reached again", zap.String("database", inbox.Shown(d.location)))
 			return
 		}
 		if problem.Error() != last {
 			last = problem.Error()
-			d.log().Warn("the inbox is not open: events are forwarded at once until it is", zap.Error(problem))
+			d.log().Warn("the inbox cannot be reached: events are forwarded at once until it can", zap.Error(problem))
 		}
 	}
 }
@@ -210,7 +210,7 @@ func (d *database) start(logger *zap.Logger) error {
 		return err
 	}
 	if err != nil {
-		logger.Warn("the inbox is not open: events are forwarded at once until it is", zap.Error(err))
+		logger.Warn("the inbox cannot be reached: events are forwarded at once until it can", zap.Error(err))
 	}
 	return nil
 }
