@@ -138,7 +138,8 @@ func (h *Handler) keep(w http.ResponseWriter, r *http.Request, e *event, body *s
 		h.inbox.metrics.bypassed.WithLabelValues(reason).Inc()
 		h.inbox.queue.bypassed.Add(1)
 		h.logger.Error("the inbox could not store an event, which is forwarded at once",
-			zap.String("inbox", h.Inbox.Name), zap.String("reason", reason), zap.Object("event", e), zap.Error(err))
+			zap.String("inbox", h.Inbox.Name), zap.String("reason", reason), zap.String("event_id", e.EventID),
+			zap.String("event_type", e.EventType), zap.String("conversation_id", e.ConversationID), zap.Int64("bytes", e.Size), zap.Error(err))
 		w.Header().Set(headerInbox, e.Inbox)
 		return false
 	}

@@ -35,7 +35,7 @@ func TestBadInboxesNameTheLineAndTheOption(t *testing.T) {
 		{"no reverse_proxy", "inbox", "5", "inbox: it needs a reverse_proxy inside"},
 		{"bad name", "inbox Calls\nreverse_proxy a:1", "5", "inbox: the name \"Calls\" must be 1 to 64 of a to z"},
 		{"two names", "inbox a b\nreverse_proxy a:1", "5", "argument count"},
-		{"twice", "inbox\n\tinbox\nreverse_proxy a:1", "6", "inbox is set twice"},
+		{"twice", "inbox {\n}\ninbox\nreverse_proxy a:1", "7", "inbox is set twice"},
 		{"unknown option", "inbox {\nretries 3\n}\nreverse_proxy a:1", "6", `unrecognized subdirective "inbox retries"`},
 		{"option twice", "inbox {\nlimit 1GiB\nlimit 2GiB\n}\nreverse_proxy a:1", "7", "inbox limit is set twice"},
 		{"block in an option", "inbox {\nlimit 1GiB {\nx\n}\n}\nreverse_proxy a:1", "", "inbox limit takes no block"},
