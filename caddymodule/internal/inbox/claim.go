@@ -171,15 +171,30 @@ WHERE seq = $2 AND owner = $3 AND attempts = $4 AND state = 'delivering'`, lease
 // than the longest pause were given their time by a wrong clock: they are due now. What
 // another transaction holds is passed over, since its process may be frozen.
 func (s *Store) free(ctx context.Context, inbox string, longest time.Duration) error {
-	return s.update(ctx, 0, func(ctx context.Context, tx statements) error {
-		if _, err := tx.ExecContext(ctx, `UPDATE elevenlabs_inbox_event SET `+unclaimed+` WHERE state = 'delivering' AND seq IN (
-	SELECT seq FROM elevenlabs_inbox_event WHERE state = 'delivering' AND lease_until < {now} {skip locked})`); err != nil {
+	for _, step := range []struct {
+		query string
+		args  []any
+	}{
+		{`UPDATE elevenlabs_inbox_event SET ` + unclaimed + ` WHERE state = 'delivering' AND seq IN (
+	SELECT seq FROM elevenlabs_inbox_event WHERE state = 'delivering' AND lease_until < {now} ORDER BY lease_until LIMIT $1 {skip locked})`, []any{sweepBatch}},
+		{`UPDATE elevenlabs_inbox_event SET next_at = {now} WHERE state = 'waiting' AND seq IN (
+	SELECT seq FROM elevenlabs_inbox_event WHERE inbox = $2 AND state = 'waiting' AND next_at > {now} + $3 ORDER BY next_at LIMIT $1 {skip locked})`, []any{sweepBatch, inbox, longest.Milliseconds()}},
+	} {
+		err := repeatedly(ctx, func(ctx context.Context) (more bool, err error) {
+			return updateReturning(ctx, s, 0, func(ctx context.Context, tx statements) (more bool, err error) {
+				result, err := tx.ExecContext(ctx, step.query, step.args...)
+				if err != nil {
+					return false, err
+				}
+				changed, err := result.RowsAffected()
+				return changed == sweepBatch, err
+			})
+		})
+		if err != nil {
 			return err
 		}
-		_, err := tx.ExecContext(ctx, `UPDATE elevenlabs_inbox_event SET next_at = {now} WHERE state = 'waiting' AND seq IN (
-	SELECT seq FROM elevenlabs_inbox_event WHERE inbox = $1 AND state = 'waiting' AND next_at > {now} + $2 {skip locked})`, inbox, longest.Milliseconds())
-		return err
-	})
+	}
+	return nil
 }
 
 // scanSeqs reads the numbers of events that a query returns.
