@@ -38,8 +38,8 @@ func init() {
 // first. It has the last 256 that ElevenLabs signed, the last 256 others from its
 // addresses, and the last 256 of the rest, so that forgeries displace nothing genuine.
 // `?result=` (accepted, stored, rejected, ignored, failed), `?type=` and `?limit=`
-// select from them. A delivery has no body and no
-// secret, and values of the body only if a genuine signature proves them.
+// select from them. A delivery has no body and no secret, and values of the body only if
+// a genuine signature proves them.
 //
 // With `Accept: text/event-stream`, the route sends [server-sent
 // events](https://html.spec.whatwg.org/multipage/server-sent-events.html): the same

@@ -164,7 +164,7 @@ func inboxAnswerRows() (rows [][]string) {
 // inbox.
 func inboxMetricRows(t *testing.T) (rows [][]string) {
 	m := newInboxMetrics("default")
-	m.initSeries()
+	m.initSeries("default")
 	for _, collector := range perInbox {
 		registry := prometheus.NewRegistry()
 		registry.MustRegister(collector)

@@ -89,7 +89,7 @@ type inboxState struct {
 }
 
 // provisionInbox finds the queue of the handler's inbox. It opens nothing: a
-// configuration that is only validated, or refused, must leave no trace.
+// configuration that is only validated, or rejected, must leave no trace.
 func (h *Handler) provisionInbox(ctx caddy.Context) error {
 	if h.ReverseProxyRaw == nil {
 		return errInboxWithoutProxy
@@ -107,7 +107,7 @@ func (h *Handler) provisionInbox(ctx caddy.Context) error {
 
 var errInboxWithoutProxy = errors.New("it needs a reverse_proxy inside elevenlabs_webhook: handlers that follow in the route cannot deliver later")
 
-// options returns how the package inbox is to run the queue.
+// inboxOptions returns how the package inbox runs the queue.
 func (h *Handler) inboxOptions() inbox.Options {
 	i := h.Inbox
 	retry := make([]time.Duration, len(i.Retry))

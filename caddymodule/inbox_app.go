@@ -47,7 +47,7 @@ func (a *App) add(h *Handler, location string) error {
 		return err
 	}
 	h.inbox = &inboxState{queue: database.queue(h.Inbox.Name), metrics: newInboxMetrics(h.Inbox.Name)}
-	h.inbox.metrics.initSeries()
+	h.inbox.metrics.initSeries(h.Inbox.Name)
 	for _, other := range a.inboxes {
 		if other.Inbox.Name != h.Inbox.Name {
 			continue

@@ -85,15 +85,16 @@ var emptyHandler caddyhttp.HandlerFunc = func(_ http.ResponseWriter, r *http.Req
 // would take any other for a failure of the backend.
 func withoutCause(ctx context.Context) (context.Context, context.CancelFunc) {
 	plain, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	end := cancel
 	if deadline, ok := ctx.Deadline(); ok {
-		plain, cancel = context.WithDeadline(context.WithoutCancel(ctx), deadline)
+		plain, end = context.WithDeadline(plain, deadline)
 	}
 	stop := context.AfterFunc(ctx, func() {
 		if errors.Is(ctx.Err(), context.Canceled) {
 			cancel()
 		}
 	})
-	return plain, func() { stop(); cancel() }
+	return plain, func() { stop(); end(); cancel() }
 }
 
 // readableBody keeps the error of a body that cannot be read.

@@ -48,7 +48,6 @@ func inboxHistogram(name, help string, buckets []float64) *prometheus.HistogramV
 // inboxMetrics are the metrics of one inbox.
 type inboxMetrics struct {
 	events, bypassed, attempts, dead *prometheus.CounterVec
-	redelivered                      prometheus.Counter
 	store, attempt, after            prometheus.Observer
 }
 
@@ -57,13 +56,13 @@ func newInboxMetrics(name string) inboxMetrics {
 	return inboxMetrics{
 		events: inboxEvents.MustCurryWith(of), bypassed: inboxBypassed.MustCurryWith(of),
 		attempts: inboxAttempts.MustCurryWith(of), dead: inboxDead.MustCurryWith(of),
-		redelivered: inboxRedelivered.With(of),
-		store:       inboxStore.With(of), attempt: inboxAttempt.With(of), after: inboxAfter.With(of),
+		store: inboxStore.With(of), attempt: inboxAttempt.With(of), after: inboxAfter.With(of),
 	}
 }
 
 // initSeries creates every series at 0, so that increase() sees the first occurrence.
-func (m *inboxMetrics) initSeries() {
+func (m *inboxMetrics) initSeries(name string) {
+	inboxRedelivered.WithLabelValues(name)
 	for _, typ := range append(slices.Clone(facts.EventTypeNames), typeOther) {
 		m.events.WithLabelValues(deliveries.InboxStored, typ)
 		m.events.WithLabelValues(deliveries.InboxRepeat, typ)
@@ -129,7 +128,7 @@ func (inboxCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	seen := map[string]bool{}
 	for _, s := range inboxStatuses(context.Background()) {
-		if s.Handlers == 0 || seen[s.Inbox] { // two databases may have an inbox of one name
+		if s.Handlers == 0 || seen[s.Inbox] { // while a reload moves an inbox, two databases have it
 			continue
 		}
 		seen[s.Inbox] = true

@@ -26,7 +26,7 @@ type storedRequest struct {
 	ClientIP     string      `json:"client_ip"`
 	TrustedProxy bool        `json:"trusted_proxy,omitempty"`
 	TLS          *storedTLS  `json:"tls,omitempty"`
-	// Bytes are what is not UTF-8, which JSON cannot hold.
+	// Bytes has the parts of the request that are not UTF-8. JSON cannot hold them as text.
 	Bytes *storedBytes `json:"bytes,omitempty"`
 }
 

@@ -72,8 +72,8 @@ type Delivery struct {
 	// Secret is the name of the secret that signed, as in metrics: that of its
 	// variable or file if it has none. It is empty unless Proven.
 	Secret string `json:"secret,omitempty"`
-	// Inbox is what the inbox did with the event: InboxStored, InboxRepeat or InboxBypassed, or empty
-	// without an inbox.
+	// Inbox is what the inbox did with the event: InboxStored, InboxRepeat or
+	// InboxBypassed. It is empty without an inbox.
 	Inbox string `json:"inbox,omitempty"`
 	// ClientIP is the client's address, as Caddy sees it.
 	ClientIP string `json:"client_ip,omitempty"`

@@ -30,8 +30,8 @@ RETURNING seq`, sweepBatch), args...))
 		if err != nil {
 			return count, err
 		}
-		s.claiming.Lock()   // a claim from before is now known
-		s.claiming.Unlock() //nolint:staticcheck // nothing is to be done under the lock
+		s.claiming.Lock()   // waits until the claims under way can be canceled
+		s.claiming.Unlock() //nolint:staticcheck // the wait is all that the lock is for
 		for _, seq := range seqs {
 			s.cancel(seq, errForgotten)
 		}

@@ -16,9 +16,7 @@ type Claim struct {
 	Seq  int64
 	Size int64
 	// Attempt is the number of this attempt, from 1.
-	Attempt int
-	// Repeats is how often ElevenLabs sent the event again.
-	Repeats    int
+	Attempt    int
 	ReceivedAt time.Time
 
 	tries int   // since the event was armed, this one too
@@ -37,7 +35,7 @@ WITH due AS MATERIALIZED (
 UPDATE elevenlabs_inbox_event
 SET state = 'delivering', attempts = attempts + 1, tries = tries + 1, owner = $3, lease_until = {now} + $4
 WHERE seq IN (SELECT seq FROM due)
-RETURNING seq, event_id, type, conversation_id, agent_id, fields, request, size, attempts, tries, repeats, received_at, next_at`,
+RETURNING seq, event_id, type, conversation_id, agent_id, fields, request, size, attempts, tries, received_at, next_at`,
 			inbox, count, s.owner, leaseTime.Milliseconds())
 		if err != nil {
 			return nil, err
@@ -47,7 +45,7 @@ RETURNING seq, event_id, type, conversation_id, agent_id, fields, request, size,
 			c := &Claim{Event: Event{Inbox: inbox}}
 			var received int64
 			if err := rows.Scan(&c.Seq, &c.ID, &c.Type, &c.ConversationID, &c.AgentID, &c.Fields, &c.Request,
-				&c.Size, &c.Attempt, &c.tries, &c.Repeats, &received, &c.due); err != nil {
+				&c.Size, &c.Attempt, &c.tries, &received, &c.due); err != nil {
 				return nil, err
 			}
 			c.ReceivedAt = fromMilliseconds(received)

@@ -44,7 +44,7 @@ func TestAClaimKnowsItsEvent(t *testing.T) {
 		assert.Equal(t, seq, c.Seq)
 		assert.EqualValues(t, 5, c.Size)
 		assert.Equal(t, 1, c.Attempt)
-		assert.Equal(t, 1, c.Repeats)
+		assert.Equal(t, 1, get(t, s, seq).Repeats)
 		assert.Equal(t, get(t, s, seq).ReceivedAt, c.ReceivedAt)
 		assert.Equal(t, Delivering, get(t, s, seq).State)
 		assertSoon(t, s, leaseTime, "lease_until", seq)

@@ -19,7 +19,7 @@ func AbridgeText(text []byte) []byte {
 		return text
 	}
 	var short []byte
-	from := 0 // of what is not yet in short
+	from := 0 // the text before it is in short already
 	for i := 0; i < len(text); i++ {
 		if text[i] != '"' {
 			continue
