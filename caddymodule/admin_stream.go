@@ -11,6 +11,7 @@ import (
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/inbox"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/stored"
 )
 
 const eventStream = "text/event-stream"
@@ -118,7 +119,7 @@ func (a *Admin) streamInbox(w http.ResponseWriter, r *http.Request, selection in
 			return nil //nolint:nilerr // the client connects again, and is then told
 		}
 		for _, entry := range entries {
-			event, err := shownEvent(entry)
+			event, err := stored.NewEvent(entry)
 			if err == nil {
 				err = s.send(follower.Position(), event)
 			}

@@ -14,6 +14,7 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/inbox"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/spool"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/stored"
 )
 
 // Inbox stores verified events in a database before ElevenLabs gets its 200. It
@@ -166,7 +167,7 @@ func (h *Handler) storeEvent(r *http.Request, e *event, body *spool.Body) (repea
 	if err != nil {
 		return false, err
 	}
-	fields, err := json.Marshal(storedFieldsOf(e)) //nolint:gosec // its field secret has the name of a secret
+	fields, err := json.Marshal(fieldsToStore(e)) //nolint:gosec // its field secret has the name of a secret
 	if err != nil {
 		return false, err
 	}
@@ -205,28 +206,15 @@ func bypassReason(err error) string {
 	return bypassError
 }
 
-// storedFields are what the backend and the operator learn of a stored event, beside
-// what has columns of its own.
-type storedFields struct {
-	EventTimestamp string `json:"event_timestamp,omitempty"`
-	RequestID      string `json:"request_id,omitempty"`
-	VoiceID        string `json:"voice_id,omitempty"`
-	SignedAt       string `json:"signed_at,omitempty"`
-	SecretName     string `json:"secret_name,omitempty"`
-	Secret         string `json:"secret,omitempty"`
-	Handler        string `json:"handler,omitempty"`
-	Test           bool   `json:"test,omitempty"`
-}
-
-func storedFieldsOf(e *event) storedFields {
-	return storedFields{
+func fieldsToStore(e *event) stored.Fields {
+	return stored.Fields{
 		EventTimestamp: e.EventTimestamp, RequestID: e.RequestID, VoiceID: e.VoiceID,
 		SignedAt: e.SignedAt, SecretName: e.SecretName, Secret: e.Secret, Handler: e.Handler, Test: e.Test,
 	}
 }
 
 // restore fills in an event that was stored.
-func (f storedFields) restore(e *event, c *inbox.Claim) {
+func (e *event) restore(f stored.Fields, c *inbox.Claim) {
 	e.EventType, e.ConversationID, e.AgentID = c.Type, c.ConversationID, c.AgentID
 	e.EventTimestamp, e.RequestID, e.VoiceID = f.EventTimestamp, f.RequestID, f.VoiceID
 	e.SignedAt, e.SecretName, e.Secret, e.Test = f.SignedAt, f.SecretName, f.Secret, f.Test

@@ -2,7 +2,6 @@ package caddymodule
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,61 +14,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/inbox"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/stored"
 )
 
 // showInboxes shows the state of each inbox.
 func showInboxes(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, inboxStatuses(r.Context()))
-}
-
-// inboxEvent is a stored event in a list.
-type inboxEvent struct {
-	Seq            int64  `json:"seq"`
-	Inbox          string `json:"inbox"`
-	EventID        string `json:"event_id"`
-	EventType      string `json:"event_type,omitempty"`
-	ConversationID string `json:"conversation_id,omitempty"`
-	AgentID        string `json:"agent_id,omitempty"`
-	storedFields
-	State inbox.State `json:"state"`
-	Size  int64       `json:"size"`
-	// HasBody reports whether the body is still there.
-	HasBody  bool `json:"has_body"`
-	Attempts int  `json:"attempts"`
-	// Repeats counts how often ElevenLabs sent the event again.
-	Repeats    int       `json:"repeats"`
-	ReceivedAt time.Time `json:"received_at"`
-	NextAt     time.Time `json:"next_at,omitzero"`
-	DoneAt     time.Time `json:"done_at,omitzero"`
-}
-
-// inboxEventDetail is a stored event with its attempts and its request.
-type inboxEventDetail struct {
-	inboxEvent
-	Timeline []attemptMade `json:"timeline"`
-	Request  storedRequest `json:"request"`
-}
-
-// attemptMade is an attempt to deliver an event.
-type attemptMade struct {
-	Attempt        int       `json:"attempt"`
-	EndedAt        time.Time `json:"ended_at"`
-	Seconds        float64   `json:"seconds"`
-	UpstreamStatus int       `json:"upstream_status,omitempty"`
-	Reason         string    `json:"reason,omitempty"`
-	Answer         string    `json:"answer,omitempty"`
-}
-
-func shownEvent(e inbox.Entry) (inboxEvent, error) {
-	shown := inboxEvent{
-		Seq: e.Seq, Inbox: e.Inbox, EventID: e.ID, EventType: e.Type, ConversationID: e.ConversationID, AgentID: e.AgentID,
-		State: e.State, Size: e.Size, HasBody: e.Stored == e.Size, Attempts: e.Attempts, Repeats: e.Repeats,
-		ReceivedAt: e.ReceivedAt.UTC(), NextAt: e.NextAt.UTC(), DoneAt: e.DoneAt.UTC(),
-	}
-	err := json.Unmarshal([]byte(e.Fields), &shown.storedFields)
-	return shown, err
 }
 
 // listInbox lists stored events, newest first, or streams them.
@@ -90,22 +41,22 @@ func (a *Admin) listInbox(w http.ResponseWriter, r *http.Request) error {
 	if selection.Before > 0 && len(all) > 1 {
 		return apiError(http.StatusBadRequest, "several databases are open, and each counts its events by itself: with before, name an inbox")
 	}
-	shown := []inboxEvent{}
+	shown := []stored.Event{}
 	for _, d := range all {
 		entries, err := d.store.List(ctx, selection, limit)
 		if err != nil {
 			return d.unanswered(err, 0)
 		}
 		for _, e := range entries {
-			event, err := shownEvent(e)
+			event, err := stored.NewEvent(e)
 			if err != nil {
-				return fmt.Errorf("reading event %d: %w", e.Seq, err)
+				return err
 			}
 			shown = append(shown, event)
 		}
 	}
 	if len(all) > 1 {
-		slices.SortStableFunc(shown, func(a, b inboxEvent) int { return b.ReceivedAt.Compare(a.ReceivedAt) })
+		slices.SortStableFunc(shown, func(a, b stored.Event) int { return b.ReceivedAt.Compare(a.ReceivedAt) })
 	}
 	return writeJSON(w, shown[:min(limit, len(shown))])
 }
@@ -196,51 +147,11 @@ func showInboxEvent(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return d.unanswered(err, 0)
 	}
-	detail := inboxEventDetail{Timeline: make([]attemptMade, len(attempts))}
-	if detail.inboxEvent, err = shownEvent(entry); err == nil {
-		err = json.Unmarshal([]byte(entry.Request), &detail.Request)
-	}
+	detail, err := stored.NewDetail(entry, attempts)
 	if err != nil {
-		return fmt.Errorf("reading event %d: %w", entry.Seq, err)
-	}
-	hide := hideCredentials(&detail.Request)
-	for i, a := range attempts {
-		detail.Timeline[i] = attemptMade{
-			Attempt: a.Number, EndedAt: a.EndedAt.UTC(), Seconds: a.Duration.Seconds(), UpstreamStatus: a.Status, Reason: a.Reason,
-			Answer: hide(a.Answer),
-		}
+		return err
 	}
 	return writeJSON(w, detail)
-}
-
-// redacted stands for a value that is not shown, as in Caddy's access log.
-const redacted = "REDACTED"
-
-// credentialHeader matches the names of headers whose values are not shown: those of
-// HTTP, ElevenLabs' signature, and those by which a webhook's own headers may carry a
-// credential.
-var credentialHeader = regexp.MustCompile(`(?i)auth|cookie|signature|token|secret|password|api-?key`)
-
-// hideCredentials redacts a request. It returns a function that does so in the answers
-// of a backend, which may repeat the request.
-func hideCredentials(r *storedRequest) (hide func(answer string) string) {
-	var pairs []string
-	r.restoreBytes()
-	r.Bytes = nil
-	r.URI = facts.HideCredentials(r.URI, "…")
-	for name, values := range r.Header {
-		for i, value := range values {
-			values[i] = facts.HideSecrets(value, "…")
-			if credentialHeader.MatchString(name) {
-				values[i] = redacted
-				if value != "" {
-					pairs = append(pairs, value, redacted)
-				}
-			}
-		}
-	}
-	known := strings.NewReplacer(pairs...)
-	return func(answer string) string { return facts.HideCredentials(known.Replace(answer), "…") }
 }
 
 // sendInboxBody sends the body of an event, a chunk at a time.

@@ -23,6 +23,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/inbox"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/stored"
 )
 
 // opened is a SQLite database in the pool, without a handler.
@@ -62,7 +63,7 @@ func (o opened) put(t *testing.T, name, typ, conversation, body string) int64 {
 	r.Header.Set("X-Trace", "abc")
 	request, err := json.Marshal(toStore(r))
 	require.NoError(t, err)
-	fields, err := json.Marshal(storedFields{SignedAt: "1795421654", SecretName: "prod", Secret: "TEST_SECRET", Handler: "TEST_SECRET"})
+	fields, err := json.Marshal(stored.Fields{SignedAt: "1795421654", SecretName: "prod", Secret: "TEST_SECRET", Handler: "TEST_SECRET"})
 	require.NoError(t, err)
 	sum := sha256.Sum256([]byte(body))
 	_, err = o.store.Accept(t.Context(), inbox.Event{
@@ -141,7 +142,7 @@ func post(t *testing.T, server *httptest.Server, uri, body string) adminAnswer {
 func seqs(t *testing.T, a adminAnswer) (all []int64) {
 	t.Helper()
 	require.Equal(t, 200, a.status, a.text)
-	var events []inboxEvent
+	var events []stored.Event
 	require.NoError(t, json.Unmarshal([]byte(a.text), &events))
 	for _, e := range events {
 		all = append(all, e.Seq)
@@ -242,7 +243,7 @@ func TestAnEventIsShownWithItsAttemptsAndWithoutCredentials(t *testing.T) {
 	uri := fmt.Sprintf("/elevenlabs/inbox/events/%d", seq)
 	got := get(t, server, uri)
 	require.Equal(t, 200, got.status, got.text)
-	var e inboxEventDetail
+	var e stored.Detail
 	require.NoError(t, json.Unmarshal([]byte(got.text), &e))
 	assert.Equal(t, inbox.Delivered, e.State)
 	assert.Equal(t, []any{"conv_1", "prod", "1795421654", 3, true}, []any{e.ConversationID, e.SecretName, e.SignedAt, e.Attempts, e.HasBody})

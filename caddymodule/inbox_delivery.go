@@ -20,6 +20,7 @@ import (
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/inbox"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/stored"
 )
 
 // deliverStored makes one attempt to deliver an event from the inbox.
@@ -28,17 +29,17 @@ func (h *Handler) deliverStored(ctx context.Context, c *inbox.Claim, body eventB
 	defer cancel()
 	w := &recorder{header: http.Header{}}
 	watched := &readableBody{eventBody: body}
-	var stored storedRequest
-	var fields storedFields
-	if err := errors.Join(json.Unmarshal([]byte(c.Request), &stored), json.Unmarshal([]byte(c.Fields), &fields)); err != nil {
+	var request stored.Request
+	var fields stored.Fields
+	if err := errors.Join(json.Unmarshal([]byte(c.Request), &request), json.Unmarshal([]byte(c.Fields), &fields)); err != nil {
 		return h.failed(c, facts.HandlerError, fmt.Errorf("reading the stored request: %w", err))
 	}
-	r, err := stored.request(ctx, w)
+	r, err := restoreRequest(ctx, request, w)
 	if err != nil {
 		return h.failed(c, facts.HandlerError, fmt.Errorf("making the stored request anew: %w", err))
 	}
 	e := newEvent(r, h.group.name)
-	fields.restore(e, c)
+	e.restore(fields, c)
 
 	answer := newAnswerWriter(w, r)
 	answer.proxied = true

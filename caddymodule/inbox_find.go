@@ -66,10 +66,10 @@ func (d *database) serves(name string) bool {
 func checkLeftover(ctx context.Context, name string) error {
 	var names []string
 	for _, s := range inboxStatuses(ctx) {
-		if s.Inbox == name {
+		if s.Name == name {
 			return nil
 		}
-		names = append(names, s.Inbox)
+		names = append(names, s.Name)
 	}
 	return apiError(http.StatusNotFound, "there is no inbox %q: choose one of %s", name, strings.Join(slices.Compact(names), ", "))
 }

@@ -128,20 +128,20 @@ func (inboxCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	seen := map[string]bool{}
 	for _, s := range inboxStatuses(context.Background()) {
-		if s.Handlers == 0 || seen[s.Inbox] { // while a reload moves an inbox, two databases have it
+		if s.Handlers == 0 || seen[s.Name] { // while a reload moves an inbox, two databases have it
 			continue
 		}
-		seen[s.Inbox] = true
-		show(inboxLimitDesc, float64(s.LimitBytes), s.Inbox)
-		show(inboxUpDesc, number(s.Up), s.Inbox)
-		show(inboxDownDesc, number(!s.BackendDownSince.IsZero()), s.Inbox)
+		seen[s.Name] = true
+		show(inboxLimitDesc, float64(s.LimitBytes), s.Name)
+		show(inboxUpDesc, number(s.Up), s.Name)
+		show(inboxDownDesc, number(!s.BackendDownSince.IsZero()), s.Name)
 		if !s.Up {
 			continue
 		}
-		show(inboxBytesDesc, float64(s.Bytes), s.Inbox)
-		show(inboxOldestDesc, s.OldestWaitingSeconds, s.Inbox)
+		show(inboxBytesDesc, float64(s.Bytes), s.Name)
+		show(inboxOldestDesc, s.OldestWaitingSeconds, s.Name)
 		for _, state := range []inbox.State{inbox.Waiting, inbox.Delivering, inbox.Dead} {
-			show(inboxStateDesc, float64(s.Events[state]), s.Inbox, string(state))
+			show(inboxStateDesc, float64(s.Events[state]), s.Name, string(state))
 		}
 	}
 }

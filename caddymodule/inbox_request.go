@@ -6,102 +6,34 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"slices"
-	"unicode/utf8"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/stored"
 )
 
-// storedRequest is what a request was when its event was stored, without the body. A
-// delivery makes it anew, so that reverse_proxy finds what it would have found then.
-// What handlers before ours have set, such as the variables of vars and map, is lost.
-type storedRequest struct {
-	Proto        string      `json:"proto,omitempty"`
-	Host         string      `json:"host"`
-	URI          string      `json:"uri"`
-	Header       http.Header `json:"header"`
-	RemoteAddr   string      `json:"remote_addr"`
-	LocalAddr    string      `json:"local_addr,omitempty"`
-	ClientIP     string      `json:"client_ip"`
-	TrustedProxy bool        `json:"trusted_proxy,omitempty"`
-	TLS          *storedTLS  `json:"tls,omitempty"`
-	// Bytes has the parts of the request that are not UTF-8. JSON cannot hold them as text.
-	Bytes *storedBytes `json:"bytes,omitempty"`
-}
-
-type storedBytes struct {
-	URI    []byte              `json:"uri,omitempty"`
-	Header map[string][][]byte `json:"header,omitempty"`
-}
-
-type storedTLS struct {
-	Version    uint16 `json:"version"`
-	Cipher     uint16 `json:"cipher"`
-	ServerName string `json:"server_name,omitempty"`
-	Protocol   string `json:"protocol,omitempty"`
-}
-
-func toStore(r *http.Request) storedRequest {
-	stored := storedRequest{
+func toStore(r *http.Request) stored.Request {
+	request := stored.Request{
 		Proto: r.Proto, Host: r.Host, URI: r.URL.RequestURI(), Header: r.Header, RemoteAddr: r.RemoteAddr, ClientIP: clientIP(r),
 	}
-	stored.TrustedProxy, _ = caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
+	request.TrustedProxy, _ = caddyhttp.GetVar(r.Context(), caddyhttp.TrustedProxyVarKey).(bool)
 	if local, ok := r.Context().Value(http.LocalAddrContextKey).(net.Addr); ok {
-		stored.LocalAddr = local.String()
+		request.LocalAddr = local.String()
 	}
 	if r.TLS != nil {
-		stored.TLS = &storedTLS{r.TLS.Version, r.TLS.CipherSuite, r.TLS.ServerName, r.TLS.NegotiatedProtocol}
+		request.TLS = &stored.TLS{Version: r.TLS.Version, Cipher: r.TLS.CipherSuite, ServerName: r.TLS.ServerName, Protocol: r.TLS.NegotiatedProtocol}
 	}
-	stored.Bytes = bytesToStore(stored.URI, r.Header)
-	return stored
+	request.KeepBytes()
+	return request
 }
 
-// bytesToStore returns what of a request is not UTF-8, or nil.
-func bytesToStore(uri string, header http.Header) *storedBytes {
-	var b storedBytes
-	if !utf8.ValidString(uri) {
-		b.URI = []byte(uri)
-	}
-	for name, values := range header {
-		if !slices.ContainsFunc(values, func(value string) bool { return !utf8.ValidString(value) }) {
-			continue
-		}
-		if b.Header == nil {
-			b.Header = map[string][][]byte{}
-		}
-		for _, value := range values {
-			b.Header[name] = append(b.Header[name], []byte(value))
-		}
-	}
-	if b.URI == nil && b.Header == nil {
-		return nil
-	}
-	return &b
-}
-
-// restoreBytes restores what was not UTF-8.
-func (s *storedRequest) restoreBytes() {
-	if s.Bytes == nil {
-		return
-	}
-	if s.Bytes.URI != nil {
-		s.URI = string(s.Bytes.URI)
-	}
-	for name, values := range s.Bytes.Header {
-		s.Header[name] = nil
-		for _, value := range values {
-			s.Header[name] = append(s.Header[name], string(value))
-		}
-	}
-}
-
-// request makes the request anew, as Caddy's server would give it to its handlers.
-func (s storedRequest) request(ctx context.Context, w http.ResponseWriter) (*http.Request, error) {
+// restoreRequest makes a request anew, as Caddy's server would give it to its handlers.
+func restoreRequest(ctx context.Context, s stored.Request, w http.ResponseWriter) (*http.Request, error) {
 	if s.Header == nil {
 		s.Header = http.Header{}
 	}
-	s.restoreBytes()
+	s.RestoreBytes()
 	uri, err := url.ParseRequestURI(s.URI)
 	if err != nil {
 		return nil, err

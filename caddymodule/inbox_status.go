@@ -9,30 +9,8 @@ import (
 	"time"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/inbox"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/stored"
 )
-
-// inboxStatus is the state of an inbox.
-type inboxStatus struct {
-	Inbox string `json:"inbox"`
-	// Database has no user and no password.
-	Database string `json:"database"`
-	// Handlers is the number of configurations that deliver the events. If it is 0,
-	// nobody does: the inbox was renamed or taken out.
-	Handlers int `json:"handlers"`
-	// Up reports whether the database answers. If not, Problem says why, and the counts
-	// are missing.
-	Up      bool   `json:"up"`
-	Problem string `json:"problem,omitempty"`
-
-	Events               map[inbox.State]int64 `json:"events"`
-	OldestWaitingSeconds float64               `json:"oldest_waiting_seconds"`
-	Bytes                int64                 `json:"bytes"`
-	LimitBytes           int64                 `json:"limit_bytes,omitempty"`
-	// Bypassed counts the events that were forwarded at once since Caddy started.
-	Bypassed int64 `json:"bypassed"`
-	// BackendDownSince is when the backend became unreachable. It is missing if it is not.
-	BackendDownSince time.Time `json:"backend_down_since,omitzero"`
-}
 
 // statusTimeout bounds how long a database may take to tell its counts.
 const statusTimeout = 2 * time.Second
@@ -49,16 +27,16 @@ func allDatabases() (all []*database) {
 
 // inboxStatuses returns the state of each inbox, sorted by name: of those that have a
 // handler, and of those that have events.
-func inboxStatuses(ctx context.Context) []inboxStatus {
-	all := []inboxStatus{} //nolint:prealloc // each database has any number
+func inboxStatuses(ctx context.Context) []stored.Inbox {
+	all := []stored.Inbox{} //nolint:prealloc // each database has any number
 	for _, d := range allDatabases() {
 		all = append(all, d.statuses(ctx)...)
 	}
-	slices.SortStableFunc(all, func(a, b inboxStatus) int { return cmp.Compare(a.Inbox, b.Inbox) })
+	slices.SortStableFunc(all, func(a, b stored.Inbox) int { return cmp.Compare(a.Name, b.Name) })
 	return all
 }
 
-func (d *database) statuses(ctx context.Context) (all []inboxStatus) {
+func (d *database) statuses(ctx context.Context) (all []stored.Inbox) {
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
 	d.mu.Lock()
@@ -97,10 +75,10 @@ func (d *database) statuses(ctx context.Context) (all []inboxStatus) {
 }
 
 // status returns what is known of an inbox without its database.
-func (q *inboxQueue) status() inboxStatus {
+func (q *inboxQueue) status() stored.Inbox {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	s := inboxStatus{Inbox: q.name, Database: inbox.Shown(q.database.location), Handlers: len(q.handlers), Bypassed: q.bypassed.Load()}
+	s := stored.Inbox{Name: q.name, Database: inbox.Shown(q.database.location), Handlers: len(q.handlers), Bypassed: q.bypassed.Load()}
 	if len(q.handlers) > 0 {
 		s.LimitBytes = q.top().Inbox.Limit
 	}

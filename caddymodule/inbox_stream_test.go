@@ -11,18 +11,20 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/stored"
 )
 
 // follow follows the events of an inbox. It returns a function that waits for the next one,
 // and returns the id to go on from.
-func follow(t *testing.T, server *httptest.Server, query string, header http.Header) (next func() (e inboxEvent, id string)) {
+func follow(t *testing.T, server *httptest.Server, query string, header http.Header) (next func() (e stored.Event, id string)) {
 	t.Helper()
 	header.Set("Accept", "text/event-stream")
 	response := ask(t, http.MethodGet, server.URL+"/elevenlabs/inbox/events"+query, header)
 	require.Equal(t, http.StatusOK, response.StatusCode)
 	require.Equal(t, "text/event-stream", response.Header.Get("Content-Type"))
 	lines := bufio.NewScanner(response.Body)
-	return func() (e inboxEvent, id string) {
+	return func() (e stored.Event, id string) {
 		t.Helper()
 		for lines.Scan() {
 			if value, found := strings.CutPrefix(lines.Text(), "id: "); found {

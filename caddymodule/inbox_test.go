@@ -24,6 +24,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/inbox"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/stored"
 )
 
 func TestBadInboxesNameTheLineAndTheOption(t *testing.T) {
@@ -167,9 +168,9 @@ func TestTheStoredRequestIsMadeAnewAsItWas(t *testing.T) {
 
 	text, err := json.Marshal(toStore(r))
 	require.NoError(t, err)
-	var stored storedRequest
-	require.NoError(t, json.Unmarshal(text, &stored))
-	anew, err := stored.request(t.Context(), httptest.NewRecorder())
+	var request stored.Request
+	require.NoError(t, json.Unmarshal(text, &request))
+	anew, err := restoreRequest(t.Context(), request, httptest.NewRecorder())
 	require.NoError(t, err)
 
 	assert.Equal(t, r.Host, anew.Host)
@@ -339,9 +340,9 @@ func TestHeadersKeepEveryByte(t *testing.T) {
 	r.URL.RawQuery = "q=\xe9"
 	text, err := json.Marshal(toStore(r))
 	require.NoError(t, err)
-	var stored storedRequest
-	require.NoError(t, json.Unmarshal(text, &stored))
-	anew, err := stored.request(t.Context(), httptest.NewRecorder())
+	var request stored.Request
+	require.NoError(t, json.Unmarshal(text, &request))
+	anew, err := restoreRequest(t.Context(), request, httptest.NewRecorder())
 	require.NoError(t, err)
 	assert.Equal(t, r.Header, anew.Header)
 	assert.Equal(t, "q=\xe9", anew.URL.RawQuery)

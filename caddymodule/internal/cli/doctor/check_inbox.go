@@ -32,12 +32,12 @@ func (e *examination) checkInbox(ctx context.Context) []finding {
 		return nil
 	}
 	for _, s := range e.runningInboxes(ctx) {
-		i := configured[s.Inbox]
+		i := configured[s.Name]
 		if i != nil || s.Orphans() > 0 {
 			findings = append(findings, judgeInbox(s))
 		}
 		if i != nil && i.Problem == nil && s.Handlers > 0 && s.Database != i.Database {
-			findings = append(findings, found(statusWarn, "inbox %s: the running server has it in %s, and for doctor it would be in %s", s.Inbox, s.Database, i.Database).
+			findings = append(findings, found(statusWarn, "inbox %s: the running server has it in %s, and for doctor it would be in %s", s.Name, s.Database, i.Database).
 				withRemedy("Run doctor as the server's user and with its environment, which decide where the default database is. Or load this configuration: caddy reload."))
 		}
 	}
@@ -141,13 +141,13 @@ func (e *examination) runningInboxes(ctx context.Context) (all []cmdutil.InboxSt
 // judgeInbox judges the state of an inbox in the running server.
 func judgeInbox(s cmdutil.InboxStatus) finding {
 	if n := s.Orphans(); n > 0 {
-		return found(statusWarn, "inbox %s has %d events and no handler", s.Inbox, n).
+		return found(statusWarn, "inbox %s has %d events and no handler", s.Name, n).
 			withRemedy("Add a handler with this inbox, or delete the events: caddy elevenlabs inbox forget.")
 	}
 	problems := s.Problems()
 	if len(problems) == 0 {
-		return found(statusOK, "inbox %s: no event is dead, or waits for long", s.Inbox)
+		return found(statusOK, "inbox %s: no event is dead, or waits for long", s.Name)
 	}
-	return found(statusFail, "inbox %s: %s", s.Inbox, strings.Join(problems, ", ")).
+	return found(statusFail, "inbox %s: %s", s.Name, strings.Join(problems, ", ")).
 		withRemedy("caddy elevenlabs inbox list shows the events, and show why an attempt failed. When the cause is gone: caddy elevenlabs inbox redeliver --dead. Events bypass an inbox that is full, slow or away: Caddy's log says why.")
 }

@@ -2,7 +2,6 @@ package inbox
 
 import (
 	"fmt"
-	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -17,50 +16,6 @@ import (
 
 // events is the route of the admin endpoint for stored events.
 const events = "/elevenlabs/inbox/events"
-
-// event is a stored event, as the admin endpoint shows it.
-type event struct {
-	Seq            int64       `json:"seq"`
-	Inbox          string      `json:"inbox"`
-	EventID        string      `json:"event_id"`
-	EventType      string      `json:"event_type"`
-	ConversationID string      `json:"conversation_id"`
-	AgentID        string      `json:"agent_id"`
-	RequestID      string      `json:"request_id"`
-	VoiceID        string      `json:"voice_id"`
-	SignedAt       string      `json:"signed_at"`
-	Secret         string      `json:"secret"`
-	Test           bool        `json:"test"`
-	State          inbox.State `json:"state"`
-	Size           int64       `json:"size"`
-	HasBody        bool        `json:"has_body"`
-	Attempts       int         `json:"attempts"`
-	Repeats        int         `json:"repeats"`
-	ReceivedAt     time.Time   `json:"received_at"`
-	NextAt         time.Time   `json:"next_at"`
-	DoneAt         time.Time   `json:"done_at"`
-
-	Timeline []attempt `json:"timeline"` // missing in a list
-	Request  request   `json:"request"`  // likewise
-}
-
-// attempt is an attempt to deliver an event.
-type attempt struct {
-	Attempt        int       `json:"attempt"`
-	EndedAt        time.Time `json:"ended_at"`
-	Seconds        float64   `json:"seconds"`
-	UpstreamStatus int       `json:"upstream_status"`
-	Reason         string    `json:"reason"`
-	Answer         string    `json:"answer"`
-}
-
-// request is the request by which an event came.
-type request struct {
-	Host     string      `json:"host"`
-	URI      string      `json:"uri"`
-	Header   http.Header `json:"header"`
-	ClientIP string      `json:"client_ip"`
-}
 
 var stateColors = map[inbox.State]*color.Color{
 	inbox.Waiting: cmdutil.Warning, inbox.Delivering: cmdutil.Warning, inbox.Delivered: cmdutil.Good, inbox.Dead: cmdutil.Bad,

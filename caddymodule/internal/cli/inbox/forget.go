@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/stored"
 )
 
 // forgetOptions are the options of `forget`.
@@ -97,7 +98,7 @@ func (o *forgetOptions) question(cmd *cobra.Command, ask deletion) (string, erro
 	if o.inbox != "" {
 		query.Set("inbox", o.inbox)
 	}
-	var found []event
+	var found []stored.Event
 	if err := o.endpoint.GetJSON(cmd, events+"?"+query.Encode(), &found); err != nil {
 		return "", err
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/stored"
 )
 
 // maxEvents is how many events the admin endpoint lists at most.
@@ -80,7 +81,7 @@ func (o *listOptions) run(cmd *cobra.Command) error {
 	if err := o.endpoint.GetJSON(cmd, o.uri(), &texts); err != nil {
 		return err
 	}
-	all := make([]event, len(texts))
+	all := make([]stored.Event, len(texts))
 	for i, text := range texts {
 		if err := json.Unmarshal(text, &all[i]); err != nil {
 			return fmt.Errorf("reading the admin endpoint's answer: %w", err)
@@ -125,7 +126,7 @@ func (o *listOptions) uri() string {
 	return events + "?" + query.Encode()
 }
 
-func (o *listOptions) print(cmd *cobra.Command, texts []json.RawMessage, all []event) error {
+func (o *listOptions) print(cmd *cobra.Command, texts []json.RawMessage, all []stored.Event) error {
 	if cmdutil.WantsJSON(cmd) {
 		for _, text := range texts {
 			if err := cmdutil.PrintJSON(cmd, text); err != nil {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/inbox"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/stored"
 )
 
 // showOptions are the options of `show`.
@@ -86,7 +87,7 @@ func (o *showOptions) run(cmd *cobra.Command, name string) error {
 	if cmdutil.WantsJSON(cmd) {
 		return cmdutil.PrintJSON(cmd, text)
 	}
-	var e event
+	var e stored.Detail
 	if err := json.Unmarshal(text, &e); err != nil {
 		return fmt.Errorf("reading the admin endpoint's answer: %w", err)
 	}
@@ -108,7 +109,7 @@ func (o *showOptions) find(cmd *cobra.Command, name string) (int64, error) {
 	if o.inbox != "" {
 		query.Set("inbox", o.inbox)
 	}
-	var found []event
+	var found []stored.Event
 	if err := o.endpoint.GetJSON(cmd, events+"?"+query.Encode(), &found); err != nil {
 		return 0, err
 	}
@@ -122,10 +123,10 @@ func (o *showOptions) find(cmd *cobra.Command, name string) (int64, error) {
 	return 0, fmt.Errorf("several stored events have an id that begins with %s, such as %d and %d: give more of it, or --inbox, or a number", name, found[0].Seq, found[1].Seq)
 }
 
-func (o *showOptions) print(cmd *cobra.Command, e event) error {
+func (o *showOptions) print(cmd *cobra.Command, e stored.Detail) error {
 	out := cmd.OutOrStdout()
 	table := cmdutil.NewTable(out)
-	o.printIdentity(cmd, table, e)
+	o.printIdentity(cmd, table, e.Event)
 	if err := table.Flush(); err != nil {
 		return err
 	}
@@ -158,7 +159,7 @@ func (o *showOptions) print(cmd *cobra.Command, e event) error {
 }
 
 // printIdentity prints what the event is, and its state.
-func (o *showOptions) printIdentity(cmd *cobra.Command, table *tabwriter.Writer, e event) {
+func (o *showOptions) printIdentity(cmd *cobra.Command, table *tabwriter.Writer, e stored.Event) {
 	row := func(name, value string) {
 		if value != "" {
 			fmt.Fprintf(table, "%s\t%s\n", name, value)

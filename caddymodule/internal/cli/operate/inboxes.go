@@ -32,7 +32,7 @@ func printInbox(cmd *cobra.Command, now time.Time, s cmdutil.InboxStatus) error 
 	}
 	table := cmdutil.NewTable(out)
 	row := func(name, value string) { fmt.Fprintf(table, "  %s\t%s\n", name, value) }
-	fmt.Fprintf(table, "inbox %s\n", s.Inbox)
+	fmt.Fprintf(table, "inbox %s\n", s.Name)
 	if !s.Up {
 		row("database", bad(true, "does not answer: "+cmdutil.Brief(s.Problem, cmdutil.Longest)))
 	}
@@ -59,7 +59,7 @@ func printInbox(cmd *cobra.Command, now time.Time, s cmdutil.InboxStatus) error 
 	}
 	row("stored in", s.Database)
 	if n := s.Orphans(); n > 0 {
-		row("handler", bad(true, fmt.Sprintf("none: inbox %s has %d events and no handler", s.Inbox, n)))
+		row("handler", bad(true, fmt.Sprintf("none: inbox %s has %d events and no handler", s.Name, n)))
 	}
 	return table.Flush()
 }

@@ -80,7 +80,7 @@ func (o *statusOptions) run(cmd *cobra.Command) error {
 	}
 	for _, s := range stored {
 		if its := s.Problems(); len(its) > 0 {
-			problems = append(problems, "inbox "+s.Inbox+": "+strings.Join(its, ", "))
+			problems = append(problems, "inbox "+s.Name+": "+strings.Join(its, ", "))
 		}
 		if err := o.block(cmd, false, s.Text, func() error { return printInbox(cmd, o.env.Now(), s) }); err != nil {
 			return err

@@ -1,0 +1,46 @@
+package stored
+
+import (
+	"time"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/inbox"
+)
+
+// Inbox is the state of an inbox.
+type Inbox struct {
+	Name string `json:"inbox"`
+	// Database has no user and no password.
+	Database string `json:"database"`
+	// Handlers is the number of configurations that deliver the events. If it is 0,
+	// nobody does: the inbox was renamed or taken out.
+	Handlers int `json:"handlers"`
+	// Up reports whether the database answers. If not, Problem says why, and the counts
+	// are missing.
+	Up      bool   `json:"up"`
+	Problem string `json:"problem,omitempty"`
+
+	Events               map[inbox.State]int64 `json:"events"`
+	OldestWaitingSeconds float64               `json:"oldest_waiting_seconds"`
+	Bytes                int64                 `json:"bytes"`
+	LimitBytes           int64                 `json:"limit_bytes,omitempty"`
+	// Bypassed counts the events that were forwarded at once since Caddy started.
+	Bypassed int64 `json:"bypassed"`
+	// BackendDownSince is when the backend became unreachable. It is missing if it is not.
+	BackendDownSince time.Time `json:"backend_down_since,omitzero"`
+}
+
+// OldestWaiting returns how long the event waits that has waited longest.
+func (i *Inbox) OldestWaiting() time.Duration {
+	return time.Duration(i.OldestWaitingSeconds * float64(time.Second))
+}
+
+// Orphans returns the number of events in an inbox that no handler has.
+func (i *Inbox) Orphans() (count int64) {
+	if i.Handlers > 0 {
+		return 0
+	}
+	for _, n := range i.Events {
+		count += n
+	}
+	return count
+}
