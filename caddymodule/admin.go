@@ -125,16 +125,18 @@ func replaceAdminServer() <-chan struct{} {
 
 // Routes returns the routes of the admin endpoint.
 func (a *Admin) Routes() []caddy.AdminRoute {
-	return []caddy.AdminRoute{
+	routes := []caddy.AdminRoute{
 		{Pattern: "/elevenlabs/status", Handler: readOnly(showStatus)},
 		{Pattern: "/elevenlabs/deliveries", Handler: readOnly(a.showDeliveries)},
 		{Pattern: "/elevenlabs/inbox", Handler: readOnly(showInboxes)},
 		{Pattern: "/elevenlabs/inbox/events", Handler: readOnly(a.listInbox)},
 		{Pattern: "/elevenlabs/inbox/events/{seq}", Handler: readOnly(showInboxEvent)},
 		{Pattern: "/elevenlabs/inbox/events/{seq}/body", Handler: readOnly(sendInboxBody)},
-		{Pattern: "/elevenlabs/inbox/redeliver", Handler: changing(redeliver)},
-		{Pattern: "/elevenlabs/inbox/forget", Handler: changing(forget)},
 	}
+	for name, v := range verbs {
+		routes = append(routes, caddy.AdminRoute{Pattern: "/elevenlabs/inbox/" + name, Handler: changing(act(v))})
+	}
+	return routes
 }
 
 func readOnly(show caddy.AdminHandlerFunc) caddy.AdminHandlerFunc {

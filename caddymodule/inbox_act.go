@@ -11,9 +11,12 @@ import (
 	"slices"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/inbox"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/stored"
 )
 
 const (
@@ -23,89 +26,109 @@ const (
 	actTimeout = 5 * time.Minute
 )
 
-// eventCount is the answer to a request that changes events.
-type eventCount struct {
-	Events int `json:"events"`
+// verb is a kind of change that operators ask for.
+type verb struct {
+	// check returns an error if the act does not say clearly which events it means.
+	check func(stored.Act) error
+	// change changes the selected events. It returns how many it changed.
+	change func(*inbox.Store, context.Context, inbox.Selection) (int, error)
+	// message is logged after a change.
+	message string
+	// total counts the events that were changed. It may be nil.
+	total *prometheus.CounterVec
+	// removes reports whether the events are gone afterwards. So an act that names none
+	// that is there succeeds, and ends what an earlier one began.
+	removes bool
 }
 
-// words are JSON: a string, or a list of strings.
-type words []string
+// verbs are the changes, by the names that they have in URLs.
+var verbs = map[string]*verb{
+	"redeliver": {
+		check:  byState(inbox.Waiting, inbox.Delivered, inbox.Dead),
+		change: (*inbox.Store).Redeliver, message: "events are delivered again, as an operator asked", total: inboxRedelivered,
+	},
+	"forget": {
+		check:  byConversation,
+		change: (*inbox.Store).Forget, message: "events are deleted, as an operator asked", removes: true,
+	},
+}
 
-// UnmarshalJSON implements json.Unmarshaler.
-func (w *words) UnmarshalJSON(text []byte) error {
-	var one string
-	if json.Unmarshal(text, &one) == nil {
-		*w = words{one}
-		return nil
+// byState returns the check of a verb that selects events by one of these states.
+func byState(states ...inbox.State) func(stored.Act) error {
+	return func(q stored.Act) error {
+		switch {
+		case len(q.Events) > 0 && q.Selects():
+			return errors.New("name events, or select them by their state, not both")
+		case len(q.Events) == 0 && !slices.Contains(states, q.State):
+			return fmt.Errorf("name events, or select them by a state, one of %v", states)
+		}
+		return stored.CheckSpan(q.Since, q.Until)
 	}
-	return json.Unmarshal(text, (*[]string)(w))
 }
 
-// redeliverRequest names events by their numbers, or selects them.
-type redeliverRequest struct {
-	Inbox          string      `json:"inbox"`
-	Events         []int64     `json:"events"`
-	State          inbox.State `json:"state"`
-	Types          words       `json:"type"`
-	ConversationID string      `json:"conversation_id"`
-	Since          time.Time   `json:"since"`
-	Until          time.Time   `json:"until"`
-}
-
-func (q redeliverRequest) check() error {
-	selects := q.State != "" || len(q.Types) > 0 || q.ConversationID != "" || !q.Since.IsZero() || !q.Until.IsZero()
-	states := []inbox.State{inbox.Waiting, inbox.Delivered, inbox.Dead}
-	switch {
-	case len(q.Events) > 0 && selects:
-		return errors.New("name events, or select them by their state, not both")
-	case len(q.Events) == 0 && !slices.Contains(states, q.State):
-		return fmt.Errorf("name events, or select them by a state, one of %v", states)
+// byConversation is the check of a verb that selects events by their conversation.
+func byConversation(q stored.Act) error {
+	if (len(q.Events) > 0) == (q.ConversationID != "") {
+		return errors.New("name a conversation or events, and not both")
 	}
-	return checkSpan(q.Since, q.Until)
+	q.ConversationID = ""
+	if q.Selects() {
+		return errors.New("name a conversation or events: nothing else selects what is deleted")
+	}
+	return nil
 }
 
-// redeliver lets events be delivered again.
-func redeliver(w http.ResponseWriter, r *http.Request) error {
-	var q redeliverRequest
-	ctx, cancel, err := readAct(w, r, &q)
-	if err != nil {
-		return err
+// actor is who changes events.
+type actor struct {
+	// user is the name by which the operator signed in. It is empty if nobody knows.
+	user string
+	// remoteAddr is where the operator's request came from.
+	remoteAddr string
+	// by is what the operator used: "admin endpoint" or "inspector".
+	by string
+}
+
+// actOn changes events as an operator asks. It returns how many it changed.
+func actOn(ctx context.Context, v *verb, q stored.Act, who actor) (stored.Changed, error) {
+	var done stored.Changed
+	if err := v.check(q); err != nil {
+		return done, apiError(http.StatusBadRequest, "%w", err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, actTimeout)
 	defer cancel()
-	if err := q.check(); err != nil {
-		return apiError(http.StatusBadRequest, "%w", err)
-	}
-	places, err := q.places(ctx)
+	places, err := placesOf(ctx, v, q)
 	if err != nil {
-		return err
+		return done, err
 	}
-	if len(q.Events) > 0 && len(places) == 0 {
-		return apiError(http.StatusNotFound, "%w", inbox.ErrNotFound)
+	if len(q.Events) > 0 && len(places) == 0 && !v.removes {
+		return done, apiError(http.StatusNotFound, "%w", inbox.ErrNotFound)
 	}
-	var count int
 	var conflict error
 	for _, p := range places {
-		for some := range p.selections(inbox.Selection{Inbox: p.inbox, State: q.State, Types: q.Types, ConversationID: q.ConversationID, Since: q.Since, Until: q.Until}) {
-			n, err := p.store.Redeliver(ctx, some)
-			count += n
-			inboxRedelivered.WithLabelValues(p.inbox).Add(float64(n))
-			p.logAct(r, "events are delivered again, as the admin endpoint was asked to", p.inbox, n)
+		for some := range p.selections(q.Selection(p.inbox)) {
+			n, err := v.change(p.store, ctx, some)
+			done.Events += n
+			if v.total != nil {
+				v.total.WithLabelValues(p.inbox).Add(float64(n))
+			}
+			p.logAct(v.message, n, who)
 			switch {
 			case errors.Is(err, inbox.ErrBodyGone), errors.Is(err, inbox.ErrDelivering), errors.Is(err, inbox.ErrNotFound):
 				conflict = err
 			case err != nil:
-				return p.unanswered(err, count)
+				return done, p.unanswered(err, done.Events)
 			}
 		}
 	}
-	if count == 0 && conflict != nil {
-		return apiError(http.StatusConflict, "%w", conflict)
+	if done.Events == 0 && conflict != nil {
+		return done, apiError(http.StatusConflict, "%w", conflict)
 	}
-	return writeJSON(w, eventCount{count})
+	return done, nil
 }
 
-// places returns where the events are. Without numbers, it returns each inbox.
-func (q redeliverRequest) places(ctx context.Context) (places []placed, err error) {
+// placesOf returns where the events are. Without numbers, it returns each inbox, or for
+// a verb that removes events, each database.
+func placesOf(ctx context.Context, v *verb, q stored.Act) (places []placed, err error) {
 	if len(q.Events) > 0 {
 		return placeEvents(ctx, q.Events, q.Inbox)
 	}
@@ -114,14 +137,16 @@ func (q redeliverRequest) places(ctx context.Context) (places []placed, err erro
 		return nil, err
 	}
 	for _, d := range all {
+		if q.Inbox != "" || v.removes {
+			places = append(places, placed{d, q.Inbox, nil})
+			continue
+		}
 		counts, err := d.store.Counts(ctx)
 		if err != nil {
 			return nil, d.unanswered(err, 0)
 		}
 		for _, name := range slices.Sorted(maps.Keys(counts)) {
-			if q.Inbox == "" || name == q.Inbox {
-				places = append(places, placed{d, name, nil})
-			}
+			places = append(places, placed{d, name, nil})
 		}
 	}
 	return places, nil
@@ -143,73 +168,39 @@ func (p placed) selections(all inbox.Selection) func(yield func(inbox.Selection)
 	}
 }
 
-// forgetRequest names events by their numbers or by their conversation.
-type forgetRequest struct {
-	Inbox          string  `json:"inbox"`
-	Events         []int64 `json:"events"`
-	ConversationID string  `json:"conversation_id"`
+// logAct tells the log who changed events.
+func (p placed) logAct(message string, events int, who actor) {
+	if events > 0 {
+		p.log().Info(message, zap.String("inbox", p.inbox), zap.Int("events", events), zap.String("database", inbox.Shown(p.location)),
+			zap.String("by", who.by), zap.String("user", who.user), zap.String("remote_addr", who.remoteAddr))
+	}
 }
 
-// forget deletes events and their bodies.
-func forget(w http.ResponseWriter, r *http.Request) error {
-	var q forgetRequest
-	ctx, cancel, err := readAct(w, r, &q)
-	if err != nil {
-		return err
-	}
-	defer cancel()
-	if (len(q.Events) > 0) == (q.ConversationID != "") {
-		return apiError(http.StatusBadRequest, "name a conversation or events, and not both")
-	}
-	var places []placed
-	if len(q.Events) > 0 {
-		places, err = placeEvents(ctx, q.Events, q.Inbox)
-	} else {
-		var all []openDatabase
-		all, err = openDatabases(ctx, q.Inbox)
-		for _, d := range all {
-			places = append(places, placed{d, q.Inbox, nil})
+// act is the route of the admin endpoint for a verb.
+func act(v *verb) caddy.AdminHandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		q, err := readAct(w, r)
+		if err != nil {
+			return err
 		}
-	}
-	if err != nil {
-		return err
-	}
-	var count int
-	for _, p := range places {
-		for some := range p.selections(inbox.Selection{Inbox: p.inbox, ConversationID: q.ConversationID}) {
-			n, err := p.store.Forget(ctx, some)
-			count += n
-			p.logAct(r, "events are deleted, as the admin endpoint was asked to", p.inbox, n)
-			if err != nil {
-				return p.unanswered(err, count)
-			}
+		done, err := actOn(r.Context(), v, q, actor{remoteAddr: r.RemoteAddr, by: "admin endpoint"})
+		if err != nil {
+			return err
 		}
+		return writeJSON(w, done)
 	}
-	return writeJSON(w, eventCount{count})
 }
 
 // readAct reads the JSON of a request that changes events.
-func readAct(w http.ResponseWriter, r *http.Request, q any) (context.Context, context.CancelFunc, error) {
+func readAct(w http.ResponseWriter, r *http.Request) (q stored.Act, err error) {
 	decoder := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxActSize))
 	decoder.DisallowUnknownFields()
-	err := decoder.Decode(q)
+	err = decoder.Decode(&q)
 	if _, more := decoder.Token(); err == nil && !errors.Is(more, io.EOF) {
 		err = errors.New("something follows the object")
 	}
 	if err != nil {
-		return nil, nil, apiError(http.StatusBadRequest, "reading the request's JSON: %w", err)
+		return q, apiError(http.StatusBadRequest, "reading the request's JSON: %w", err)
 	}
-	if err := withoutReadDeadline(w); err != nil {
-		return nil, nil, err
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), actTimeout)
-	return ctx, cancel, nil
-}
-
-// logAct tells the log who changed events.
-func (d openDatabase) logAct(r *http.Request, message, name string, events int) {
-	if events > 0 {
-		d.log().Info(message, zap.String("inbox", name), zap.Int("events", events),
-			zap.String("database", inbox.Shown(d.location)), zap.String("remote_addr", r.RemoteAddr))
-	}
+	return q, withoutReadDeadline(w)
 }

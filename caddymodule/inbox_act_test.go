@@ -145,7 +145,7 @@ func TestEventsAreForgottenByConversationAndByNumber(t *testing.T) {
 		assert.JSONEq(t, fmt.Sprintf(`{"events":%d}`, test.n), got.text, test.ask)
 		assert.Equal(t, test.left, seqs(t, get(t, server, "/elevenlabs/inbox/events")), test.ask)
 	}
-	assert.Len(t, o.logs.FilterMessage("events are deleted, as the admin endpoint was asked to").All(), 3)
+	assert.Len(t, o.logs.FilterMessage("events are deleted, as an operator asked").All(), 3)
 }
 
 // A form or a script of another site can send GET, and POST with these types, without

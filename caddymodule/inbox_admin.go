@@ -1,8 +1,6 @@
 package caddymodule
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -32,33 +30,11 @@ func (a *Admin) listInbox(w http.ResponseWriter, r *http.Request) error {
 	if wantsStream(r) {
 		return a.streamInbox(w, r, selection)
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
-	defer cancel()
-	all, err := openDatabases(ctx, selection.Inbox)
+	shown, err := listEvents(r.Context(), selection, limit)
 	if err != nil {
 		return err
 	}
-	if selection.Before > 0 && len(all) > 1 {
-		return apiError(http.StatusBadRequest, "several databases are open, and each counts its events by itself: with before, name an inbox")
-	}
-	shown := []stored.Event{}
-	for _, d := range all {
-		entries, err := d.store.List(ctx, selection, limit)
-		if err != nil {
-			return d.unanswered(err, 0)
-		}
-		for _, e := range entries {
-			event, err := stored.NewEvent(e)
-			if err != nil {
-				return err
-			}
-			shown = append(shown, event)
-		}
-	}
-	if len(all) > 1 {
-		slices.SortStableFunc(shown, func(a, b stored.Event) int { return b.ReceivedAt.Compare(a.ReceivedAt) })
-	}
-	return writeJSON(w, shown[:min(limit, len(shown))])
+	return writeJSON(w, shown)
 }
 
 const (
@@ -108,14 +84,7 @@ func parseSelection(query url.Values) (s inbox.Selection, limit int, err error) 
 			}
 		}
 	}
-	return s, limit, checkSpan(s.Since, s.Until)
-}
-
-func checkSpan(since, until time.Time) error {
-	if !since.IsZero() && !until.IsZero() && !since.Before(until) {
-		return errors.New("since must be before until")
-	}
-	return nil
+	return s, limit, stored.CheckSpan(s.Since, s.Until)
 }
 
 func parseSeq(text string) (int64, error) {
@@ -126,28 +95,22 @@ func parseSeq(text string) (int64, error) {
 	return seq, nil
 }
 
-// namedEvent finds the event that the URL names.
-func namedEvent(ctx context.Context, r *http.Request) (openDatabase, inbox.Entry, error) {
-	seq, err := parseSeq(r.PathValue("seq"))
+// namedEvent returns the number and the inbox of the event that the URL names.
+func namedEvent(r *http.Request) (seq int64, name string, err error) {
+	seq, err = parseSeq(r.PathValue("seq"))
 	if err != nil {
-		return openDatabase{}, inbox.Entry{}, apiError(http.StatusBadRequest, "%w", err)
+		return 0, "", apiError(http.StatusBadRequest, "%w", err)
 	}
-	return findEvent(ctx, seq, r.URL.Query().Get("inbox"))
+	return seq, r.URL.Query().Get("inbox"), nil
 }
 
 // showInboxEvent shows all of an event except its body.
 func showInboxEvent(w http.ResponseWriter, r *http.Request) error {
-	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
-	defer cancel()
-	d, entry, err := namedEvent(ctx, r)
+	seq, name, err := namedEvent(r)
 	if err != nil {
 		return err
 	}
-	attempts, err := d.store.Attempts(ctx, entry.Seq)
-	if err != nil {
-		return d.unanswered(err, 0)
-	}
-	detail, err := stored.NewDetail(entry, attempts)
+	detail, err := eventDetail(r.Context(), seq, name)
 	if err != nil {
 		return err
 	}
@@ -156,27 +119,26 @@ func showInboxEvent(w http.ResponseWriter, r *http.Request) error {
 
 // sendInboxBody sends the body of an event, a chunk at a time.
 func sendInboxBody(w http.ResponseWriter, r *http.Request) error {
-	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
-	defer cancel()
-	d, entry, err := namedEvent(ctx, r)
+	seq, name, err := namedEvent(r)
 	if err != nil {
 		return err
 	}
-	if entry.Stored != entry.Size {
-		return apiError(http.StatusGone, "%w", inbox.ErrBodyGone)
+	body, err := storedBody(r.Context(), seq, name)
+	if err != nil {
+		return err
 	}
 	if err := withoutReadDeadline(w); err != nil {
 		return err
 	}
 	header := w.Header()
 	header.Set("Content-Type", "application/octet-stream")
-	header.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="event-%d.json"`, entry.Seq))
+	header.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="event-%d.json"`, seq))
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Cache-Control", "no-store")
-	header.Set("Content-Length", strconv.FormatInt(entry.Size, 10))
-	body := d.store.Body(entry.Seq, entry.Size).NewReader()
-	defer body.Close()
-	if _, err := io.Copy(w, body); err != nil {
+	header.Set("Content-Length", strconv.FormatInt(body.Size(), 10))
+	reader := body.NewReader()
+	defer reader.Close()
+	if _, err := io.Copy(w, reader); err != nil {
 		panic(http.ErrAbortHandler) // an error's text would look like the rest of the body
 	}
 	return nil

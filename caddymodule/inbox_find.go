@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/inbox"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/stored"
 )
 
 // openDatabase is a database that is open.
@@ -95,6 +96,67 @@ func (d *database) unanswered(err error, changed int) error {
 
 func apiError(status int, format string, args ...any) error {
 	return caddy.APIError{HTTPStatus: status, Err: fmt.Errorf(format, args...)}
+}
+
+// listEvents returns stored events, newest first, at most so many.
+func listEvents(ctx context.Context, selection inbox.Selection, limit int) ([]stored.Event, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	all, err := openDatabases(ctx, selection.Inbox)
+	if err != nil {
+		return nil, err
+	}
+	if selection.Before > 0 && len(all) > 1 {
+		return nil, apiError(http.StatusBadRequest, "several databases are open, and each counts its events by itself: with before, name an inbox")
+	}
+	shown := []stored.Event{}
+	for _, d := range all {
+		entries, err := d.store.List(ctx, selection, limit)
+		if err != nil {
+			return nil, d.unanswered(err, 0)
+		}
+		for _, e := range entries {
+			event, err := stored.NewEvent(e)
+			if err != nil {
+				return nil, err
+			}
+			shown = append(shown, event)
+		}
+	}
+	if len(all) > 1 {
+		slices.SortStableFunc(shown, func(a, b stored.Event) int { return b.ReceivedAt.Compare(a.ReceivedAt) })
+	}
+	return shown[:min(limit, len(shown))], nil
+}
+
+// eventDetail returns all of an event except its body. The inbox is needed if several
+// databases have an event of that number.
+func eventDetail(ctx context.Context, seq int64, name string) (stored.Detail, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	d, entry, err := findEvent(ctx, seq, name)
+	if err != nil {
+		return stored.Detail{}, err
+	}
+	attempts, err := d.store.Attempts(ctx, entry.Seq)
+	if err != nil {
+		return stored.Detail{}, d.unanswered(err, 0)
+	}
+	return stored.NewDetail(entry, attempts)
+}
+
+// storedBody returns the body of a stored event, which is read a chunk at a time.
+func storedBody(ctx context.Context, seq int64, name string) (*inbox.StoredBody, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	d, entry, err := findEvent(ctx, seq, name)
+	if err != nil {
+		return nil, err
+	}
+	if entry.Stored != entry.Size {
+		return nil, apiError(http.StatusGone, "%w", inbox.ErrBodyGone)
+	}
+	return d.store.Body(entry.Seq, entry.Size), nil
 }
 
 // findEvent finds an event by its number. Each database counts by itself.
