@@ -127,9 +127,9 @@ func replaceAdminServer() <-chan struct{} {
 func (a *Admin) Routes() []caddy.AdminRoute {
 	routes := []caddy.AdminRoute{
 		{Pattern: "/elevenlabs/status", Handler: readOnly(showStatus)},
-		{Pattern: "/elevenlabs/deliveries", Handler: readOnly(a.showDeliveries)},
+		{Pattern: "/elevenlabs/deliveries", Handler: readOnly(a.streams(showDeliveries))},
 		{Pattern: "/elevenlabs/inbox", Handler: readOnly(showInboxes)},
-		{Pattern: "/elevenlabs/inbox/events", Handler: readOnly(a.listInbox)},
+		{Pattern: "/elevenlabs/inbox/events", Handler: readOnly(a.streams(listInbox))},
 		{Pattern: "/elevenlabs/inbox/events/{seq}", Handler: readOnly(showInboxEvent)},
 		{Pattern: "/elevenlabs/inbox/events/{seq}/body", Handler: readOnly(sendInboxBody)},
 	}
@@ -166,13 +166,18 @@ func changing(change caddy.AdminHandlerFunc) caddy.AdminHandlerFunc {
 
 func showStatus(w http.ResponseWriter, _ *http.Request) error { return writeJSON(w, allStatus()) }
 
-func (a *Admin) showDeliveries(w http.ResponseWriter, r *http.Request) error {
+// streams returns the handler of a route that may send a stream.
+func (a *Admin) streams(show func(http.ResponseWriter, *http.Request, streamEnds) error) caddy.AdminHandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) error { return show(w, r, a.streamEnds()) }
+}
+
+func showDeliveries(w http.ResponseWriter, r *http.Request, ends streamEnds) error {
 	filter, err := parseFilter(r)
 	if err != nil {
 		return caddy.APIError{HTTPStatus: http.StatusBadRequest, Err: err}
 	}
 	if wantsStream(r) {
-		return a.streamDeliveries(w, r, filter)
+		return streamDeliveries(w, r, filter, ends)
 	}
 	last := deliveryLog.Last(filter)
 	slices.Reverse(last)

@@ -26,21 +26,30 @@ const streamWriteTimeout = 10 * time.Second
 type sseStream struct {
 	w          http.ResponseWriter
 	controller *http.ResponseController
-	// ended are closed when the client leaves, or the admin server ends.
-	left, replaced, ended <-chan struct{}
+	// left is closed when the client leaves.
+	left <-chan struct{}
+	streamEnds
 }
 
-func (a *Admin) newStream(w http.ResponseWriter, r *http.Request) (*sseStream, error) {
+// streamEnds are closed when the server of a stream ends.
+type streamEnds struct{ replaced, ended <-chan struct{} }
+
+// streamEnds returns when the admin server ends.
+func (a *Admin) streamEnds() streamEnds {
+	ends := streamEnds{replaced: a.replaced}
+	if a.config.Err() == nil { // otherwise Caddy rejected the configuration, and this endpoint stays
+		ends.ended = a.config.Done() // the next configuration may have no admin endpoint
+	}
+	return ends
+}
+
+func newStream(w http.ResponseWriter, r *http.Request, ends streamEnds) (*sseStream, error) {
 	if err := withoutReadDeadline(w); err != nil {
 		return nil, err
 	}
 	w.Header().Set("Content-Type", eventStream)
 	w.Header().Set("Cache-Control", "no-store")
-	s := &sseStream{w: w, controller: http.NewResponseController(w), left: r.Context().Done(), replaced: a.replaced}
-	if a.config.Err() == nil { // otherwise Caddy rejected the configuration, and this endpoint stays
-		s.ended = a.config.Done() // the next configuration may have no admin endpoint
-	}
-	return s, nil
+	return &sseStream{w: w, controller: http.NewResponseController(w), left: r.Context().Done(), streamEnds: ends}, nil
 }
 
 // send sends an event. It is with the client after the next flush.
@@ -58,9 +67,9 @@ func (s *sseStream) send(id any, value any) error {
 func (s *sseStream) flush() error { return s.controller.Flush() }
 
 // streamDeliveries sends deliveries until the client leaves, does not keep up, or the
-// admin server ends.
-func (a *Admin) streamDeliveries(w http.ResponseWriter, r *http.Request, filter deliveries.Filter) error {
-	s, err := a.newStream(w, r)
+// server ends.
+func streamDeliveries(w http.ResponseWriter, r *http.Request, filter deliveries.Filter, ends streamEnds) error {
+	s, err := newStream(w, r, ends)
 	if err != nil {
 		return err
 	}
@@ -100,12 +109,12 @@ const followEvery = time.Second
 // streamInbox sends stored events as they come. With since or Last-Event-ID it begins
 // with those that are there, oldest first. The id of an event is where a later stream
 // goes on. That one may send some events again, which their seq tells.
-func (a *Admin) streamInbox(w http.ResponseWriter, r *http.Request, selection inbox.Selection) error {
+func streamInbox(w http.ResponseWriter, r *http.Request, selection inbox.Selection, ends streamEnds) error {
 	follower, err := followInbox(r, selection)
 	if err != nil {
 		return err
 	}
-	s, err := a.newStream(w, r)
+	s, err := newStream(w, r, ends)
 	if err != nil {
 		return err
 	}

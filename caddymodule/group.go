@@ -110,6 +110,7 @@ type groupStatus struct {
 	Config  []map[string]any          `json:"config"` // of each handler
 
 	spoolLimit int64 // the lowest of the handlers
+	reportOnly bool  // one of the handlers
 }
 
 // allStatus returns the status of each group that has a handler, sorted by name.
@@ -126,6 +127,7 @@ func allStatus() []groupStatus {
 		status := groupStatus{Handler: name, Status: deliveries.Total(secrets), Secrets: secrets}
 		for _, h := range g.handlers {
 			status.Config = append(status.Config, h.shown())
+			status.reportOnly = status.reportOnly || h.ReportOnly
 			if status.spoolLimit == 0 || h.SpoolLimit < status.spoolLimit {
 				status.spoolLimit = h.SpoolLimit
 			}

@@ -22,13 +22,13 @@ func showInboxes(w http.ResponseWriter, r *http.Request) error {
 }
 
 // listInbox lists stored events, newest first, or streams them.
-func (a *Admin) listInbox(w http.ResponseWriter, r *http.Request) error {
+func listInbox(w http.ResponseWriter, r *http.Request, ends streamEnds) error {
 	selection, limit, err := parseSelection(r.URL.Query())
 	if err != nil {
 		return apiError(http.StatusBadRequest, "%w", err)
 	}
 	if wantsStream(r) {
-		return a.streamInbox(w, r, selection)
+		return streamInbox(w, r, selection, ends)
 	}
 	shown, err := listEvents(r.Context(), selection, limit)
 	if err != nil {

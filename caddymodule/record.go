@@ -13,10 +13,14 @@ import (
 // deliveryLog is the log of the process.
 var deliveryLog = deliveries.NewLog(time.Now())
 
+// deliveryHistory counts the deliveries of the process by the hour.
+var deliveryHistory = new(deliveries.History)
+
 // record shows the operator, in every way there is, what became of a request.
 func (h *Handler) record(r *http.Request, e *event) {
 	e.Ended = time.Now()
 	deliveryLog.Add(&e.Delivery)
+	deliveryHistory.Add(&e.Delivery)
 	raised := h.group.counters.Count(&e.Delivery)
 	h.group.metrics.observe(e, h.group.counters.NameFor(&e.Delivery))
 	for _, r := range raised {

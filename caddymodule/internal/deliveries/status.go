@@ -60,27 +60,31 @@ type Tally struct {
 	Failed   int64 `json:"failed"`
 }
 
-func (t *Tally) count(result Result) {
+func (t *Tally) count(result Result) { *t.of(result)++ }
+
+func (t *Tally) of(result Result) *int64 {
 	switch result {
 	case Accepted:
-		t.Accepted++
+		return &t.Accepted
 	case Stored:
-		t.Stored++
+		return &t.Stored
 	case Rejected:
-		t.Rejected++
+		return &t.Rejected
 	case Ignored:
-		t.Ignored++
+		return &t.Ignored
 	case Failed:
-		t.Failed++
+		return &t.Failed
 	}
+	return new(int64)
 }
 
+// Of returns the count of a result.
+func (t *Tally) Of(result Result) int64 { return *t.of(result) }
+
 func (t *Tally) add(other Tally) {
-	t.Accepted += other.Accepted
-	t.Stored += other.Stored
-	t.Rejected += other.Rejected
-	t.Ignored += other.Ignored
-	t.Failed += other.Failed
+	for _, result := range Results {
+		*t.of(result) += other.Of(result)
+	}
 }
 
 // Streak is the failures in a row, and what came last. It goes on if the group

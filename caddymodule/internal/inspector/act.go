@@ -1,0 +1,138 @@
+package inspector
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/inbox"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/stored"
+)
+
+// verbs are what the buttons do, with what is said afterwards.
+var verbs = map[string]struct {
+	done string
+	// asks is the question before it is done to more than is seen, or cannot be undone.
+	asks string
+}{
+	"redeliver": {done: "will be delivered again", asks: "Deliver them again?"},
+	"discard":   {done: "given up", asks: "Give them up? No more attempts are made."},
+	"forget":    {done: "deleted", asks: "Delete them, with their bodies? This cannot be undone."},
+}
+
+// maxForm is how long the form of a button is at most.
+const maxForm = 64 << 10
+
+// confirmation is what the page that asks back shows.
+type confirmation struct {
+	Verb, What, Question, Return string
+	Fields                       url.Values
+}
+
+// act does what a button asks.
+func (p *Pages) act(w http.ResponseWriter, r *http.Request) error {
+	if p.readOnly {
+		return statusError{http.StatusForbidden, errors.New("these pages are read-only")}
+	}
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	if err := r.ParseForm(); err != nil {
+		return statusError{http.StatusBadRequest, fmt.Errorf("reading the form: %w", err)}
+	}
+	verb := strings.TrimPrefix(r.URL.Path, "/")
+	act, err := readAct(r.PostForm)
+	if err != nil {
+		return statusError{http.StatusBadRequest, err}
+	}
+	back := ownPath(r.PostForm.Get("return"))
+	var what string
+	switch {
+	case len(act.Events) > 0:
+		what = fmt.Sprintf("Selected: %s.", events(len(act.Events)))
+	case act.ConversationID != "":
+		what = fmt.Sprintf("All events of the conversation %s.", act.ConversationID)
+	case act.State != "":
+		what = fmt.Sprintf("All %s events that the filter has, on every page of the list.", act.State)
+	default:
+		return statusError{http.StatusBadRequest, errors.New("no event is selected: go back, and select some")}
+	}
+	if (verb == "forget" || len(act.Events) == 0) && r.PostForm.Get("confirmed") == "" {
+		c := confirmation{Verb: verb, What: what, Question: verbs[verb].asks, Return: back, Fields: r.PostForm}
+		p.render(w, r, http.StatusOK, "confirm", view{Title: "Please confirm", Page: "events", Data: c})
+		return nil
+	}
+	visitor := visitorOf(r)
+	count, err := p.source.Act(r.Context(), verb, act, visitor)
+	if err != nil {
+		return err
+	}
+	http.Redirect(w, r, visitor.Base+withNotice(back, verb, count), http.StatusSeeOther)
+	return nil
+}
+
+// readAct reads which events a form names or selects.
+func readAct(form url.Values) (act stored.Act, err error) {
+	act.Inbox, act.ConversationID, act.State = form.Get("inbox"), form.Get("conversation"), inbox.State(form.Get("state"))
+	if typ := form.Get("type"); typ != "" {
+		act.Types = []string{typ}
+	}
+	if text := form.Get("since"); text != "" {
+		if act.Since, err = time.Parse(time.RFC3339, text); err != nil {
+			return act, fmt.Errorf("since must be a time, not %q", text)
+		}
+	}
+	for _, text := range form["event"] {
+		seq, err := strconv.ParseInt(text, 10, 64)
+		if err != nil || seq < 1 {
+			return act, fmt.Errorf("%q is no number of an event", text)
+		}
+		act.Events = append(act.Events, seq)
+	}
+	if len(act.Events) > 0 { // the filter of the list says nothing more
+		act.State, act.Types, act.ConversationID, act.Since = "", nil, "", time.Time{}
+	}
+	return act, nil
+}
+
+// ownPath returns a path of these pages, also if the form says another.
+func ownPath(text string) string {
+	u, err := url.Parse(text)
+	if err != nil || u.Host != "" || u.Scheme != "" || u.Path != "/events" && !strings.HasPrefix(u.Path, "/events/") {
+		return "/events"
+	}
+	return (&url.URL{Path: u.Path, RawQuery: u.RawQuery}).String()
+}
+
+func withNotice(path, verb string, count int) string {
+	u, err := url.Parse(path)
+	if err != nil {
+		return "/events"
+	}
+	query := u.Query()
+	query.Set("done", verb)
+	query.Set("events", strconv.Itoa(count))
+	u.RawQuery = query.Encode()
+	return u.String()
+}
+
+// notice says what a button did, before the page was shown.
+func notice(r *http.Request) string {
+	query := r.URL.Query()
+	verb, known := verbs[query.Get("done")]
+	count, err := strconv.Atoi(query.Get("events"))
+	if !known || err != nil || count < 0 {
+		return ""
+	}
+	return events(count) + " " + verb.done + "."
+}
+
+// events writes a number of events.
+func events(n int) string {
+	if n == 1 {
+		return "1 event"
+	}
+	return fmt.Sprintf("%d events", n)
+}

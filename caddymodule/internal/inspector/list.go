@@ -1,0 +1,158 @@
+package inspector
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/inbox"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/stored"
+)
+
+// rows is how many rows a page of a list has.
+const rows = 50
+
+// filter is what the fields above a list say.
+type filter struct {
+	Search, State, Result, Type, Inbox, Webhook, Period string
+	Before                                              int64
+}
+
+// periods are the choices of the field for the time.
+var periods = []struct {
+	Name, Label string
+	Length      time.Duration
+}{
+	{"", "any time", 0},
+	{"1h", "last hour", time.Hour},
+	{"24h", "last 24 hours", 24 * time.Hour},
+	{"7d", "last 7 days", 7 * 24 * time.Hour},
+	{"30d", "last 30 days", 30 * 24 * time.Hour},
+}
+
+func readFilter(query url.Values) (f filter, err error) {
+	f = filter{
+		Search: query.Get("search"), State: query.Get("state"), Result: query.Get("result"), Type: query.Get("type"),
+		Inbox: query.Get("inbox"), Webhook: query.Get("webhook"), Period: query.Get("period"),
+	}
+	if text := query.Get("before"); text != "" {
+		if f.Before, err = strconv.ParseInt(text, 10, 64); err != nil || f.Before < 1 {
+			return f, statusError{http.StatusBadRequest, errors.New("before must be the number of an event")}
+		}
+	}
+	return f, nil
+}
+
+// since returns since when events are shown, or the zero time.
+func (f *filter) since(now time.Time) time.Time {
+	for _, period := range periods {
+		if period.Name == f.Period && period.Length > 0 {
+			return now.Add(-period.Length)
+		}
+	}
+	return time.Time{}
+}
+
+// Query returns the filter as the query of a URL, without the place in the list.
+func (f *filter) Query() string {
+	query := url.Values{}
+	for name, value := range map[string]string{
+		"search": f.Search, "state": f.State, "result": f.Result, "type": f.Type, "inbox": f.Inbox, "webhook": f.Webhook, "period": f.Period,
+	} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	return query.Encode()
+}
+
+// types returns the types of events that the filter has, or nil for all.
+func (f *filter) types() []string {
+	if f.Type == "" {
+		return nil
+	}
+	return []string{f.Type}
+}
+
+// eventList is what the list of stored events shows.
+type eventList struct {
+	Filter  filter
+	Events  []stored.Event
+	Next    int64 // the number before which the next page begins; 0 on the last one
+	Inboxes []string
+	// Since is the beginning of the period, for the buttons that act on all events.
+	Since    string
+	Webhooks []string
+	States   []inbox.State
+	Types    []string
+	Periods  any
+}
+
+func (p *Pages) showEvents(w http.ResponseWriter, r *http.Request) error {
+	f, err := readFilter(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	list := eventList{Filter: f, States: inbox.States, Types: facts.EventTypeNames, Periods: periods, Inboxes: p.source.InboxNames()}
+	if since := f.since(p.now()); !since.IsZero() {
+		list.Since = since.UTC().Format(time.RFC3339)
+	}
+	if len(list.Inboxes) > 0 && f.Inbox == "" { // each counts by itself
+		list.Filter.Inbox = list.Inboxes[0]
+	}
+	selection := inbox.Selection{
+		Inbox: list.Filter.Inbox, State: inbox.State(f.State), Types: f.types(), Since: f.since(p.now()), Before: f.Before,
+	}
+	if list.Events, err = p.source.Events(r.Context(), selection, rows+1); err != nil {
+		return err
+	}
+	if len(list.Events) > rows {
+		list.Events = list.Events[:rows]
+		list.Next = list.Events[rows-1].Seq
+	}
+	p.render(w, r, http.StatusOK, "events", view{Title: "Events", Notice: notice(r), Data: list})
+	return nil
+}
+
+// deliveryList is what the list of deliveries shows.
+type deliveryList struct {
+	Filter     filter
+	Deliveries []deliveries.Delivery
+	Results    []deliveries.Result
+	Types      []string
+	Webhooks   []string
+	Kept       int
+}
+
+func (p *Pages) showDeliveries(w http.ResponseWriter, r *http.Request) error {
+	f, err := readFilter(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	list := deliveryList{Filter: f, Results: deliveries.Results, Types: facts.EventTypeNames, Kept: deliveries.Capacity}
+	for _, webhook := range p.source.Webhooks() {
+		list.Webhooks = append(list.Webhooks, webhook.Handler)
+	}
+	all := p.source.Deliveries(deliveries.Filter{Result: deliveries.Result(f.Result), Types: f.types()})
+	list.Deliveries = slices.DeleteFunc(all, func(d deliveries.Delivery) bool { return !f.matches(&d) })
+	p.render(w, r, http.StatusOK, "deliveries", view{Title: "Deliveries", Data: list})
+	return nil
+}
+
+// matches reports whether a delivery is of the webhook, and has the id that was searched
+// for.
+func (f *filter) matches(d *deliveries.Delivery) bool {
+	if f.Webhook != "" && d.Handler != f.Webhook {
+		return false
+	}
+	if f.Search == "" {
+		return true
+	}
+	return slices.Contains([]string{d.ConversationID, d.AgentID, d.RequestID}, f.Search) ||
+		len(f.Search) >= 8 && len(d.EventID) >= len(f.Search) && d.EventID[:len(f.Search)] == f.Search
+}
