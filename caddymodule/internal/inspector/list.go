@@ -59,7 +59,7 @@ func (f *filter) since(now time.Time) time.Time {
 }
 
 // Query returns the filter as the query of a URL, without the place in the list.
-func (f *filter) Query() string {
+func (f filter) Query() string {
 	query := url.Values{}
 	for name, value := range map[string]string{
 		"search": f.Search, "state": f.State, "result": f.Result, "type": f.Type, "inbox": f.Inbox, "webhook": f.Webhook, "period": f.Period,

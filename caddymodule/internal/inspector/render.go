@@ -57,8 +57,7 @@ func (p *Pages) render(w http.ResponseWriter, r *http.Request, status int, page 
 	v.Events = len(p.source.InboxNames()) > 0
 	var text bytes.Buffer
 	if err := pages[page].ExecuteTemplate(&text, "layout", v); err != nil {
-		http.Error(w, "the page cannot be shown", http.StatusInternalServerError)
-		return
+		panic(fmt.Sprintf("the template of the page %s: %v", page, err)) // it is wrong: the data has another form
 	}
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	w.WriteHeader(status)
