@@ -19,8 +19,8 @@ type inboxStatus struct {
 	// Handlers is the number of configurations that deliver the events. If it is 0,
 	// nobody does: the inbox was renamed or taken out.
 	Handlers int `json:"handlers"`
-	// Up reports whether the database answers. If not, Problem says why, and the counts
-	// are missing.
+	// Up reports whether the database answers, and keeps what it stores. If not, Problem
+	// says why, and counts may be missing.
 	Up      bool   `json:"up"`
 	Problem string `json:"problem,omitempty"`
 
@@ -66,8 +66,10 @@ func (d *database) statuses(ctx context.Context) (all []inboxStatus) {
 	queues := maps.Clone(d.queues)
 	d.mu.Unlock()
 	var counts map[string]inbox.Count
+	var damage error
 	if store != nil {
 		counts, problem = store.Counts(ctx)
+		damage = store.Intact()
 	}
 	for name := range counts {
 		if queues[name] == nil {
@@ -84,8 +86,10 @@ func (d *database) statuses(ctx context.Context) (all []inboxStatus) {
 			s.Events[state] = counts[name].States[state]
 		}
 		s.Bytes, s.OldestWaitingSeconds = counts[name].Bytes, counts[name].Oldest.Seconds()
-		s.Up = store != nil && problem == nil
+		s.Up = store != nil && problem == nil && damage == nil
 		switch {
+		case damage != nil:
+			s.Problem = damage.Error()
 		case problem != nil && store == nil:
 			s.Problem = problem.Error()
 		case problem != nil: // its text may name the user

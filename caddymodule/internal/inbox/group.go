@@ -17,7 +17,9 @@ const (
 // a small one goes by in waiting for the disk. One goroutine has the connection.
 type group struct {
 	conn   *prepared
+	files  *files // nil until they are watched
 	writes chan *write
+	alone  chan *write   // that need no transaction
 	ended  chan struct{} // closed when no write runs any more
 	once   sync.Once
 	stop   chan struct{}
@@ -32,7 +34,7 @@ type write struct {
 }
 
 func newGroup(conn *prepared) *group {
-	g := &group{conn: conn, writes: make(chan *write), ended: make(chan struct{}), stop: make(chan struct{})}
+	g := &group{conn: conn, writes: make(chan *write), alone: make(chan *write), ended: make(chan struct{}), stop: make(chan struct{})}
 	go g.run()
 	return g
 }
@@ -40,9 +42,17 @@ func newGroup(conn *prepared) *group {
 // write waits until do has run and its transaction is on disk. A caller that leaves
 // before its turn is not served. If it leaves later, do takes effect or not.
 func (g *group) write(ctx context.Context, size int64, do func(context.Context, statements) error) error {
-	w := &write{size: size, do: do, done: make(chan error, 1)}
+	return g.wait(ctx, g.writes, &write{size: size, do: do, done: make(chan error, 1)})
+}
+
+// outside runs do outside a transaction, between two groups.
+func (g *group) outside(ctx context.Context, do func(context.Context, statements) error) error {
+	return g.wait(ctx, g.alone, &write{do: do, done: make(chan error, 1)})
+}
+
+func (g *group) wait(ctx context.Context, turn chan<- *write, w *write) error {
 	select {
-	case g.writes <- w:
+	case turn <- w:
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-g.stop:
@@ -70,6 +80,13 @@ func (g *group) run() {
 		select {
 		case w := <-g.writes:
 			g.serve(g.gather(w))
+			g.files.emptyGrownLog()
+		case w := <-g.alone:
+			if !w.begun.Swap(true) {
+				err := w.do(context.Background(), g.conn)
+				g.files.look()
+				w.done <- err
+			}
 		case <-g.stop:
 			return
 		}
@@ -117,6 +134,7 @@ func (g *group) serve(batch []*write) {
 // that others share.
 func (g *group) transact(batch []*write) (err error) {
 	ctx := context.Background()
+	g.files.before()
 	if _, err := g.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
@@ -131,6 +149,7 @@ func (g *group) transact(batch []*write) (err error) {
 		}
 	}
 	_, err = g.conn.ExecContext(ctx, "COMMIT")
+	g.files.look() // no event is acknowledged that is in a file which is gone
 	return err
 }
 
