@@ -12,8 +12,12 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// checkpointPages is how many pages of the log are written to the database at once.
-const checkpointPages = 1000
+const (
+	// checkpointPages is how many pages of the log are written to the database at once.
+	checkpointPages = 1000
+	// bulkPages is that while large bodies are stored: small events wait for it less long.
+	bulkPages = 256
+)
 
 // files watches the files of an open database. SQLite does not notice if somebody deletes,
 // replaces or changes them: it would store events where nobody finds them again.
@@ -70,14 +74,18 @@ func (f *files) before() {
 
 // emptyGrownLog writes what is in the log to the database when it is much, or the log's
 // file is gone. SQLite would do it at the end of a write, whose callers would wait for it.
-func (f *files) emptyGrownLog() {
+func (f *files) emptyGrownLog(bulk bool) {
 	if f == nil {
 		return
 	}
 	ctx := context.Background()
 	var busy, pages, done int
 	err := f.conn.QueryRowContext(ctx, `PRAGMA wal_checkpoint(NOOP)`).Scan(&busy, &pages, &done)
-	if err == nil && (pages-done >= checkpointPages || pages > done && f.missing.Load() != nil) {
+	most := checkpointPages
+	if bulk {
+		most = bulkPages
+	}
+	if err == nil && (pages-done >= most || pages > done && f.missing.Load() != nil) {
 		err = f.conn.QueryRowContext(ctx, `PRAGMA wal_checkpoint(PASSIVE)`).Scan(&busy, &pages, &done)
 		f.look()
 	}
