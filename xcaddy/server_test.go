@@ -42,6 +42,8 @@ var dataDir string
 func TestMain(m *testing.M) {
 	_ = flag.Set("test.parallel", "4") // they mostly wait; the command line can say otherwise
 	os.Unsetenv("ELEVENLABS_API_KEY")  // the tests must not use the developer's key
+	// By default each process with the race detector waits a second before it ends.
+	_ = os.Setenv("GORACE", "atexit_sleep_ms=50 "+os.Getenv("GORACE"))
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "xcaddy-test-")
 		if err != nil {
