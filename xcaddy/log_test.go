@@ -12,6 +12,7 @@ import (
 // The option as docs/security.md has it: also what Caddy logs of a request that it
 // answers 502 has the request's headers.
 func TestTheLogFilterDropsTheSignatureFromEveryLog(t *testing.T) {
+	t.Parallel()
 	option := findBlock(t, "docs/security.md", "caddyfile", "{\n\tlog {").text
 	format := regexp.MustCompile(`(?s)format filter \{.*?\n\t\t\}\n`).FindString(option)
 	require.NotEmpty(t, format)

@@ -42,6 +42,7 @@ func flood(t *testing.T, client *http.Client, count, status int, request func() 
 }
 
 func TestAnOldRequestThatAStrangerReplaysDrivesNoWatchdog(t *testing.T) {
+	t.Parallel()
 	address, status := newStatusBackend(t)
 	s := start(t, trustingProxy+webhook(address, ""))
 	client := s.client("HTTP/2.0")
@@ -73,6 +74,7 @@ func TestAnOldRequestThatAStrangerReplaysDrivesNoWatchdog(t *testing.T) {
 }
 
 func TestAFloodOfForgeriesPushesOutNothingThatElevenLabsSent(t *testing.T) {
+	t.Parallel()
 	address, _ := newStatusBackend(t)
 	s := start(t, trustingProxy+webhook(address, "max_size 1KiB\nmemory_buffer 1KiB"))
 	client := s.client("HTTP/2.0")
@@ -99,6 +101,7 @@ func TestAFloodOfForgeriesPushesOutNothingThatElevenLabsSent(t *testing.T) {
 
 // Caddy itself logs each error of 5xx with all headers of the request.
 func TestAFloodThatIsRejectedAsOverloadedDoesNotFloodTheLog(t *testing.T) {
+	t.Parallel()
 	address, _ := newStatusBackend(t)
 	config := trustingProxy + webhook(address, "spool_limit 1")
 	errorRoute := func(route string) string { return strings.TrimSuffix(config, "}\n") + route + "}\n" }
@@ -133,6 +136,7 @@ func TestAFloodThatIsRejectedAsOverloadedDoesNotFloodTheLog(t *testing.T) {
 }
 
 func TestAFloodThatReportOnlyForwardsToADeadBackendDoesNotFloodTheLog(t *testing.T) {
+	t.Parallel()
 	config := trustingProxy + webhook("127.0.0.1:1", "report_only\nretries 0")
 	for _, test := range []struct{ name, config, body string }{
 		{"without handle_errors", config, ""},
