@@ -79,8 +79,8 @@ func examine(label, secret string) []finding {
 		return only(statusFail, "%s has blanks or line ends in it", label)
 	case strings.ContainsFunc(trimmed, notASCII):
 		return only(statusFail, "%s has characters in it that are not plain ASCII, such as a byte order mark", label)
-	case strings.HasPrefix(trimmed, facts.ForeignSecretPrefix):
-		return only(statusFail, "%s begins with %s: it is another service's", label, facts.ForeignSecretPrefix)
+	case strings.HasPrefix(trimmed, facts.KeyPrefix):
+		return only(statusFail, "%s begins with %s: it is another service's", label, facts.KeyPrefix)
 	case !strings.HasPrefix(trimmed, facts.SecretPrefix):
 		return only(statusWarn, "%s does not begin with %s, as ElevenLabs's secrets do", label, facts.SecretPrefix)
 	case len(trimmed) < shortestSecret:
