@@ -58,6 +58,7 @@ func TestCaddyfilesInTheDocumentation(t *testing.T) {
 
 var (
 	secretOfEnv  = regexp.MustCompile(`\{env\.(\w+)\}`)
+	keyOfFile    = regexp.MustCompile(`(sign\s+)\{file\.[^}]+\}`)
 	secretOfFile = regexp.MustCompile(`\{file\.[^}]+\}`)
 	spoolDir     = regexp.MustCompile(`(?m)spool_dir\s+\S+`)
 	logFile      = regexp.MustCompile(`output file \S+`)
@@ -71,6 +72,7 @@ func withSecretsAndFiles(t *testing.T, caddyfile string) string {
 	}
 	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", secret)
 	dir := t.TempDir()
+	caddyfile = keyOfFile.ReplaceAllString(caddyfile, "${1}"+signKey)
 	caddyfile = secretOfFile.ReplaceAllString(caddyfile, "{file."+writeFile(t, secret)+"}")
 	caddyfile = spoolDir.ReplaceAllString(caddyfile, "spool_dir "+dir)
 	return logFile.ReplaceAllString(caddyfile, "output file "+filepath.Join(dir, "log"))
