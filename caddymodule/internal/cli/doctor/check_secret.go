@@ -83,7 +83,7 @@ func examine(label, secret string) []finding {
 	}
 	switch {
 	case strings.HasPrefix(trimmed, facts.KeyPrefix):
-		return only(statusFail, "%s begins with %s: it is another service's", label, facts.KeyPrefix)
+		return only(statusFail, "%s begins with %s: it is another service's, or a key of the option sign", label, facts.KeyPrefix)
 	case !strings.HasPrefix(trimmed, facts.SecretPrefix):
 		return only(statusWarn, "%s does not begin with %s, as ElevenLabs's secrets do", label, facts.SecretPrefix)
 	case len(trimmed) < shortestSecret:
