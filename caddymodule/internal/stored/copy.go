@@ -29,9 +29,11 @@ var notForwarded = []string{
 // first attempt, for a copy of the event to another application. Withheld are the names
 // of those whose values are not shown.
 func (d *Detail) CopyHeader() (header http.Header, withheld []string) {
-	request := d.Request
 	header = http.Header{}
-	maps.Copy(header, request.Header)
+	maps.Copy(header, d.Request.Header)
+	request := d.Request
+	request.Header = header
+	request.RestoreBytes()
 	for _, name := range notForwarded {
 		header.Del(name)
 	}

@@ -21,7 +21,8 @@ type follower struct {
 	source   *source.Source
 	query    url.Values
 	handle   func(cmd *cobra.Command, e stored.Event, lastTry bool) error
-	announce func()
+	// announce is called when the first stream has begun.
+	announce func() error
 	// pause is how long it waits before it connects again; twice as long each time, up
 	// to longest.
 	pause, longest time.Duration
@@ -43,6 +44,9 @@ type follower struct {
 	tries int
 }
 
+// firstPause is how long listen waits before it connects again.
+var firstPause = time.Second
+
 const (
 	// passedAtFirst is how many events of before are recognised if they come again. More
 	// than these do not come in the seconds between an event and its position.
@@ -56,7 +60,7 @@ const (
 
 func newFollower(from *source.Source, query url.Values, handle func(*cobra.Command, stored.Event, bool) error) *follower {
 	return &follower{
-		source: from, query: query, handle: handle, announce: func() {}, pause: time.Second, longest: 15 * time.Second,
+		source: from, query: query, handle: handle, announce: func() error { return nil }, pause: firstPause, longest: 15 * time.Second,
 		passed: map[int64]bool{}, handled: history{numbers: map[string]int64{}},
 	}
 }
@@ -191,7 +195,9 @@ func (f *follower) read(cmd *cobra.Command, stream *source.Stream) error {
 		}
 		if !f.begun {
 			f.begun = true
-			f.announce()
+			if err := f.announce(); err != nil {
+				return err
+			}
 		}
 		f.moveTo(m.Position)
 		if m.Event == nil || f.passed[m.Event.Seq] || f.replaced && f.handled.has(m.Event.EventID) {

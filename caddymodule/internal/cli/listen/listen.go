@@ -87,16 +87,19 @@ func (o *listenOptions) run(cmd *cobra.Command) error {
 			return err
 		}
 	}
-	if o.save != "" {
-		if h.folder, err = newFolder(o.save); err != nil {
-			return err
-		}
-	}
 	if h.source, err = o.from.Source(cmd); err != nil {
 		return err
 	}
 	f := newFollower(h.source, o.query(), h.handle)
-	f.announce = func() { note(cmd, "%s", o.announcement(h)) }
+	f.announce = func() error {
+		if o.save != "" {
+			if h.folder, err = newFolder(o.save); err != nil {
+				return err
+			}
+		}
+		note(cmd, "%s", o.announcement(h))
+		return nil
+	}
 	err = f.run(cmd)
 	if answer, ok := errors.AsType[*cmdutil.AdminError](err); ok && answer.Status == http.StatusNotFound && h.source.Inbox == "" {
 		return fmt.Errorf("%w; listen needs a server whose elevenlabs_webhook has the option inbox", err)
