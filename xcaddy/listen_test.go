@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -14,6 +16,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -341,15 +344,94 @@ func TestListenReadsFromAnInspector(t *testing.T) {
 	}
 }
 
+// tunnel carries a port of this machine to another address, until it is closed.
+type tunnel struct {
+	listener net.Listener
+	mu       sync.Mutex
+	open     []net.Conn
+}
+
+func openTunnel(t testing.TB, port int, to string) *tunnel {
+	t.Helper()
+	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	require.NoError(t, err)
+	u := &tunnel{listener: listener}
+	go func() {
+		for {
+			near, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			far, err := net.Dial("tcp", to)
+			if err != nil {
+				near.Close()
+				continue
+			}
+			u.mu.Lock()
+			u.open = append(u.open, near, far)
+			u.mu.Unlock()
+			for _, way := range [][2]net.Conn{{near, far}, {far, near}} {
+				go func() {
+					_, _ = io.Copy(way[0], way[1])
+					way[0].Close()
+				}()
+			}
+		}
+	}()
+	t.Cleanup(u.close)
+	return u
+}
+
+func (u *tunnel) close() {
+	u.listener.Close()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, conn := range u.open {
+		conn.Close()
+	}
+}
+
+func TestListenThroughATunnelThatBreaksAndComesBack(t *testing.T) {
+	b, local := newBackend(t), newBackend(t)
+	s := newServer(t)
+	s.write(inboxSite(b.address(), newInboxFile(t), ""))
+	port := freePort(t)
+	caddyfile, err := os.ReadFile(s.file)
+	require.NoError(t, err)
+	origins := fmt.Sprintf("admin %s {\norigins %s localhost:%d\n}", s.admin, s.admin, port)
+	require.NoError(t, os.WriteFile(s.file, bytes.Replace(caddyfile, []byte("admin "+s.admin), []byte(origins), 1), 0o600))
+	s.serve()
+	s.awaitInbox()
+	u := openTunnel(t, port, s.admin)
+	o := elevenlabs(t, "", "listen", "--address", fmt.Sprintf("127.0.0.1:%d", port))
+	assert.Equal(t, 1, o.code)
+	assert.Contains(t, o.stderr, "give a tunnel the same port, or name the tunnel's in the option origins of admin")
+
+	l := listen(t, "--address", fmt.Sprintf("localhost:%d", port), "--forward-to", local.URL)
+	u.close()
+	s.eventually("listen to notice", func() bool {
+		return strings.Contains(l.stderr.String(), "the server is gone, and listen waits for it: ")
+	})
+	var sent []string
+	for n := range 3 {
+		require.Equal(t, 200, send(t, s.client("HTTP/1.1"), s.event(numbered(n))).status)
+		sent = append(sent, digestOf(numbered(n)))
+	}
+	openTunnel(t, port, s.admin)
+	var printed []string
+	for _, line := range l.next(3) {
+		printed = append(printed, line.EventID)
+	}
+	assert.Equal(t, sent, printed)
+	assert.Contains(t, l.stderr.String(), "the server is back\n")
+	l.end()
+}
+
 func TestListenSaysWhatAServerLacks(t *testing.T) {
 	s := start(t, webhook(newBackend(t).address(), ""))
 	o := elevenlabs(t, "", "listen", "--address", s.admin)
 	assert.Equal(t, 1, o.code)
 	assert.Contains(t, o.stderr, "it answered 404: no elevenlabs_webhook handler of this Caddy has an inbox; listen needs a server whose elevenlabs_webhook has the option inbox")
-	_, port, _ := bytes.Cut([]byte(s.admin), []byte(":"))
-	o = elevenlabs(t, "", "listen", "--address", "[::ffff:127.0.0.1]:"+string(port))
-	assert.Equal(t, 1, o.code)
-	assert.Contains(t, o.stderr, "give a tunnel the same port, or name the tunnel's in the option origins of admin")
 	o = elevenlabs(t, "", "listen", "--address", fmt.Sprintf("127.0.0.1:%d", freePort(t)))
 	assert.Equal(t, 1, o.code)
 	assert.Contains(t, o.stderr, "is Caddy running?")

@@ -18,9 +18,9 @@ import (
 
 // follower handles events as they come, each once, also after the connection was lost.
 type follower struct {
-	source   *source.Source
-	query    url.Values
-	handle   func(cmd *cobra.Command, e stored.Event, lastTry bool) error
+	source *source.Source
+	query  url.Values
+	handle func(cmd *cobra.Command, e stored.Event, lastTry bool) error
 	// announce is called when the first stream has begun.
 	announce func() error
 	// pause is how long it waits before it connects again; twice as long each time, up

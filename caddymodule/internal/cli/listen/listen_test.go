@@ -55,7 +55,7 @@ func some(t *testing.T, base string) *server {
 	s.store(1042, `{"type":"post_call_transcription","n":1}`, http.Header{"Content-Type": {"application/json"}, "User-Agent": {"Python/3.12 aiohttp/3.11.16"}, "Elevenlabs-Signature": {"REDACTED"}})
 	s.store(1043, `{"type":"post_call_audio","n":2}`, http.Header{"Content-Type": {"application/json"}, "Authorization": {"REDACTED"}, "Cookie": {"REDACTED"}})
 	s.store(1044, `{"type":"voice_removed"}`, nil)
-	s.events[1].EventType, s.events[1].ConversationID, s.events[1].Test = "post_call_audio", "conv_test_1", true
+	s.events[1].EventType, s.events[1].ConversationID, s.events[1].Test = "post_call_audio", "conv_3701kb2s", true
 	s.events[2].EventType, s.events[2].ConversationID, s.events[2].VoiceID, s.events[2].HasBody = "voice_removed", "", "voice_7", false
 	for i := range s.events {
 		s.events[i].ReceivedAt = noon.Add(time.Duration(i-len(s.events)) * time.Minute)
@@ -70,12 +70,17 @@ func TestListenPrints(t *testing.T) {
 	}{
 		{"only", "", "--since 2h", nil},
 		{"forward", "answers 200", "--since 2026-11-29T00:00:00Z --forward-to http://localhost:3000/hook", func(http.ResponseWriter, *http.Request) {}},
-		{"refused", "answers 500 with a text, and redirects audio to /login", "--since 2h --forward-to http://localhost:3000/hook", func(w http.ResponseWriter, r *http.Request) {
+		{"refused", "answers 500 with a text, and redirects audio to /login", "--since 3h --forward-to http://localhost:3000/hook", func(w http.ResponseWriter, r *http.Request) {
 			if r.Header.Get("X-ElevenLabs-Event-Type") == "post_call_audio" {
 				http.Redirect(w, r, "/login", http.StatusFound)
 				return
 			}
 			http.Error(w, "ValueError: no such agent\n\n  at line 3", http.StatusInternalServerError)
+		}},
+		{"mixed", "answers 200 to a transcript, and 500 to audio", "--since 2h --forward-to http://localhost:3000/hook", func(w http.ResponseWriter, r *http.Request) {
+			if r.Header.Get("X-ElevenLabs-Event-Type") == "post_call_audio" {
+				http.Error(w, "FileNotFoundError: recordings/conv_3701kb2s.mp3", http.StatusInternalServerError)
+			}
 		}},
 		{"save", "", "--since 2h --save events", nil},
 		{"both", "answers 204", "--since 2h --save events --forward-to http://localhost:3000/hook --agent agent_1 --conversation conv_1 --type transcript --inbox default", func(w http.ResponseWriter, _ *http.Request) {
@@ -104,9 +109,12 @@ func TestListenPrints(t *testing.T) {
 			lines := run(t, env, 3, append(args, "--json")...)
 			assert.Equal(t, text.Stderr, lines.Stderr)
 			c := clitest.Case{Command: "listen " + test.args, Code: text.Code, Parts: []clitest.Part{
-				{Name: "local application", Text: test.setUp}, {Name: "standard error", Text: back.Replace(text.Stderr)},
-				{Name: "output", Text: back.Replace(text.Text())}, {Name: "json", Text: lines.Stdout},
-				{Name: "requests to the server", Text: asked}, {Name: "requests to the local application", Text: sent},
+				{Name: "local application", Text: test.setUp},
+				{Name: "standard error", Text: back.Replace(text.Stderr)},
+				{Name: "output", Text: back.Replace(text.Text())},
+				{Name: "json", Text: lines.Stdout},
+				{Name: "requests to the server", Text: asked},
+				{Name: "requests to the local application", Text: sent},
 			}}
 			_, golden, _ := strings.Cut(t.Name(), "/")
 			t.Chdir(here)

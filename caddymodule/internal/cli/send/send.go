@@ -32,11 +32,11 @@ type sendOptions struct {
 
 	event, file, forge, inbox string
 	all, print, last          bool
-	turns              int
-	minutes            float64
-	failed             bool
-	set                []string
-	count, concurrency int
+	turns                     int
+	minutes                   float64
+	failed                    bool
+	set                       []string
+	count, concurrency        int
 }
 
 // NewCmdSend returns the command `send`.
