@@ -56,10 +56,10 @@ func (s *sseStream) send(id any, value any) error {
 }
 
 // sendPosition sends where a later stream goes on, without an event.
-func (s *sseStream) sendPosition(id any) error {
+func (s *sseStream) sendPosition(id int64) error {
 	err := s.controller.SetWriteDeadline(time.Now().Add(streamWriteTimeout))
 	if err == nil {
-		_, err = fmt.Fprintf(s.w, "id: %v\n\n", id)
+		_, err = fmt.Fprintf(s.w, "id: %d\n\n", id) //nolint:gosec // a number
 	}
 	return err
 }

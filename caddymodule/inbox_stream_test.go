@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"database/sql"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"strconv"
@@ -115,9 +116,9 @@ func streamed(t *testing.T, server *httptest.Server, query string, header http.H
 func TestAStreamThatBreaksOffAfterAnyEventGoesOnWithTheNext(t *testing.T) {
 	o := openInbox(t)
 	server, _ := admin(t)
-	var all []int64
-	for _, body := range []string{`{"n":0}`, `{"n":1}`, `{"n":2}`} {
-		all = append(all, o.put(t, "default", "post_call_audio", "", body))
+	all := make([]int64, 3)
+	for i := range all {
+		all[i] = o.put(t, "default", "post_call_audio", "", fmt.Sprintf(`{"n":%d}`, i))
 	}
 	o.age(t, time.Hour)
 	seqs, ids := streamed(t, server, "?since=2020-01-01T00:00:00Z", http.Header{})

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -81,6 +82,15 @@ func (l *listening) next(count int) (all []listened) {
 	return all
 }
 
+// ids returns the ids of the events in lines.
+func ids(lines []listened) []string {
+	all := make([]string, len(lines))
+	for i, line := range lines {
+		all[i] = line.EventID
+	}
+	return all
+}
+
 // end interrupts it. It must have printed nothing else.
 func (l *listening) end() {
 	l.t.Helper()
@@ -113,13 +123,11 @@ func TestListenBringsTheRequestThatTheServersApplicationGets(t *testing.T) {
 	l := listen(t, "--address", s.admin, "--forward-to", local.URL+"/hook?from=listen")
 	body := []byte(`{"type":"post_call_transcription", "event_timestamp":1739537297,"data":{"agent_id":"agent_1","conversation_id":"conv_1","text":"é <&> \u00e9"}}` + "\n")
 	request := s.event(body)
-	for name, values := range map[string][]string{
+	maps.Copy(request.Header, map[string][]string{
 		"User-Agent": {"Python/3.12 aiohttp/3.11.16"}, "X-Custom": {"first", "second, \xe9"}, "Accept": {"*/*"}, "Accept-Encoding": {"gzip, deflate"},
 		"Authorization": {"Bearer hunter2"}, "Cookie": {"session=hunter2"}, "X-Forwarded-For": {"203.0.113.7"}, "X-Forwarded-Host": {"evil.example"},
 		"X-Elevenlabs-Verified": {"forged"}, "Idempotency-Key": {"forged"}, "Te": {"trailers"}, "X-Real-Ip": {"203.0.113.8"},
-	} {
-		request.Header[name] = values
-	}
+	})
 	require.Equal(t, 200, send(t, s.client("HTTP/1.1"), request).status)
 	line := l.next(1)[0]
 	assert.Equal(t, []any{"taken", 200, digestOf(body), "conv_1"}, []any{line.Result, line.Status, line.EventID, line.ConversationID}, line.Problem)
@@ -138,6 +146,7 @@ func TestListenBringsTheRequestThatTheServersApplicationGets(t *testing.T) {
 }
 
 func TestListenGoesOnWithoutAGapOrARepeat(t *testing.T) {
+	t.Parallel() // it mostly waits for starts
 	for name, disturb := range map[string]func(s *server, caddyfile string){
 		"after a crash": func(s *server, _ string) {
 			s.kill()
@@ -156,8 +165,8 @@ func TestListenGoesOnWithoutAGapOrARepeat(t *testing.T) {
 			s.awaitInbox()
 			l := listen(t, "--address", s.admin, "--forward-to", local.URL)
 			client := s.client("HTTP/1.1")
-			var sent []string
-			for n := range events {
+			sent := make([]string, events)
+			for n := range sent {
 				if n%70 == 40 {
 					disturb(s, caddyfile)
 					client = s.client("HTTP/1.1")
@@ -165,16 +174,13 @@ func TestListenGoesOnWithoutAGapOrARepeat(t *testing.T) {
 				body := numbered(n)
 				got := s.sendAfterReload(client, func() *http.Request { return s.event(body) })
 				require.Equal(t, 200, got.status)
-				sent = append(sent, digestOf(body))
+				sent[n] = digestOf(body)
 			}
-			var printed, arrived []string
-			for _, line := range l.next(events) {
-				printed = append(printed, line.EventID)
-			}
+			assert.Equal(t, sent, ids(l.next(events)))
+			var arrived []string
 			for _, d := range local.take() {
 				arrived = append(arrived, d.digest)
 			}
-			assert.Equal(t, sent, printed)
 			assert.Equal(t, sent, arrived)
 			require.Equal(t, 200, send(t, client, s.event(numbered(events))).status)
 			l.next(1)
@@ -219,10 +225,9 @@ func TestWhatListenSavesIsSentAgainByteForByte(t *testing.T) {
 	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", secret)
 	b, folder := newBackend(t), filepath.Join(t.TempDir(), "events")
 	s := start(t, inboxSite(b.address(), newInboxFile(t), ""))
-	var bodies [][]byte
-	for _, body := range [][]byte{numbered(1), audio(3 << 20), []byte("{\"type\":\"voice_removed\",\"data\":{\"voice_id\":\"v\"}}\r\n\x00\xff")} {
+	bodies := [][]byte{numbered(1), audio(3 << 20), []byte("{\"type\":\"voice_removed\",\"data\":{\"voice_id\":\"v\"}}\r\n\x00\xff")}
+	for _, body := range bodies {
 		require.Equal(t, 200, send(t, s.client("HTTP/1.1"), s.event(body)).status)
-		bodies = append(bodies, body)
 	}
 	s.eventually("the deliveries", func() bool { return s.inboxCount("delivered") == len(bodies) })
 	b.take()
@@ -412,17 +417,13 @@ func TestListenThroughATunnelThatBreaksAndComesBack(t *testing.T) {
 	s.eventually("listen to notice", func() bool {
 		return strings.Contains(l.stderr.String(), "the server is gone, and listen waits for it: ")
 	})
-	var sent []string
-	for n := range 3 {
+	sent := make([]string, 3)
+	for n := range sent {
 		require.Equal(t, 200, send(t, s.client("HTTP/1.1"), s.event(numbered(n))).status)
-		sent = append(sent, digestOf(numbered(n)))
+		sent[n] = digestOf(numbered(n))
 	}
 	openTunnel(t, port, s.admin)
-	var printed []string
-	for _, line := range l.next(3) {
-		printed = append(printed, line.EventID)
-	}
-	assert.Equal(t, sent, printed)
+	assert.Equal(t, sent, ids(l.next(3)))
 	assert.Contains(t, l.stderr.String(), "the server is back\n")
 	l.end()
 }

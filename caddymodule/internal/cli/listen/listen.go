@@ -146,7 +146,8 @@ func (o *listenOptions) query() url.Values {
 
 // announcement says what listen waits for, since there may be nothing to print for hours.
 func (o *listenOptions) announcement(h *handler) string {
-	text := "waiting for events"
+	text := new(strings.Builder)
+	text.WriteString("waiting for events")
 	for _, by := range []struct{ what, value string }{
 		{"in the inbox", h.source.Inbox},
 		{"of the type", strings.Join(o.types, " or ")},
@@ -154,11 +155,11 @@ func (o *listenOptions) announcement(h *handler) string {
 		{"of the conversation", o.conversation},
 	} {
 		if by.value != "" {
-			text += " " + by.what + " " + cmdutil.Printable(by.value)
+			fmt.Fprintf(text, " %s %s", by.what, cmdutil.Printable(by.value))
 		}
 	}
 	if !o.since.IsZero() {
-		text += ", and first those since " + o.since.In(o.env.Now().Location()).Format("2006-01-02 15:04:05")
+		fmt.Fprintf(text, ", and first those since %s", o.since.In(o.env.Now().Location()).Format("2006-01-02 15:04:05"))
 	}
 	var to []string
 	if h.application != nil {
@@ -170,7 +171,7 @@ func (o *listenOptions) announcement(h *handler) string {
 	if len(to) == 0 {
 		to = []string{"is only printed"}
 	}
-	return text + "; each " + strings.Join(to, " and ") + "; Ctrl-C ends"
+	return text.String() + "; each " + strings.Join(to, " and ") + "; Ctrl-C ends"
 }
 
 // note tells the user something about the command itself, and not of events.
