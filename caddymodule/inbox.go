@@ -72,7 +72,7 @@ type InboxRetention struct {
 }
 
 // headerInbox is the response header that says what the inbox did.
-var headerInbox = headerName("inbox")
+var headerInbox = deliveries.HeaderName("inbox")
 
 const (
 	// storeTimeout is how long the database may take to store an event, and
@@ -216,8 +216,6 @@ func fieldsToStore(e *event) stored.Fields {
 // restore fills in an event that was stored.
 func (e *event) restore(f stored.Fields, c *inbox.Claim) {
 	e.EventType, e.ConversationID, e.AgentID = c.Type, c.ConversationID, c.AgentID
-	e.EventTimestamp, e.RequestID, e.VoiceID = f.EventTimestamp, f.RequestID, f.VoiceID
-	e.SignedAt, e.SecretName, e.Secret, e.Test = f.SignedAt, f.SecretName, f.Secret, f.Test
-	e.EventID, e.Size, e.received, e.attempt = c.ID, c.Size, c.ReceivedAt, c.Attempt
-	e.Proven, e.verified = true, true
+	e.EventID, e.Size, e.Received, e.Attempt = c.ID, c.Size, c.ReceivedAt, c.Attempt
+	f.Restore(&e.Event)
 }

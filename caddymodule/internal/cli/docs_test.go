@@ -16,7 +16,7 @@ import (
 
 var (
 	consoleBlock = regexp.MustCompile("(?s)```console\n(.*?)```\n")
-	transcript   = regexp.MustCompile(`(?m)^\$ caddy elevenlabs ((?:status|tail|inbox|webhooks)\b.*)\n((?:[^$\n].*\n|\n)*)`)
+	transcript   = regexp.MustCompile(`(?m)^\$ caddy elevenlabs ((?:status|tail|listen|inbox|webhooks)\b.*)\n((?:[^$\n].*\n|\n)*)`)
 )
 
 // Tests of the built server run those of the other commands.
@@ -39,9 +39,10 @@ func TestTranscriptsInTheDocumentationAreThoseOfTheGoldenFiles(t *testing.T) {
 		}
 	}
 	held := map[string]string{
-		"status":                                "operate/testdata/status/failing.txtar",
-		"status --address localhost:2019":       "operate/testdata/status/inbox_busy.txtar",
-		"tail --once":                           "operate/testdata/tail/once.txtar",
+		"status":                          "operate/testdata/status/failing.txtar",
+		"status --address localhost:2019": "operate/testdata/status/inbox_busy.txtar",
+		"tail --once":                     "operate/testdata/tail/once.txtar",
+		"listen --since 2h --forward-to http://localhost:3000/hook": "listen/testdata/mixed.txtar",
 		"inbox list":                            "inbox/testdata/list.txtar",
 		"inbox show 1043":                       "inbox/testdata/show.txtar",
 		"inbox redeliver --dead --since 2h":     "inbox/testdata/redeliver_dead.txtar",

@@ -2,9 +2,6 @@ package inbox
 
 import (
 	"errors"
-	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -54,34 +51,14 @@ func (s *selection) read(cmd *cobra.Command) (err error) {
 	if s.types, err = cmdutil.EventTypes(cmd); err != nil {
 		return err
 	}
-	if s.since, err = s.time("since", s.sinceText); err != nil {
+	if s.since, err = cmdutil.ParseTime(s.env.Now(), "since", s.sinceText); err != nil {
 		return err
 	}
-	if s.until, err = s.time("until", s.untilText); err != nil {
+	if s.until, err = cmdutil.ParseTime(s.env.Now(), "until", s.untilText); err != nil {
 		return err
 	}
 	if !s.since.IsZero() && !s.until.IsZero() && !s.since.Before(s.until) {
 		return errors.New("--since must be before --until")
 	}
 	return nil
-}
-
-// time reads a time, or a duration before now. It is zero for an empty text.
-func (s *selection) time(flag, text string) (time.Time, error) {
-	if text == "" {
-		return time.Time{}, nil
-	}
-	if t, err := time.Parse(time.RFC3339, text); err == nil {
-		return t, nil
-	}
-	ago, err := time.ParseDuration(text)
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		var n uint64
-		n, err = strconv.ParseUint(days, 10, 16)
-		ago = time.Duration(n) * 24 * time.Hour
-	}
-	if err != nil || ago <= 0 {
-		return time.Time{}, fmt.Errorf("--%s must be a time such as 2026-11-20T10:00:00Z, or a duration before now such as 2h or 3d, not %q", flag, text)
-	}
-	return s.env.Now().Add(-ago), nil
 }
