@@ -154,3 +154,21 @@ func cpu(b *testing.B) time.Duration {
 	require.NoError(b, syscall.Getrusage(syscall.RUSAGE_SELF, &usage))
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
 }
+
+// BenchmarkList measures the first page of 50 events of a million.
+func BenchmarkList(b *testing.B) {
+	benchmark(b, func(b *testing.B, s *Store) {
+		fill(b, s, 1_000_000)
+		for _, selection := range selections {
+			b.Run(selection.name, func(b *testing.B) {
+				for b.Loop() {
+					list, err := s.List(b.Context(), selection.Selection, 50)
+					require.NoError(b, err)
+					if selection.want >= 0 {
+						require.Len(b, list, selection.want)
+					}
+				}
+			})
+		}
+	})
+}

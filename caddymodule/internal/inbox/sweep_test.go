@@ -61,7 +61,7 @@ func TestSweepDeletesWhatIsPastItsRetention(t *testing.T) {
 				stored := number(t, s, `SELECT COALESCE(SUM(stored), 0) FROM elevenlabs_inbox_event`)
 				assert.Equal(t, test.wantChunk*int64(test.size), stored)
 				assert.Equal(t, stored, s.usedBy(testInbox).get())
-				_, err := s.Forget(t.Context(), Selection{Events: []int64{seq}})
+				_, err := s.Forget(t.Context(), Selection{Events: []int64{seq}}, 0)
 				require.NoError(t, err)
 			})
 		}
