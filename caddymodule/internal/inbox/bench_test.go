@@ -172,3 +172,24 @@ func BenchmarkList(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkStats measures the figures of a million events.
+func BenchmarkStats(b *testing.B) {
+	benchmark(b, func(b *testing.B, s *Store) {
+		fill(b, s, 1_000_000)
+		for name, since := range map[string]time.Time{"all": {}, "day": ago(24 * time.Hour)} {
+			b.Run(name, func(b *testing.B) {
+				for b.Loop() {
+					_, err := s.Stats(b.Context(), "", nil, since)
+					require.NoError(b, err)
+				}
+			})
+		}
+		b.Run("counts", func(b *testing.B) {
+			for b.Loop() {
+				_, err := s.Counts(b.Context())
+				require.NoError(b, err)
+			}
+		})
+	})
+}
