@@ -58,6 +58,11 @@ func acceptMany(b *testing.B, s *Store, count, callers int) {
 	wait.Wait()
 }
 
+// perLoop reports how much of the processor each loop took since before.
+func perLoop(b *testing.B, before time.Duration) {
+	b.ReportMetric(float64((cpu(b)-before).Microseconds())/float64(b.N), "cpu-us/op")
+}
+
 func perSecond(b *testing.B, count int, unit string) {
 	b.ReportMetric(float64(count)/b.Elapsed().Seconds(), unit)
 }
@@ -66,8 +71,10 @@ func BenchmarkAccept(b *testing.B) {
 	benchmark(b, func(b *testing.B, s *Store) {
 		for _, callers := range []int{1, 16, 64} {
 			b.Run(fmt.Sprint(callers), func(b *testing.B) {
+				before := cpu(b)
 				acceptMany(b, s, b.N, callers)
 				perSecond(b, b.N, "events/s")
+				perLoop(b, before)
 			})
 		}
 	})
@@ -161,6 +168,8 @@ func BenchmarkList(b *testing.B) {
 		fill(b, s, 1_000_000)
 		for _, selection := range selections {
 			b.Run(selection.name, func(b *testing.B) {
+				before := cpu(b)
+				defer func() { perLoop(b, before) }()
 				for b.Loop() {
 					list, err := s.List(b.Context(), selection.Selection, 50)
 					require.NoError(b, err)
@@ -179,6 +188,8 @@ func BenchmarkStats(b *testing.B) {
 		fill(b, s, 1_000_000)
 		for name, since := range map[string]time.Time{"all": {}, "day": ago(24 * time.Hour)} {
 			b.Run(name, func(b *testing.B) {
+				before := cpu(b)
+				defer func() { perLoop(b, before) }()
 				for b.Loop() {
 					_, err := s.Stats(b.Context(), "", nil, since)
 					require.NoError(b, err)
@@ -186,6 +197,8 @@ func BenchmarkStats(b *testing.B) {
 			})
 		}
 		b.Run("counts", func(b *testing.B) {
+			before := cpu(b)
+			defer func() { perLoop(b, before) }()
 			for b.Loop() {
 				_, err := s.Counts(b.Context())
 				require.NoError(b, err)
