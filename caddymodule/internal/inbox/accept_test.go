@@ -58,6 +58,7 @@ func TestARepeatIsCountedAndOnlyADeadEventIsArmedAnew(t *testing.T) {
 			require.Zero(t, rows(t, s, "chunk"))
 		}, Delivered},
 		{"dead", func(t *testing.T, s *Store) { bury(t, s) }, Waiting},
+		{"discarded", func(t *testing.T, s *Store) { giveUp(t, s) }, Discarded},
 	}
 	onEach(t, func(t *testing.T, s *Store) {
 		for i, test := range tests {

@@ -29,6 +29,10 @@ func TestRedeliver(t *testing.T) {
 		}, Waiting, ""},
 		{"a delivered event", func(t *testing.T, s *Store) { deliver(t, s) }, Waiting, ""},
 		{"a dead event", func(t *testing.T, s *Store) { bury(t, s) }, Waiting, ""},
+		{"a discarded event", func(t *testing.T, s *Store) {
+			settle(t, s, claimOne(t, s), refused, patience)
+			giveUp(t, s)
+		}, Waiting, ""},
 		{"an event that is being delivered", func(t *testing.T, s *Store) { claimOne(t, s) }, Delivering, "the event is being delivered"},
 		{"an event without its body", func(t *testing.T, s *Store) {
 			deliver(t, s)
@@ -63,6 +67,74 @@ func TestRedeliver(t *testing.T) {
 		assert.Error(t, err, "nothing must not mean all")
 		_, err = s.Forget(t.Context(), Selection{}, 0)
 		assert.Error(t, err, "nothing must not mean all")
+	})
+}
+
+func TestDiscard(t *testing.T) {
+	tests := []struct {
+		name    string
+		set     func(*testing.T, *Store)
+		want    State
+		wantErr string
+	}{
+		{"an event that waits", func(*testing.T, *Store) {}, Discarded, ""},
+		{"a dead event", func(t *testing.T, s *Store) { bury(t, s) }, Discarded, ""},
+		{"an event that is being delivered", func(t *testing.T, s *Store) { claimOne(t, s) }, Delivering, ErrDelivering.Error()},
+		{"a delivered event", func(t *testing.T, s *Store) { deliver(t, s) }, Delivered, ErrFinished.Error()},
+		{"a discarded event", func(t *testing.T, s *Store) { giveUp(t, s) }, Discarded, ErrFinished.Error()},
+	}
+	onEach(t, func(t *testing.T, s *Store) {
+		for i, test := range tests {
+			t.Run(test.name, func(t *testing.T) {
+				seq := store(t, s, event(fmt.Sprint(i)), content(1))
+				test.set(t, s)
+				n, err := total(s.Discard(t.Context(), Selection{Events: []int64{seq, 1 << 40}}, 0))
+				if assert.Equal(t, test.want, get(t, s, seq).State); test.wantErr != "" {
+					assert.EqualError(t, err, test.wantErr)
+					assert.Zero(t, n)
+				} else {
+					require.NoError(t, err)
+					assert.Equal(t, 1, n)
+					assertSoon(t, s, 0, "done_at", seq)
+					due, err := s.due(t.Context(), testInbox)
+					require.NoError(t, err)
+					assert.False(t, due, "no attempt is made")
+				}
+				_, err = s.Forget(t.Context(), Selection{Events: []int64{seq}}, 0)
+				require.NoError(t, err)
+			})
+		}
+		_, err := s.Discard(t.Context(), Selection{Events: []int64{1 << 40}}, 0)
+		assert.ErrorIs(t, err, ErrNotFound)
+		_, err = s.Discard(t.Context(), Selection{}, 0)
+		assert.Error(t, err, "nothing must not mean all")
+	})
+}
+
+func TestALimitedChangeGoesOnAfterItsLastEvent(t *testing.T) {
+	const many = sweepBatch + 50
+	onEach(t, func(t *testing.T, s *Store) {
+		storeSome(t, s, many)
+		e := event("other")
+		e.Inbox = "other"
+		_, err := s.Accept(t.Context(), e, content(1), noLimit)
+		require.NoError(t, err)
+		changed, looked := map[string]int{}, 0
+		for selection := (Selection{State: Waiting}); ; { // they stay in this state
+			done, err := s.Redeliver(t.Context(), selection, 60)
+			require.NoError(t, err)
+			for inbox, n := range done.Events {
+				changed[inbox] += n
+			}
+			assert.LessOrEqual(t, done.Total(), 60)
+			looked += done.Total()
+			if done.Last == 0 {
+				break
+			}
+			require.LessOrEqual(t, looked, many+1, "it goes on, and does not begin anew")
+			selection.After = done.Last
+		}
+		assert.Equal(t, map[string]int{testInbox: many, "other": 1}, changed)
 	})
 }
 
