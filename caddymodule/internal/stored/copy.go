@@ -13,7 +13,7 @@ import (
 // Restore fills in what the database has no columns for. Only a verified event is
 // stored.
 func (f Fields) Restore(e *deliveries.Event) {
-	e.EventTimestamp, e.RequestID, e.VoiceID = f.EventTimestamp, f.RequestID, f.VoiceID
+	e.EventTimestamp, e.VoiceID = f.EventTimestamp, f.VoiceID
 	e.SignedAt, e.SecretName, e.Secret, e.Test = f.SignedAt, f.SecretName, f.Secret, f.Test
 	e.Proven, e.Verified = true, true
 }
@@ -46,7 +46,7 @@ func (d *Detail) CopyHeader() (header http.Header, withheld []string) {
 	slices.Sort(withheld)
 	request.setForwarded(header)
 	e := deliveries.Event{Received: d.ReceivedAt, Attempt: 1}
-	e.EventType, e.ConversationID, e.AgentID, e.EventID = d.EventType, d.ConversationID, d.AgentID, d.EventID
+	e.EventType, e.ConversationID, e.AgentID, e.RequestID, e.EventID = d.EventType, d.ConversationID, d.AgentID, d.RequestID, d.EventID
 	d.Restore(&e)
 	e.SetHeaders(header)
 	return header, withheld

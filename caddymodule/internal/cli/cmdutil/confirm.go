@@ -15,7 +15,7 @@ import (
 
 // YesFlag adds --yes, by which a command does not ask.
 func YesFlag(cmd *cobra.Command, yes *bool) {
-	cmd.Flags().BoolVar(yes, "yes", false, "do not ask before deleting")
+	cmd.Flags().BoolVar(yes, "yes", false, "do not ask first")
 }
 
 // Confirm asks at the terminal. Every answer except yes means no.
@@ -31,7 +31,7 @@ func Confirm(cmd *cobra.Command, question string) error {
 		return err
 	}
 	if !strings.EqualFold(answer, "y") && !strings.EqualFold(answer, "yes") {
-		return errors.New("nothing was deleted")
+		return errors.New("nothing was changed")
 	}
 	return nil
 }

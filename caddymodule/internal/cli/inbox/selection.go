@@ -12,7 +12,8 @@ import (
 // selection are the flags by which several commands select events.
 type selection struct {
 	env                  cmdutil.Env
-	inbox, conversation  string
+	inbox                string
+	conversation, agent  string
 	sinceText, untilText string
 	types                []string
 	since, until         time.Time
@@ -24,6 +25,7 @@ func selectionFlags(cmd *cobra.Command, env cmdutil.Env) *selection {
 	inboxFlag(cmd, &s.inbox)
 	cmdutil.TypeFlag(cmd)
 	flags.StringVar(&s.conversation, "conversation", "", "only events of the conversation with this `id`")
+	flags.StringVar(&s.agent, "agent", "", "only events of the agent with this `id`")
 	flags.StringVar(&s.sinceText, "since", "", "only events that came since this `time`: RFC 3339, or a duration before now such as 2h or 3d")
 	flags.StringVar(&s.untilText, "until", "", "only events that came before this `time`, likewise")
 	return s
@@ -35,7 +37,7 @@ func inboxFlag(cmd *cobra.Command, name *string) {
 
 // selected reports whether one of the flags is given.
 func selected(cmd *cobra.Command) bool {
-	for _, name := range []string{"type", "conversation", "since", "until"} {
+	for _, name := range []string{"type", "conversation", "agent", "since", "until"} {
 		if cmd.Flags().Changed(name) {
 			return true
 		}
@@ -45,7 +47,7 @@ func selected(cmd *cobra.Command) bool {
 
 // read reads and checks the flags.
 func (s *selection) read(cmd *cobra.Command) (err error) {
-	if err := cmdutil.RejectEmpty(cmd, "inbox", "conversation", "since", "until"); err != nil {
+	if err := cmdutil.RejectEmpty(cmd, "inbox", "conversation", "agent", "since", "until"); err != nil {
 		return err
 	}
 	if s.types, err = cmdutil.EventTypes(cmd); err != nil {
