@@ -145,8 +145,11 @@ func basePath(r *http.Request) string {
 		return ""
 	}
 	base, found := strings.CutSuffix(original.URL.Path, r.URL.Path)
-	if !found { // handle_path strips /events to nothing, and makes it /
-		base, _ = strings.CutSuffix(original.URL.Path+"/", r.URL.Path)
+	if !found && r.URL.Path == "/" { // handle_path makes /inspect the path /
+		base, found = original.URL.Path, true
+	}
+	if !found {
+		return ""
 	}
 	return strings.TrimSuffix(base, "/")
 }

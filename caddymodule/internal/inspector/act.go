@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -100,14 +101,14 @@ func readAct(form url.Values) (act stored.Act, err error) {
 // ownPath returns a path of these pages, also if the form says another.
 func ownPath(text string) string {
 	u, err := url.Parse(text)
-	if err != nil || u.Host != "" || u.Scheme != "" || u.Path != "/events" && !strings.HasPrefix(u.Path, "/events/") {
+	if err != nil || path.Clean(u.Path) != u.Path || u.Host != "" || u.Scheme != "" || u.Path != "/events" && !strings.HasPrefix(u.Path, "/events/") {
 		return "/events"
 	}
 	return (&url.URL{Path: u.Path, RawQuery: u.RawQuery}).String()
 }
 
-func withNotice(path, verb string, count int) string {
-	u, err := url.Parse(path)
+func withNotice(page, verb string, count int) string {
+	u, err := url.Parse(page)
 	if err != nil {
 		return "/events"
 	}

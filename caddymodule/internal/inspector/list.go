@@ -2,6 +2,7 @@ package inspector
 
 import (
 	"errors"
+	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
@@ -59,7 +60,7 @@ func (f *filter) since(now time.Time) time.Time {
 }
 
 // Query returns the filter as the query of a URL, without the place in the list.
-func (f filter) Query() string {
+func (f filter) Query() template.URL {
 	query := url.Values{}
 	for name, value := range map[string]string{
 		"search": f.Search, "state": f.State, "result": f.Result, "type": f.Type, "inbox": f.Inbox, "webhook": f.Webhook, "period": f.Period,
@@ -68,7 +69,7 @@ func (f filter) Query() string {
 			query.Set(name, value)
 		}
 	}
-	return query.Encode()
+	return template.URL(query.Encode()) //nolint:gosec // it is encoded
 }
 
 // types returns the types of events that the filter has, or nil for all.

@@ -27,6 +27,7 @@ const (
 	maxShown   = 2 << 20  // bytes
 	maxString  = 16 << 10 // bytes of a string
 	maxNodes   = 20_000
+	maxDepth   = 100
 	openLevels = 3 // that are open at first
 )
 
@@ -55,7 +56,7 @@ func (p *treeParser) value(n *node, depth int) error {
 	if err != nil {
 		return err
 	}
-	if p.nodes++; p.nodes > maxNodes {
+	if p.nodes++; p.nodes > maxNodes || depth > maxDepth {
 		return errTooLarge
 	}
 	n.Open = depth < openLevels

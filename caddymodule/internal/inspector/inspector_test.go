@@ -1,0 +1,193 @@
+package inspector
+
+import (
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/inbox"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/stored"
+)
+
+// hostile is a text that must stay a text.
+const hostile = `"'><script>alert(1)</script><img src=x onerror=alert(1)>{{.}}` + "\u202e"
+
+func TestTextFromOutsideIsNeverMarkup(t *testing.T) {
+	s := new(source)
+	s.add(1, inbox.Waiting, `{"type":"`+`\"'><script>alert(1)</script>`+`","data":{"<script>alert(1)</script>":1,"transcript":[{"role":"<script>alert(1)</script>","message":"<script>alert(1)</script>",
+"tool_calls":[{"tool_name":"<script>alert(1)</script>","params_as_json":"<script>alert(1)</script>"}]}]}}`)
+	d := &s.details[0]
+	for _, text := range []*string{&d.EventType, &d.ConversationID, &d.AgentID, &d.RequestID, &d.VoiceID, &d.Secret, &d.Request.Host, &d.Request.URI, &d.Request.ClientIP} {
+		*text = hostile
+	}
+	d.Request.Header = http.Header{hostile: {hostile}}
+	d.Timeline = []stored.Attempt{{Attempt: 1, Reason: hostile, Answer: hostile}}
+	s.webhooks = []Webhook{
+		{Handler: hostile, Status: deliveries.Status{Streak: deliveries.Streak{FailuresInRow: 4, LastFailure: &deliveries.Delivery{Reason: hostile}}}},
+		{Handler: "other", ReportOnly: true, Secrets: []deliveries.SecretStatus{{Secret: hostile, Status: deliveries.Status{Streak: deliveries.Streak{FailuresInRow: 1}}}, {}}},
+	}
+	s.inboxes[0].Problem = hostile
+	failed := deliveries.Delivery{Result: deliveries.Failed, Reason: hostile, ClientIP: hostile}
+	failed.EventType, failed.ConversationID = hostile, hostile
+	s.deliveries = []deliveries.Delivery{failed}
+	query := url.QueryEscape(hostile)
+	for _, path := range []string{
+		"/", "/events", "/events/1", "/deliveries", "/nothing", "/events?search=" + query + "&state=" + query + "&type=" + query + "&period=" + query,
+		"/events/1?find=" + query, "/deliveries?search=" + query, "/events?done=" + query + "&events=" + query, "/events?before=" + query,
+	} {
+		w := s.visit(t, path, "")
+		require.Less(t, w.Code, 500, path)
+		page := w.Body.String()
+		assert.NotContains(t, page, "<script>alert", path)
+		assert.NotContains(t, page, "<img", path)
+		assert.Equal(t, 1, strings.Count(page, "<script"), "only the page's own")
+		assert.Contains(t, page, "</html>", path)
+	}
+	for verb := range verbs {
+		w := s.visit(t, "/"+verb, "state=dead&type="+query+"&return="+query)
+		assert.NotContains(t, w.Body.String(), "<script>alert", verb)
+		assert.NotContains(t, w.Body.String(), "<img", verb)
+	}
+}
+
+func TestTheListAsksForWhatItsFieldsSay(t *testing.T) {
+	s := new(source)
+	s.add(1, inbox.Dead, `{}`)
+	s.inboxes = append(s.inboxes, stored.Inbox{Name: "sales"})
+	for query, want := range map[string]inbox.Selection{
+		"":                              {Inbox: "default"},
+		"inbox=sales&state=dead&type=t": {Inbox: "sales", State: inbox.Dead, Types: []string{"t"}},
+		"period=24h&before=5":           {Inbox: "default", Since: noon.Add(-24 * time.Hour), Before: 5},
+		"period=never&search=conv_1":    {Inbox: "default"},
+	} {
+		assert.Equal(t, http.StatusOK, s.visit(t, "/events?"+query, "").Code, query)
+		assert.Equal(t, want, s.selected, query)
+	}
+	assert.Equal(t, http.StatusBadRequest, s.visit(t, "/events?before=0", "").Code)
+}
+
+func TestTheNextPageBeginsAfterTheLastRow(t *testing.T) {
+	s := new(source)
+	for seq := int64(rows + 5); seq > 0; seq-- {
+		s.add(seq, inbox.Delivered, `{}`)
+	}
+	page := s.visit(t, "/events?state=delivered", "").Body.String()
+	assert.Equal(t, rows, strings.Count(page, `name="event"`))
+	assert.Contains(t, page, `href="/inspect/events?inbox=default&amp;state=delivered&amp;before=6"`)
+	s.details = s.details[:rows]
+	assert.NotContains(t, s.visit(t, "/events", "").Body.String(), "before=", "the last page")
+}
+
+func TestButtonsDoWhatTheySay(t *testing.T) {
+	for _, test := range []struct{ name, path, form, want, asks string }{
+		{"one event", "/redeliver", "event=5&inbox=default&return=/events/5%3Finbox%3Ddefault", `redeliver in "default": [5]  []  by alice`, ""},
+		{"selected ones, whatever the filter", "/discard", "event=5&event=6&inbox=a&state=dead&type=t", `discard in "a": [5 6]  []  by alice`, ""},
+		{"to forget asks back", "/forget", "event=5", "", "Selected: 1 event."},
+		{"to forget", "/forget", "event=5&confirmed=yes", `forget in "": [5]  []  by alice`, ""},
+		{"a conversation asks back", "/forget", "conversation=c", "", "All events of the conversation c."},
+		{"a conversation", "/forget", "conversation=c&confirmed=yes", `forget in "": []  [] c by alice`, ""},
+		{"all of a filter asks back", "/redeliver", "state=dead", "", "All dead events"},
+		{
+			"all of a filter", "/redeliver", "state=dead&type=t&inbox=a&since=2026-11-28T12:00:00Z&confirmed=yes",
+			`redeliver in "a": [] dead [t]  since 2026-11-28T12:00:00Z by alice`, "",
+		},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := new(source)
+			w := s.visit(t, test.path, test.form)
+			if test.asks != "" {
+				assert.Equal(t, http.StatusOK, w.Code)
+				assert.Contains(t, w.Body.String(), test.asks)
+				assert.Empty(t, s.acts)
+				return
+			}
+			assert.Equal(t, http.StatusSeeOther, w.Code)
+			assert.Equal(t, []string{test.want}, s.acts)
+			assert.True(t, strings.HasPrefix(w.Header().Get("Location"), "/inspect/events"), w.Header().Get("Location"))
+		})
+	}
+}
+
+func TestNothingChangesIfAButtonMayNot(t *testing.T) {
+	from := func(site string) func(*http.Request) {
+		return func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", site) }
+	}
+	other := func(r *http.Request) { r.Header.Set("Origin", "https://evil.example") }
+	s := new(source)
+	for name, test := range map[string]struct {
+		pages  *Pages
+		path   string
+		form   string
+		option func(*http.Request)
+		want   int
+	}{
+		"another site":                   {New(s, false), "/forget", "event=5&confirmed=yes", from("cross-site"), http.StatusForbidden},
+		"another host of the same site":  {New(s, false), "/redeliver", "event=5", from("same-site"), http.StatusForbidden},
+		"another origin, an old browser": {New(s, false), "/redeliver", "event=5", other, http.StatusForbidden},
+		"read-only":                      {New(s, true), "/redeliver", "event=5", from("same-origin"), http.StatusForbidden},
+		"nothing selected":               {New(s, false), "/redeliver", "inbox=default", from("same-origin"), http.StatusBadRequest},
+		"no number":                      {New(s, false), "/redeliver", "event=x", from("same-origin"), http.StatusBadRequest},
+		"no time":                        {New(s, false), "/redeliver", "state=dead&since=x&confirmed=yes", from("same-origin"), http.StatusBadRequest},
+		"a form that is too long":        {New(s, false), "/redeliver", "event=5&x=" + strings.Repeat("x", maxForm), from("same-origin"), http.StatusBadRequest},
+		"by GET":                         {New(s, false), "/forget?event=5&confirmed=yes", "", from("same-origin"), http.StatusNotFound},
+	} {
+		assert.Equal(t, test.want, serve(t, test.pages, test.path, test.form, test.option).Code, name)
+	}
+	assert.Empty(t, s.acts)
+}
+
+func TestReadOnlyPagesHaveNoButtons(t *testing.T) {
+	s := new(source)
+	s.add(1, inbox.Dead, `{}`)
+	for _, path := range []string{"/events?state=dead", "/events/1"} {
+		assert.Contains(t, serve(t, New(s, false), path, "").Body.String(), `method="post"`, path)
+		page := serve(t, New(s, true), path, "").Body.String()
+		assert.NotContains(t, page, `formaction`, path)
+		assert.NotContains(t, page, `action="/inspect/redeliver"`, path)
+		assert.Contains(t, page, "read-only")
+	}
+}
+
+func TestAButtonLeadsBackToThesePagesOnly(t *testing.T) {
+	for text, want := range map[string]string{
+		"/events?state=dead":          "/events?state=dead",
+		"/events/5?inbox=a":           "/events/5?inbox=a",
+		"":                            "/events",
+		"//evil.example/":             "/events",
+		"https://evil.example/events": "/events",
+		`\\evil.example`:              "/events",
+		"/forget":                     "/events",
+		"/events/../../x":             "/events",
+		"javascript:alert(1)":         "/events",
+	} {
+		assert.Equal(t, want, ownPath(text), text)
+	}
+}
+
+func TestErrorsOfTheSourceAreShownWithTheirStatus(t *testing.T) {
+	s := &source{actErr: statusError{http.StatusConflict, inbox.ErrDelivering}}
+	w := s.visit(t, "/redeliver", "event=5")
+	assert.Equal(t, http.StatusConflict, w.Code)
+	assert.Contains(t, w.Body.String(), inbox.ErrDelivering.Error())
+	assert.Equal(t, http.StatusNotFound, s.visit(t, "/events/9", "").Code)
+	assert.Equal(t, http.StatusNotFound, s.visit(t, "/events/x", "").Code)
+}
+
+func TestChartsHaveAScaleEach(t *testing.T) {
+	hours := new(deliveries.History).Hours(noon)
+	hours[0].Rejected, hours[1].Rejected, hours[23].Failed = 1000, 1, 3
+	all := charts(hours)
+	require.Len(t, all, 2)
+	rejected, failed := all[0], all[1]
+	assert.Equal(t, deliveries.Rejected, rejected.Result)
+	assert.EqualValues(t, []int64{1001, 1000}, []int64{rejected.Total, rejected.Most})
+	assert.Equal(t, []int{chartHeight, 2, 0}, []int{rejected.Bars[0].Height, rejected.Bars[1].Height, rejected.Bars[2].Height}, "one is seen beside a thousand")
+	assert.Equal(t, chartHeight, failed.Bars[23].Height)
+	assert.Len(t, charts(new(deliveries.History).Hours(noon)), 1, "that nothing failed is shown too")
+}
