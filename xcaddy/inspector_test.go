@@ -16,8 +16,8 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/log"
-	cdpage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/network"
+	cdpage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/require"
