@@ -89,7 +89,7 @@ func TestButtonsDoWhatTheySay(t *testing.T) {
 		{"one event", "/redeliver", "event=5&inbox=default&return=/events/5%3Finbox%3Ddefault", `redeliver in "default": [5]  []  by alice`, ""},
 		{"selected ones, whatever the filter", "/discard", "event=5&event=6&inbox=a&state=dead&type=t", `discard in "a": [5 6]  []  by alice`, ""},
 		{"to forget asks back", "/forget", "event=5", "", "Selected: 1 event."},
-		{"to forget", "/forget", "event=5&confirmed=yes", `forget in "": [5]  []  by alice`, ""},
+		{"to forget", "/forget", "event=5&confirmed=yes&return=/events/5", `forget in "": [5]  []  by alice`, ""},
 		{"a conversation asks back", "/forget", "conversation=c", "", "All events of the conversation c."},
 		{"a conversation", "/forget", "conversation=c&confirmed=yes", `forget in "": []  [] c by alice`, ""},
 		{"all of a filter asks back", "/redeliver", "state=dead", "", "All dead events"},
@@ -110,6 +110,9 @@ func TestButtonsDoWhatTheySay(t *testing.T) {
 			assert.Equal(t, http.StatusSeeOther, w.Code)
 			assert.Equal(t, []string{test.want}, s.acts)
 			assert.True(t, strings.HasPrefix(w.Header().Get("Location"), "/inspect/events"), w.Header().Get("Location"))
+			if test.path == "/forget" {
+				assert.NotContains(t, w.Header().Get("Location"), "/events/5", "the page is gone")
+			}
 		})
 	}
 }
