@@ -309,7 +309,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	if h.inbox != nil && h.keep(w, r, e, body) {
 		return nil
 	}
-	return h.deliver(w, r, next, e, body)
+	return answerUnlogged(w, r, h.deliver(w, r, next, e, body))
 }
 
 // Interface guards

@@ -3,9 +3,12 @@ package caddymodule
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"net/http"
 	"runtime/debug"
@@ -28,7 +31,7 @@ func (h *Handler) deliverStored(ctx context.Context, c *inbox.Claim, body eventB
 	ctx, cancel := withoutCause(ctx)
 	defer cancel()
 	w := &recorder{header: http.Header{}}
-	watched := &readableBody{eventBody: body}
+	watched := &checkedBody{eventBody: body, id: c.ID}
 	var request stored.Request
 	var fields stored.Fields
 	if err := errors.Join(json.Unmarshal([]byte(c.Request), &request), json.Unmarshal([]byte(c.Fields), &fields)); err != nil {
@@ -98,27 +101,38 @@ func withoutCause(ctx context.Context) (context.Context, context.CancelFunc) {
 	return plain, func() { stop(); end(); cancel() }
 }
 
-// readableBody keeps the error of a body that cannot be read.
-type readableBody struct {
+// checkedBody is a body from the inbox. It keeps the error of a body that cannot be read.
+type checkedBody struct {
 	eventBody
+	id      string
 	failure atomic.Pointer[error]
 }
 
-// NewReader returns a reader of the whole body.
-func (b *readableBody) NewReader() io.ReadCloser {
-	return &failingReader{b.eventBody.NewReader(), &b.failure}
+// NewReader returns a reader of the whole body. It withholds the end of a body that is not
+// the one whose signature was verified, so that the backend takes none that was changed in
+// the database.
+func (b *checkedBody) NewReader() io.ReadCloser {
+	return &storedReader{b.eventBody.NewReader(), b, sha256.New(), b.Size()}
 }
 
-type failingReader struct {
+type storedReader struct {
 	io.ReadCloser
-	failure *atomic.Pointer[error]
+	body   *checkedBody
+	digest hash.Hash
+	left   int64
 }
+
+var errBodyChanged = errors.New("the body in the database is not the one that was received")
 
 // Read notes an error.
-func (r *failingReader) Read(p []byte) (int, error) {
+func (r *storedReader) Read(p []byte) (int, error) {
 	n, err := r.ReadCloser.Read(p)
+	_, _ = r.digest.Write(p[:n])
+	if r.left -= int64(n); r.left <= 0 && hex.EncodeToString(r.digest.Sum(nil)) != r.body.id {
+		n, err = 0, errBodyChanged
+	}
 	if err != nil && err != io.EOF {
-		r.failure.CompareAndSwap(nil, &err)
+		r.body.failure.CompareAndSwap(nil, &err)
 	}
 	return n, err
 }

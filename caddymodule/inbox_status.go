@@ -44,8 +44,10 @@ func (d *database) statuses(ctx context.Context) (all []stored.Inbox) {
 	queues := maps.Clone(d.queues)
 	d.mu.Unlock()
 	var counts map[string]inbox.Count
+	var damage error
 	if store != nil {
 		counts, problem = store.Counts(ctx)
+		damage = store.Intact()
 	}
 	for name := range counts {
 		if queues[name] == nil {
@@ -62,8 +64,10 @@ func (d *database) statuses(ctx context.Context) (all []stored.Inbox) {
 			s.Events[state] = counts[name].States[state]
 		}
 		s.Bytes, s.OldestWaitingSeconds = counts[name].Bytes, counts[name].Oldest.Seconds()
-		s.Up = store != nil && problem == nil
+		s.Up = store != nil && problem == nil && damage == nil
 		switch {
+		case damage != nil:
+			s.Problem = damage.Error()
 		case problem != nil && store == nil:
 			s.Problem = problem.Error()
 		case problem != nil: // its text may name the user

@@ -2,7 +2,9 @@ package caddymodule
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -238,7 +240,7 @@ func TestEachErrorOfTheInboxHasItsReasonForABypass(t *testing.T) {
 }
 
 // attemptOf makes one attempt to deliver an event through this reverse_proxy.
-func attemptOf(t *testing.T, proxy string, body eventBody) inbox.Outcome {
+func attemptOf(t *testing.T, proxy string, body testBody) inbox.Outcome {
 	t.Helper()
 	ctx, err := caddy.ProvisionContext(&caddy.Config{Admin: &caddy.AdminConfig{Disabled: true}}) // reverse_proxy needs the app of events
 	require.NoError(t, err)
@@ -246,14 +248,21 @@ func attemptOf(t *testing.T, proxy string, body eventBody) inbox.Outcome {
 	require.NoError(t, h.Provision(ctx))
 	t.Cleanup(func() { assert.NoError(t, h.Cleanup()) })
 	return h.deliverStored(t.Context(), &inbox.Claim{
-		Event: inbox.Event{Fields: "{}", Request: `{"host":"localhost","uri":"/","header":{}}`}, Seq: 1, Size: body.Size(), Attempt: 1,
+		Event: inbox.Event{ID: body.digest(), Fields: "{}", Request: `{"host":"localhost","uri":"/","header":{}}`}, Seq: 1, Size: body.Size(), Attempt: 1,
 	}, body)
+}
+
+// testBody is a body and the digest that its event has.
+type testBody interface {
+	eventBody
+	digest() string
 }
 
 // damaged is the body of an event that the database cannot read.
 type damaged struct{}
 
-func (damaged) Size() int64 { return 2 }
+func (damaged) Size() int64    { return 2 }
+func (damaged) digest() string { return "" }
 func (damaged) NewReader() io.ReadCloser {
 	return io.NopCloser(iotest.ErrReader(errors.New("a damaged page")))
 }
@@ -264,9 +273,23 @@ type whole string
 func (w whole) Size() int64              { return int64(len(w)) }
 func (w whole) NewReader() io.ReadCloser { return io.NopCloser(strings.NewReader(string(w))) }
 
+func (w whole) digest() string {
+	digest := sha256.Sum256([]byte(w))
+	return hex.EncodeToString(digest[:])
+}
+
+// other is a body that was changed in the database.
+type other string
+
+func (o other) Size() int64              { return int64(len(o)) }
+func (o other) NewReader() io.ReadCloser { return whole(o).NewReader() }
+func (o other) digest() string           { return whole("{}").digest() }
+
 func TestOnlyAnAnswerOf2xxTakesAnEventFromTheInbox(t *testing.T) {
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.Copy(io.Discard, r.Body)
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			return
+		}
 		status, _ := strconv.Atoi(r.Header.Get("Answer"))
 		w.WriteHeader(status)
 	}))
@@ -277,7 +300,7 @@ func TestOnlyAnAnswerOf2xxTakesAnEventFromTheInbox(t *testing.T) {
 	const silent = `,"handle_response":[{"routes":[{"handle":[{"handler":"headers","response":{"set":{"X":["1"]}}}]}]}]`
 	for _, test := range []struct {
 		name, proxy string
-		body        eventBody
+		body        testBody
 		want        inbox.Outcome
 	}{
 		{"204", proxy(204, ""), whole("{}"), inbox.Outcome{Taken: true, Status: 204}},
@@ -285,7 +308,10 @@ func TestOnlyAnAnswerOf2xxTakesAnEventFromTheInbox(t *testing.T) {
 		{"500, and handle_response answers nothing", proxy(500, silent), whole("{}"), inbox.Outcome{Status: 500, Reason: "no_handler"}},
 		{"200, and handle_response answers nothing", proxy(200, silent), whole("{}"), inbox.Outcome{Taken: true, Status: 200}},
 		{"no connection", `{"upstreams":[{"dial":"127.0.0.1:1"}]}`, whole("{}"), inbox.Outcome{Unreachable: true, Reason: "backend_unreachable"}},
+		{"an empty body", proxy(200, ""), whole(""), inbox.Outcome{Taken: true, Status: 200}},
 		{"a body that cannot be read", proxy(200, ""), damaged{}, inbox.Outcome{Reason: "handler_error"}},
+		{"a body that is not the one that was verified", proxy(200, ""), other("[]"), inbox.Outcome{Reason: "handler_error"}},
+		{"a large one", proxy(200, ""), other(strings.Repeat("x", 3<<20)), inbox.Outcome{Reason: "handler_error"}},
 	} {
 		t.Run(test.name, func(t *testing.T) { assert.Equal(t, test.want, attemptOf(t, test.proxy, test.body)) })
 	}

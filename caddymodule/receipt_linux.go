@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"errors"
 	"net"
 	"syscall"
 	"time"
@@ -28,28 +29,25 @@ func watchReceipt(conn net.Conn) receipt {
 		}
 		conn = inner.NetConn()
 	}
-	before, _, open := unacknowledged(conn)
+	before, waiting, open := acknowledged(conn)
 	if !open {
 		return func() bool { return false }
 	}
+	before += uint64(waiting) // what was written before, and is still on its way
 	return func() bool {
 		for deadline := time.Now().Add(receiptTimeout); ; time.Sleep(receiptInterval) {
-			after, waiting, open := unacknowledged(conn)
-			switch {
-			case !open:
-				return false
-			case waiting == 0:
+			late := time.Now().After(deadline)
+			after, waiting, open := acknowledged(conn)
+			if waiting == 0 || !open || late {
 				return after > before
-			case time.Now().After(deadline):
-				return false
 			}
 		}
 	}
 }
 
-// unacknowledged returns how many bytes of a connection the peer has acknowledged, how
-// many it has not, and whether the connection is open.
-func unacknowledged(conn net.Conn) (acknowledged uint64, waiting int, open bool) {
+// acknowledged returns how many bytes of a connection the peer has acknowledged, how many
+// it has not, and whether the connection is open.
+func acknowledged(conn net.Conn) (bytes uint64, waiting int, open bool) {
 	socket, ok := conn.(syscall.Conn)
 	if !ok {
 		return 0, 0, false
@@ -58,12 +56,17 @@ func unacknowledged(conn net.Conn) (acknowledged uint64, waiting int, open bool)
 	if err != nil {
 		return 0, 0, false
 	}
+	var infoErr, queueErr error
 	err = raw.Control(func(fd uintptr) {
-		info, infoErr := unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO)
-		queued, queueErr := unix.IoctlGetInt(int(fd), unix.SIOCOUTQ)
-		if infoErr == nil && queueErr == nil {
-			acknowledged, waiting, open = info.Bytes_acked, queued, info.State != tcpClosed
+		for counted := false; !counted; { // again if the peer acknowledges some between the two questions
+			var info *unix.TCPInfo
+			waiting, queueErr = unix.IoctlGetInt(int(fd), unix.SIOCOUTQ)
+			if info, infoErr = unix.GetsockoptTCPInfo(int(fd), unix.IPPROTO_TCP, unix.TCP_INFO); infoErr != nil {
+				return
+			}
+			counted = bytes == info.Bytes_acked
+			bytes, open = info.Bytes_acked, info.State != tcpClosed
 		}
 	})
-	return acknowledged, waiting, open && err == nil
+	return bytes, waiting, open && errors.Join(err, infoErr, queueErr) == nil
 }

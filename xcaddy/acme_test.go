@@ -105,6 +105,7 @@ func selfSigned(t testing.TB, certificate, key string) {
 
 // The site has a domain name and no options for TLS, like that of a user.
 func TestServerObtainsACertificateByACMEAndAcceptsAnEvent(t *testing.T) {
+	t.Parallel()
 	const name = "hooks.example.com"
 	httpPort, httpsPort := freePort(t), freePort(t)
 	directory, trusted, roots := pebble(t, httpPort, httpsPort)

@@ -20,6 +20,7 @@ func around(before, after string) string {
 // The server's limit for reading a body must end when the body is complete. Otherwise
 // the handler would take a slow backend for a client that has left.
 func TestBackendMayTakeLongerThanTheServersReadBodyTimeout(t *testing.T) {
+	t.Parallel()
 	const limit = 300 * time.Millisecond
 	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
@@ -50,6 +51,7 @@ func TestBackendMayTakeLongerThanTheServersReadBodyTimeout(t *testing.T) {
 }
 
 func TestReadTimeoutAppliesWithAnyTimeoutsOfCaddy(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	for _, global := range []string{"", "{\nservers {\ntimeouts {\nread_body_idle -1s\n}\n}\n}\n"} {
 		for _, local := range []string{"", "timeouts {\nread_timeout 1m\n}\n"} {
@@ -71,6 +73,7 @@ func TestReadTimeoutAppliesWithAnyTimeoutsOfCaddy(t *testing.T) {
 }
 
 func TestEventIsRetriedBehindForwardAuth(t *testing.T) {
+	t.Parallel()
 	auth := newBackend(t)
 	for name, health := range map[string]string{"refused": "", "marked as down": "fail_duration 200ms"} {
 		t.Run(name, func(t *testing.T) {
@@ -88,6 +91,7 @@ func TestEventIsRetriedBehindForwardAuth(t *testing.T) {
 
 // The backend's answer counts, even if handle_response or lb_retry_match changes it.
 func TestBackendsAnswerCountsWhateverHandleResponseMakesOfIt(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		backend  int
 		response string // handle_response's routes, and other options
@@ -141,6 +145,7 @@ func TestBackendsAnswerCountsWhateverHandleResponseMakesOfIt(t *testing.T) {
 
 // A handler around elevenlabs_webhook may use the request after it.
 func TestInterceptCanProxyTheErrorPage(t *testing.T) {
+	t.Parallel()
 	b, pages := newBackend(t), newBackend(t)
 	b.status, pages.status = 500, 503
 	s := start(t, site(fmt.Sprintf(`

@@ -324,6 +324,7 @@ func TestSendOfLongAudio(t *testing.T) {
 }
 
 func TestRequestWithTheHeaderThatSignPrintsIsGenuine(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	s := start(t, webhook(b.address(), ""))
 	body := writeFile(t, transcript+"\n")

@@ -143,6 +143,7 @@ func closingBackend(t testing.TB) (address string, served, cut *atomic.Int32) {
 }
 
 func TestEventIsRetriedIfTheBackendClosesAKeptAliveConnection(t *testing.T) {
+	t.Parallel()
 	address, served, cut := closingBackend(t)
 	for name, body := range map[string][]byte{"small": []byte(transcript), "spilled": audio(3 << 20)} {
 		t.Run(name, func(t *testing.T) {
@@ -171,6 +172,7 @@ func TestEventIsRetriedIfTheBackendClosesAKeptAliveConnection(t *testing.T) {
 }
 
 func TestEventIsRetriedIfTheBackendIsDownForASecond(t *testing.T) {
+	t.Parallel()
 	for name, body := range map[string][]byte{"small": []byte(transcript), "spilled": audio(3 << 20)} {
 		t.Run(name, func(t *testing.T) {
 			b := newBackend(t)
@@ -185,6 +187,7 @@ func TestEventIsRetriedIfTheBackendIsDownForASecond(t *testing.T) {
 }
 
 func TestBackendThatStaysDownIsA502AndLogged(t *testing.T) {
+	t.Parallel()
 	s := start(t, webhook(fmt.Sprintf("127.0.0.1:%d", freePort(t)), "retries 2 10ms"))
 	assert.Equal(t, 502, send(t, s.client("HTTP/1.1"), s.event([]byte(transcript))).status)
 	s.awaitLog("event not delivered")
@@ -193,6 +196,7 @@ func TestBackendThatStaysDownIsA502AndLogged(t *testing.T) {
 }
 
 func TestEventIsDeliveredAfterTheClientHasLeft(t *testing.T) {
+	t.Parallel()
 	body := audio(2 << 20)
 	arrived, answered := make(chan struct{}), make(chan error)
 	slow := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -227,6 +231,7 @@ func TestEventIsDeliveredAfterTheClientHasLeft(t *testing.T) {
 
 // A client may read only the status of an answer. The event then counts by that status.
 func TestClientThatLeavesAfterTheStatusIsNotAFailure(t *testing.T) {
+	t.Parallel()
 	released := make(chan struct{})
 	for name, test := range map[string]struct {
 		status  int
@@ -277,6 +282,7 @@ func TestClientThatLeavesAfterTheStatusIsNotAFailure(t *testing.T) {
 
 // The backend's answer can come while Caddy still sends the rest of the body.
 func TestBackendMayAnswerBeforeItHasReadTheBody(t *testing.T) {
+	t.Parallel()
 	hasty := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.CopyN(io.Discard, r.Body, 1_900_000)
 		w.WriteHeader(http.StatusAccepted)
@@ -296,6 +302,7 @@ func TestBackendMayAnswerBeforeItHasReadTheBody(t *testing.T) {
 // Caddy's own retries happen within each attempt of the handler. The handler never
 // retries after an answer.
 func TestRetriesTogetherWithThoseOfReverseProxy(t *testing.T) {
+	t.Parallel()
 	closing, served, cut := closingBackend(t)
 	good := newBackend(t)
 	down := fmt.Sprintf("127.0.0.1:%d", freePort(t))
@@ -341,6 +348,7 @@ func TestRetriesTogetherWithThoseOfReverseProxy(t *testing.T) {
 }
 
 func TestBackendsStatusReachesTheClientExceptThat2xxBecomes200(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	s := start(t, webhook(b.address(), ""))
 	for status, want := range map[int]int{200: 200, 201: 200, 202: 200, 204: 200, 302: 302, 404: 404, 422: 422, 500: 500, 502: 502, 503: 503} {
@@ -357,6 +365,7 @@ func TestBackendsStatusReachesTheClientExceptThat2xxBecomes200(t *testing.T) {
 // A body that began to arrive before a reload still counts for spool_limit after it. The
 // handler that began to read it also forwards it.
 func TestSpoolLimitOutlastsAReload(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	config := webhook(b.address(), "spool_limit 3MiB\nmemory_buffer 1MiB")
 	s := start(t, config)

@@ -95,6 +95,7 @@ func TestFaultOfTheDiskIs503AndClearsWithoutARestart(t *testing.T) {
 }
 
 func TestKillingTheServerLeavesNoFile(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	s := start(t, webhook(b.address(), "memory_buffer 64KiB"))
 	body := audio(1 << 20)
@@ -157,9 +158,9 @@ func TestFloodOfForgeriesStaysWithinSpoolLimit(t *testing.T) {
 			}
 		})
 	}
-	genuine, within := 100, time.Second
+	genuine, within := 50, time.Second
 	if raceDetector { // slows down client and server
-		genuine, within = 25, 5*time.Second
+		genuine, within = 10, 5*time.Second
 	}
 	var accepted, unavailable int
 	var onDisk, held int64

@@ -73,15 +73,16 @@ func (b *backend) ids() (ids []string) {
 }
 
 // runBlock runs a block of a page in a folder.
-func runBlock(t testing.TB, folder, script string) {
+func runBlock(t testing.TB, folder, script string, env ...string) {
 	t.Helper()
 	command := exec.Command("sh", "-e", "-c", script)
-	command.Dir = folder
+	command.Dir, command.Env = folder, append(os.Environ(), env...)
 	output, err := command.CombinedOutput()
 	require.NoError(t, err, "%s: %s", script, output)
 }
 
 func TestABackupOfTheInboxIsRestoredAsTheDocumentationSays(t *testing.T) {
+	t.Parallel()
 	runtimeOf(t, "sqlite3")
 	dir, address := t.TempDir(), nowhere(t)
 	options := "inbox {\n\tdatabase " + filepath.Join(dir, "inbox.db") + "\n\tretry 100ms\n}"

@@ -19,20 +19,21 @@ import (
 )
 
 func TestABackupOfAPostgresInboxIsRestoredAsTheDocumentationSays(t *testing.T) {
+	t.Parallel()
 	runtimeOf(t, "pg_dump")
-	t.Setenv("INBOX_DATABASE", postgrestest.Start(t).Database(t))
+	database := "INBOX_DATABASE=" + postgrestest.Start(t).Database(t)
 	dir := t.TempDir()
 	const options = "inbox {\n\tdatabase {env.INBOX_DATABASE}\n\tretry 100ms\n}"
-	s := start(t, webhook(nowhere(t), options))
+	s := start(t, webhook(nowhere(t), options), database)
 	s.awaitInboxes(1)
 	want := []string{s.storeOne(1), s.storeOne(2)}
-	runBlock(t, dir, findBlock(t, "docs/inbox.md", "sh", "pg_dump").text)
+	runBlock(t, dir, findBlock(t, "docs/inbox.md", "sh", "pg_dump").text, database)
 	s.storeOne(3) // after the backup
 	s.kill()
 
-	runBlock(t, dir, findBlock(t, "docs/inbox.md", "sh", "pg_restore").text)
+	runBlock(t, dir, findBlock(t, "docs/inbox.md", "sh", "pg_restore").text, database)
 	b := newBackend(t)
-	restored := start(t, webhook(b.address(), options))
+	restored := start(t, webhook(b.address(), options), database)
 	restored.awaitInboxes(1)
 	require.Eventually(t, func() bool { return len(b.ids()) >= 2 }, 3*patience, 50*time.Millisecond, "the dump may have an event under way, whose lease must end")
 	assert.ElementsMatch(t, want, b.ids())
@@ -41,12 +42,12 @@ func TestABackupOfAPostgresInboxIsRestoredAsTheDocumentationSays(t *testing.T) {
 // Events wait in the SQLite file, since the application is away. The page's steps bring
 // them to the application, and new ones into Postgres.
 func TestTheInboxMovesFromSQLiteToPostgresAsTheDocumentationSays(t *testing.T) {
+	t.Parallel()
 	url := postgrestest.Start(t).Database(t)
 	dir := t.TempDir()
 	secretFile, urlFile := filepath.Join(dir, "secret"), filepath.Join(dir, "url")
 	require.NoError(t, os.WriteFile(secretFile, []byte(secret), 0o600))
 	require.NoError(t, os.WriteFile(urlFile, []byte(url), 0o600))
-	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", secret)
 	both := findBlock(t, "docs/inbox.md", "caddyfile", "hooks.example.com {\n\thandle /webhooks/elevenlabs {\n\t\televenlabs_webhook {\n\t\t\tsecret {env.ELEVENLABS_WEBHOOK_SECRET}\n\t\t\tinbox main {").text
 	address := nowhere(t)
 	old := "inbox {\n\tdatabase " + filepath.Join(dir, "inbox.db") + "\n}"
@@ -55,7 +56,7 @@ func TestTheInboxMovesFromSQLiteToPostgresAsTheDocumentationSays(t *testing.T) {
 	second := both[strings.Index(both, "\t# Empties the old inbox."):strings.Index(both, "\thandle {\n\t\trespond 404")]
 	before := strings.Replace(strings.Replace(both, second, "", 1), "inbox main {\n\t\t\t\tdatabase {file./etc/caddy/inbox_database}\n\t\t\t}", "inbox", 1)
 
-	s := start(t, change.Replace(before+"\n"))
+	s := start(t, change.Replace(before+"\n"), "ELEVENLABS_WEBHOOK_SECRET="+secret)
 	s.awaitInboxes(1)
 	want := []string{s.storeOne(1), s.storeOne(2), s.storeOne(3)}
 	s.reload(change.Replace(both))
@@ -93,6 +94,7 @@ func TestTheInboxMovesFromSQLiteToPostgresAsTheDocumentationSays(t *testing.T) {
 
 // One machine dies with events that it stored, while the application is away.
 func TestExampleOfSeveralMachinesSurvivesTheDeathOfOne(t *testing.T) {
+	t.Parallel()
 	url := postgrestest.Start(t).Database(t)
 	urlFile, address := filepath.Join(t.TempDir(), "url"), nowhere(t)
 	require.NoError(t, os.WriteFile(urlFile, []byte(url+"\n"), 0o600))

@@ -75,6 +75,7 @@ func TestAWSLoadBalancersAnswersToItsOwnMachine(t *testing.T) {
 }
 
 func TestTheAdminAPIsCommands(t *testing.T) {
+	t.Parallel()
 	runtimeOf(t, "curl")
 	b := newBackend(t)
 	b.status = http.StatusInternalServerError
@@ -114,6 +115,7 @@ func TestTheAdminAPIsCommands(t *testing.T) {
 }
 
 func TestTroubleshootingAsksTheURL(t *testing.T) {
+	t.Parallel()
 	runtimeOf(t, "curl")
 	b := newBackend(t)
 	s := start(t, webhook(b.address(), ""))

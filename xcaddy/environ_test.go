@@ -30,6 +30,7 @@ func (s *server) run(variables []string, words ...string) {
 
 // Caddy's own packages start it with --environ.
 func TestEnvironPrintsASecretOnlyIfItIsInAVariable(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name, secret string
 		variables    []string
@@ -49,6 +50,7 @@ func TestEnvironPrintsASecretOnlyIfItIsInAVariable(t *testing.T) {
 
 // The page names the global option for it.
 func TestTheAdminEndpointOnASocketIsOfCaddysUserOnly(t *testing.T) {
+	t.Parallel()
 	const socket = "unix//var/lib/caddy/admin.sock"
 	require.Contains(t, readPage(t, "docs/security.md").prose, "`admin "+socket+"`")
 	s := newServer(t)

@@ -68,6 +68,7 @@ func TestEachExampleRunsOnLocalhostAndSaysHowToSendAnEvent(t *testing.T) {
 }
 
 func TestExamplesInEachLanguage(t *testing.T) {
+	t.Parallel()
 	for _, language := range languages {
 		t.Run(language.folder, func(t *testing.T) {
 			address, output := startBackend(t, language.folder)
@@ -100,6 +101,7 @@ func TestExamplesInEachLanguage(t *testing.T) {
 
 // Caddy breaks off if the client leaves while Caddy forwards the event.
 func TestExamplesApplicationsTakeNoBodyThatIsCutOff(t *testing.T) {
+	t.Parallel()
 	for _, language := range languages {
 		t.Run(language.folder, func(t *testing.T) {
 			address, output := startBackend(t, language.folder)
@@ -120,6 +122,7 @@ func TestExamplesApplicationsTakeNoBodyThatIsCutOff(t *testing.T) {
 }
 
 func TestExampleOfRoutingByEvent(t *testing.T) {
+	t.Parallel()
 	calls, audios := newBackend(t), newBackend(t)
 	s := startExample(t, "routing-by-event", map[string]string{"localhost:3000": calls.address(), "localhost:3001": audios.address()})
 	s.sendAsREADME()
@@ -148,6 +151,7 @@ func TestExampleOfRoutingByEvent(t *testing.T) {
 }
 
 func TestExampleBehindALoadBalancer(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	port := strconv.Itoa(freePort(t))
 	s := startExample(t, "behind-load-balancer", map[string]string{"localhost:3000": b.address(), "8080": port})
@@ -178,6 +182,7 @@ func TestExampleBehindALoadBalancer(t *testing.T) {
 }
 
 func TestExampleOfSeveralAgents(t *testing.T) {
+	t.Parallel()
 	address, output := startBackend(t, "python")
 	s := startExample(t, "several-agents", map[string]string{"localhost:3000": address})
 	s.sendAsREADME()
@@ -194,6 +199,7 @@ func TestExampleOfSeveralAgents(t *testing.T) {
 }
 
 func TestExamplesWithTheSecretInAFile(t *testing.T) {
+	t.Parallel()
 	for folder, upstream := range map[string]string{"systemd": "localhost:3000", "compose": "app:3000"} {
 		t.Run(folder, func(t *testing.T) {
 			b := newBackend(t)
@@ -210,6 +216,7 @@ func TestExamplesWithTheSecretInAFile(t *testing.T) {
 }
 
 func TestExampleOfFastAPIWorksOnARepeatedEventOnce(t *testing.T) {
+	t.Parallel()
 	address, output := startBackend(t, "fastapi")
 	s := startExample(t, "fastapi", map[string]string{"localhost:3000": address})
 	client := s.client("HTTP/2.0")
@@ -224,6 +231,7 @@ func TestExampleOfFastAPIWorksOnARepeatedEventOnce(t *testing.T) {
 
 // The application comes only after the event, as in the README.
 func TestExampleOfAnInbox(t *testing.T) {
+	t.Parallel()
 	address := nowhere(t)
 	s := startExample(t, "inbox", map[string]string{"localhost:3000": address})
 	s.awaitInboxes(1)

@@ -45,6 +45,7 @@ func rawBackend(t testing.TB, answer func(conn *net.TCPConn, request *http.Reque
 // The handler retries if the connection breaks before an answer. It does not retry after
 // any answer, or after a timeout.
 func TestFaultyBackendIsRetriedOnlyBeforeAnAnswerAndNeverASuccess(t *testing.T) {
+	t.Parallel()
 	drain := func(request *http.Request) { _, _ = io.Copy(io.Discard, request.Body) }
 	reset := func(conn *net.TCPConn) {
 		_ = conn.SetLinger(0)
@@ -112,6 +113,7 @@ func TestFaultyBackendIsRetriedOnlyBeforeAnAnswerAndNeverASuccess(t *testing.T) 
 // A 204 has no body, even if it has a Content-Length. The 200 that replaces it must not
 // promise one.
 func TestBackends204WithALengthBecomesA200WithoutABody(t *testing.T) {
+	t.Parallel()
 	address, _ := rawBackend(t, func(conn *net.TCPConn, _ *http.Request) {
 		_, _ = io.WriteString(conn, "HTTP/1.1 204 No Content\r\nContent-Length: 12\r\n\r\n")
 	})
@@ -127,6 +129,7 @@ func TestBackends204WithALengthBecomesA200WithoutABody(t *testing.T) {
 
 // The handler cannot know which clock is wrong: the sender's, as here, or its own.
 func TestLogNamesAWrongClockAsTheProbableCause(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	s := start(t, webhook(b.address(), ""))
 	tests := []struct {

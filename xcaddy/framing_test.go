@@ -20,6 +20,7 @@ import (
 // With any framing, the backend gets only whole genuine bodies with a Content-Length, and
 // no request that hides after one.
 func TestHostileFramingBringsNoForgeryToTheBackend(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	s := start(t, webhook(b.address(), "max_size 1MiB\nread_timeout 2s"))
 	const body = transcript
@@ -99,6 +100,7 @@ func TestHostileFramingBringsNoForgeryToTheBackend(t *testing.T) {
 
 // A client that waits for 100 Continue gets it, except if its headers are rejected.
 func TestOnlyAcceptableHeadersGet100Continue(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	s := start(t, webhook(b.address(), "read_timeout 1s"))
 	config := s.tlsConfig()

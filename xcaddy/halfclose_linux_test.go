@@ -21,6 +21,7 @@ import (
 // still read the answer, so the delivery is a success. A client that has closed the
 // whole connection has not got it.
 func TestAClientThatClosesOnlyItsSideGetsItsAnswer(t *testing.T) {
+	t.Parallel()
 	received, answer := make(chan struct{}), make(chan int)
 	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)

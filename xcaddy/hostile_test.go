@@ -20,6 +20,7 @@ import (
 // Any genuine body arrives once, byte for byte. The headers about it are printable ASCII
 // or absent.
 func TestHostileBodyArrivesWholeAndInjectsNoHeader(t *testing.T) {
+	t.Parallel()
 	const ids = `"agent_id":"agent_1","conversation_id":"conv_1"`
 	type fields map[string]string // short names of headers, and their values
 	audioIDs := fields{"Type": "post_call_audio", "Agent": "agent_1", "Conversation": "conv_1"}
@@ -77,6 +78,7 @@ func TestHostileBodyArrivesWholeAndInjectsNoHeader(t *testing.T) {
 // A client may break off at any point and in any way. Nothing of its event reaches the
 // backend, the server keeps nothing of it, and the operator sees the rejection.
 func TestBodyThatBreaksOffDoesNotReachTheBackend(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	s := start(t, webhook(b.address(), "memory_buffer 16KiB")) // the first quarter in memory, the rest on disk
 	body := audio(64 << 10)
@@ -145,6 +147,7 @@ func TestBodyThatBreaksOffDoesNotReachTheBackend(t *testing.T) {
 // CGI and its successors map all these spellings to one variable. Caddy drops some of
 // them itself, except if its configuration allows them.
 func TestClientCannotSetTheHandlersHeadersInAnySpelling(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	for name, test := range map[string]struct {
 		globals  string
@@ -185,6 +188,7 @@ func TestClientCannotSetTheHandlersHeadersInAnySpelling(t *testing.T) {
 }
 
 func TestCompressedBodyIsForwardedUnchanged(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	s := start(t, webhook(b.address(), ""))
 	body := []byte("\x1f\x8b\x08\x00 not really gzip")

@@ -89,6 +89,7 @@ var proxyForms = []proxyForm{
 }
 
 func TestInboxDeliversTheRequestThatTheBackendWouldGetDirectly(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	database := newInboxFile(t)
 	var globals, sites strings.Builder

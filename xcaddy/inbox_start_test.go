@@ -37,6 +37,7 @@ func (s *server) post(path, caddyfile string) (problem string) {
 }
 
 func TestWrongInboxOptionIsAnErrorWithItsLine(t *testing.T) {
+	t.Parallel()
 	s := start(t, site("respond 404"))
 	for _, test := range []struct {
 		options string
@@ -91,6 +92,7 @@ func damage(t *testing.T, path string, statement string) {
 // A configuration whose database cannot be opened is rejected. The server goes on with the
 // one before it, and takes the new one when the remedy is done.
 func TestInboxThatCannotBeOpenedRejectsTheConfiguration(t *testing.T) {
+	t.Parallel()
 	l := newInboxLedger(t)
 	backend := l.backend(taken)
 	inUse := newInboxFile(t)

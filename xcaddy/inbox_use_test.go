@@ -71,6 +71,7 @@ func TestInboxTogetherWithOtherOptions(t *testing.T) {
 }
 
 func TestHandlersOfOneInboxMustDeliverAlike(t *testing.T) {
+	t.Parallel()
 	l := newInboxLedger(t)
 	backend, path := l.backend(taken), newInboxFile(t)
 	s := start(t, site("respond 404"))

@@ -213,6 +213,6 @@ fetch("`+own+`/forget", {method: "POST", mode: "no-cors", credentials: "include"
 
 	got := s.postForm("/discard", form, "Sec-Fetch-Site", "same-origin", "Origin", own)
 	assert.Equal(t, http.StatusSeeOther, got.status, got.body)
-	s.eventually("the event to be given up", func() bool { return s.storedEvents()[0].State == "dead" })
+	s.eventually("the event to be given up", func() bool { return s.storedEvents()[0].State == "discarded" })
 	s.awaitLog(`"inbox":"default","events":1,`, `"by":"inspector","user":"olga","remote_addr":"127.0.0.1:`)
 }

@@ -68,7 +68,7 @@ func TestInspectorShowsAnEventThatComes(t *testing.T) {
 	p.click("//tbody/tr[1]/td/a")
 	p.awaitText("Conversation", "No table left", "A guest asked for a table, and got none.")
 	turns := p.text(".turns")
-	for _, text := range []string{"Café Münster, good evening. How can I help?", "A table for four, please.\nTomorrow at eight.", "0:05", "1:05, interrupted", "calls book_table", "failed of book_table"} {
+	for _, text := range []string{"Café Münster, good evening. How can I help?", "A table for four, please.\nTomorrow at eight.", "0:05", "1:05, interrupted", "calls book_table", "error of book_table"} {
 		assert.Contains(t, turns, text)
 	}
 	assert.Equal(t, []any{"agent", "user", "agent", "agent"}, eval[[]any](p, "[...document.querySelectorAll('.speaker b')].map(e => e.innerText)"))
@@ -204,14 +204,14 @@ func TestInspectorActsOnSelectedEvents(t *testing.T) {
 	p.tick(s.seqOf(bodies[5]), s.seqOf(bodies[4]))
 	p.press("Give up")
 	p.awaitText("2 events given up.")
-	assert.Equal(t, "dead", state(bodies[4]))
-	assert.Equal(t, "dead", state(bodies[5]))
+	assert.Equal(t, "discarded", state(bodies[4]))
+	assert.Equal(t, "discarded", state(bodies[5]))
 	assert.Equal(t, "waiting", state(bodies[3]))
 
 	p.tick(s.seqOf(bodies[5]))
 	p.press("Forget")
 	p.awaitText("Please confirm", "Delete them, with their bodies? This cannot be undone.")
-	assert.Equal(t, "dead", state(bodies[5]), "before the operator confirmed it")
+	assert.Equal(t, "discarded", state(bodies[5]), "before the operator confirmed it")
 	p.press("No, go back")
 	p.await("the list", "location.pathname === '/events'")
 	p.tick(s.seqOf(bodies[5]))
@@ -234,7 +234,7 @@ func TestInspectorActsOnSelectedEvents(t *testing.T) {
 	p.press("Yes")
 	p.awaitText("4 events will be delivered again.", "No stored event is like that.")
 	assert.Equal(t, "delivered", state(bodies[0]))
-	assert.Equal(t, "dead", state(bodies[4]), "of another state")
+	assert.Equal(t, "discarded", state(bodies[4]), "of another state")
 
 	p.open(s.pathOf(second))
 	p.press("Forget the whole conversation")

@@ -25,8 +25,8 @@ func fill(t testing.TB, path string) {
 	_, err = db.Exec(`
 WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1), now(ms) AS (SELECT CAST(unixepoch('subsec') * 1000 AS INTEGER))
 INSERT INTO elevenlabs_inbox_event
-(inbox, event_id, type, conversation_id, agent_id, fields, request, size, stored, state, attempts, armed_at, received_at, next_at, done_at)
-SELECT 'default', printf('%064x', i * 7919), 'post_call_transcription', 'conv_' || i, 'agent_' || (i % 50), '{"signed_at":"1739537297","secret_name":"end-to-end"}',
+(inbox, event_id, type, conversation_id, agent_id, request_id, fields, request, size, stored, state, attempts, armed_at, received_at, next_at, done_at)
+SELECT 'default', printf('%064x', i * 7919), 'post_call_transcription', 'conv_' || i, 'agent_' || (i % 50), 'request_' || i, '{"signed_at":"1739537297","secret_name":"end-to-end"}',
 '{"host":"hooks.example.com","uri":"/webhooks/elevenlabs","header":{"User-Agent":["Python/3.12 aiohttp/3.11.11"],"Content-Type":["application/json"],"X-Other":["' || hex(randomblob(400)) || '"]},"remote_addr":"127.0.0.1:1","client_ip":"127.0.0.1"}',
 8192, 0, CASE WHEN i % 1000 = 0 THEN 'dead' WHEN i % 1000 < 10 THEN 'waiting' ELSE 'delivered' END, 1, ms, ms - 1000 * ($1 - i), ms + 1000000000, CASE WHEN i % 1000 BETWEEN 1 AND 9 THEN 0 ELSE ms END
 FROM n, now`, manyEvents)
@@ -53,6 +53,7 @@ var quickPages = []struct{ name, path string }{
 	{"last hour", "/events?inbox=default&period=1h"},
 	{"search of a conversation", "/events?inbox=default&search=conv_777"},
 	{"search of an agent", "/events?inbox=default&search=agent_7"},
+	{"search of a request", "/events?inbox=default&search=request_777"},
 	{"search of nothing that is there", "/events?inbox=default&search=conv_none"},
 	{"search of an event's id", "/events?inbox=default&search=" + fmt.Sprintf("%064x", 777*7919)},
 	{"overview", "/"},

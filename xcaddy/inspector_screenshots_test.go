@@ -67,7 +67,7 @@ func TestInspectorIsAsTheScreenshotsInTheDocumentation(t *testing.T) {
 		width, height int64
 		scheme        string
 	}{
-		{"overview", "/", 1000, 800, "light"},
+		{"overview", "/", 1000, 1150, "light"},
 		{"list", "/events", 1000, 640, "light"},
 		{"event", s.pathOf(call), 1000, 1250, "light"},
 		{"audio", s.pathOf(recording), 1000, 640, "light"},
@@ -75,8 +75,7 @@ func TestInspectorIsAsTheScreenshotsInTheDocumentation(t *testing.T) {
 		{"phone", "/events", 400, 800, "light"},
 		{"dark", "/", 1000, 800, "dark"},
 	} {
-		_, err := chromedp.Call(p.ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: test.scheme}}})
-		require.NoError(t, err)
+		p.colors(test.scheme)
 		p.do(chromedp.EmulateViewport(test.width, test.height))
 		p.open(test.path)
 		p.await("the page", "!document.querySelector('audio') || document.querySelector('audio').readyState >= 1")

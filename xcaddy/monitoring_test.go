@@ -21,6 +21,7 @@ import (
 const monitoring = "../examples/monitoring"
 
 func TestEachAlertFiresInItsTestAndStaysQuietInTheHealthyOne(t *testing.T) {
+	t.Parallel()
 	runtimeOf(t, "promtool")
 	if raceDetector {
 		t.Skip("promtool takes long, and runs none of our code")
@@ -119,6 +120,7 @@ func query(address, expression string) (values map[string]string, err error) {
 }
 
 func TestPrometheusScrapesTheServerAndEachQueryOfTheDashboardHasData(t *testing.T) {
+	t.Parallel()
 	address, status := newStatusBackend(t)
 	public, inboxed := nowhere(t), nowhere(t)
 	s := start(t, webhook(address, "report_only")+"http://"+public+" {\n\tmetrics /metrics\n}\n"+fmt.Sprintf(`

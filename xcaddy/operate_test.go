@@ -55,6 +55,7 @@ func shown(t *testing.T, s *server, path string) (all []map[string]any) {
 }
 
 func TestOperatorSeesTheResultOfEachDeliveryOverAReload(t *testing.T) {
+	t.Parallel()
 	address, status := newStatusBackend(t)
 	config := "{\ndebug\n}\n" + webhook(address, "events post_call_transcription")
 	s := start(t, config)
@@ -145,6 +146,7 @@ func (s *server) logged(message string) (all []map[string]any) {
 }
 
 func TestAlertsAreLoggedAt3And5And8FailuresAndOnceAtTheEnd(t *testing.T) {
+	t.Parallel()
 	address, status := newStatusBackend(t)
 	s := start(t, webhook(address, ""))
 	client := s.client("HTTP/2.0")
@@ -170,6 +172,7 @@ func TestAlertsAreLoggedAt3And5And8FailuresAndOnceAtTheEnd(t *testing.T) {
 // A rotation of secrets gives the group of handlers another name. Its streak of failures
 // continues under that name, also with a request in flight.
 func TestStreakOfFailuresContinuesUnderAnotherName(t *testing.T) {
+	t.Parallel()
 	came, answer := make(chan struct{}), make(chan struct{})
 	release := sync.OnceFunc(func() { close(answer) })
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -235,6 +238,7 @@ func TestStreakOfFailuresContinuesUnderAnotherName(t *testing.T) {
 }
 
 func TestOperatorSeesWhatOnlyReportOnlyForwarded(t *testing.T) {
+	t.Parallel()
 	address, _ := newStatusBackend(t)
 	s := start(t, webhook(address, "report_only"))
 	assert.Equal(t, "0", s.metric(`would_reject_total{reason="signature_mismatch"}`))
@@ -266,6 +270,7 @@ func (h *pausing) Read(p []byte) (int, error) {
 }
 
 func TestMetricsShowRequestsAndBytesInFlight(t *testing.T) {
+	t.Parallel()
 	address, _ := newStatusBackend(t)
 	s := start(t, webhook(address, "memory_buffer 64KiB"))
 	assert.Equal(t, "0", s.metric("last_delivery_timestamp_seconds"))
@@ -296,6 +301,7 @@ func TestMetricsShowRequestsAndBytesInFlight(t *testing.T) {
 }
 
 func TestForgeriesDoNotPushOutTheLast256GenuineDeliveries(t *testing.T) {
+	t.Parallel()
 	address, _ := newStatusBackend(t)
 	s := start(t, webhook(address, ""))
 	assert.Equal(t, "[]\n", s.get("/elevenlabs/deliveries"), "an empty list must not be null")
@@ -320,6 +326,7 @@ func TestForgeriesDoNotPushOutTheLast256GenuineDeliveries(t *testing.T) {
 
 // The admin endpoint's server has a read timeout of ten seconds.
 func TestStreamOfDeliveriesOutlastsTheReadTimeoutAndEndsAtAReload(t *testing.T) {
+	t.Parallel()
 	address, _ := newStatusBackend(t)
 	s := start(t, webhook(address, ""))
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.admin+"/elevenlabs/deliveries", nil)
@@ -346,6 +353,7 @@ func TestStreamOfDeliveriesOutlastsTheReadTimeoutAndEndsAtAReload(t *testing.T) 
 // If Caddy rejects a configuration, it keeps the admin server of that configuration, with
 // its metrics.
 func TestRejectedReloadKeepsTheMetricsAndTheStream(t *testing.T) {
+	t.Parallel()
 	address, status := newStatusBackend(t)
 	config := webhook(address, "")
 	s := start(t, config)

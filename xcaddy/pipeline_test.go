@@ -18,6 +18,7 @@ import (
 
 // The test runs the command of the workflow for GitHub, with another program and URL.
 func TestExampleOfAPipeline(t *testing.T) {
+	t.Parallel()
 	runtimeOf(t, "sh")
 	workflow, err := os.ReadFile("../examples/pipeline/github-actions.yaml")
 	require.NoError(t, err)
@@ -110,6 +111,7 @@ func startLate(t *testing.T, server string, hangups int) (address string) {
 
 // The README's own command tests Caddyfile.example.
 func TestExampleOfAPipelineAsItsREADMETriesIt(t *testing.T) {
+	t.Parallel()
 	runtimeOf(t, "sh")
 	program, err := filepath.Abs(binary)
 	require.NoError(t, err)

@@ -27,6 +27,7 @@ func requireRejected(t testing.TB, b *backend, got answer, status int, reason st
 }
 
 func TestRequestsThatAreNotGenuineAreRejectedOverEachProtocol(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	s := start(t, webhook(b.address(), "max_size 1MiB\nmemory_buffer 64KiB"))
 	body := []byte(transcript)
@@ -83,6 +84,7 @@ func TestRequestsThatAreNotGenuineAreRejectedOverEachProtocol(t *testing.T) {
 }
 
 func TestSpoofedHeadersDoNotReachTheBackend(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	s := start(t, webhook(b.address(), ""))
 	for _, proto := range protocols {
@@ -121,6 +123,7 @@ func (s *server) head(body []byte, lengthHeader string) string {
 }
 
 func TestTrailersAreRemoved(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	s := start(t, webhook(b.address(), ""))
 	requireNoTrailer := func(t *testing.T) {
@@ -161,6 +164,7 @@ func TestTrailersAreRemoved(t *testing.T) {
 }
 
 func TestTruncatedBodiesAreRejected(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	s := start(t, webhook(b.address(), "memory_buffer 4KiB"))
 	body := audio(100_000)
@@ -199,7 +203,8 @@ func TestTruncatedBodiesAreRejected(t *testing.T) {
 // A request that sends no body holds little, even if it declares a large one.
 func TestIdleRequestsDoNotUseUpTheSpool(t *testing.T) {
 	b := newBackend(t)
-	s := start(t, webhook(b.address(), "spool_limit 16MiB\nmax_size 8MiB"))
+	// No timeout may end the first requests before the last one comes.
+	s := start(t, "{\nservers {\ntimeouts {\nread_body_idle 10m\n}\n}\n}\n"+webhook(b.address(), "spool_limit 16MiB\nmax_size 8MiB\nread_timeout 10m"))
 	config := s.tlsConfig()
 	config.NextProtos = []string{"http/1.1"}
 	for range 500 { // with 64 KiB each, half of them would reach spool_limit
@@ -214,6 +219,7 @@ func TestIdleRequestsDoNotUseUpTheSpool(t *testing.T) {
 }
 
 func TestNoSpellingOfThePathReachesTheBackendUnverified(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	paths := []string{
 		"/hook", "/hook/", "//hook", "/HOOK", "/Hook", "/hook%2f", "/hook%2F", "/%68ook", "/./hook", "/x/../hook", "/hook/.", "/hook/..", "/hook//",
@@ -253,6 +259,7 @@ func TestNoSpellingOfThePathReachesTheBackendUnverified(t *testing.T) {
 }
 
 func TestErrorRoutesCanUseTheReason(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	s := start(t, strings.TrimSuffix(webhook(b.address(), ""), "}\n")+`
 	handle_errors {
@@ -268,6 +275,7 @@ func TestErrorRoutesCanUseTheReason(t *testing.T) {
 }
 
 func TestPlainHTTPIsRejectedExceptIfATrustedProxySaysHTTPS(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	for _, test := range []struct {
 		name, globals, options string
@@ -302,6 +310,7 @@ func TestPlainHTTPIsRejectedExceptIfATrustedProxySaysHTTPS(t *testing.T) {
 }
 
 func TestSourceIPsAreComparedWithCaddysClientAddress(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	s := start(t, "{\nservers {\ntrusted_proxies static 127.0.0.0/8 ::1/128\ntrusted_proxies_strict\n}\n}\n"+webhook(b.address(), "source_ips elevenlabs"))
 	for client, status := range map[string]int{"34.67.146.145": 200, "192.0.2.1": 403, "34.67.146.145, 192.0.2.1": 403, "": 403} {
@@ -320,6 +329,7 @@ func TestSourceIPsAreComparedWithCaddysClientAddress(t *testing.T) {
 }
 
 func TestReportOnlyForwardsForgeriesMarkedAsSuch(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	s := start(t, webhook(b.address(), "report_only"))
 	request := s.signed([]byte(transcript), "wsec_other", time.Now())
@@ -334,6 +344,7 @@ func TestReportOnlyForwardsForgeriesMarkedAsSuch(t *testing.T) {
 }
 
 func TestSecretsAreNotShownAnywhere(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	s := start(t, "{\ndebug\nservers {\ntrace\n}\n}\n"+strings.TrimSuffix(webhook(b.address(), ""), "}\n")+"\nlog\n}\n")
 	send(t, s.client("HTTP/2.0"), s.event([]byte(transcript)))
@@ -357,6 +368,7 @@ func TestSecretsAreNotShownAnywhere(t *testing.T) {
 }
 
 func TestInvalidConfigurationsAreRejected(t *testing.T) {
+	t.Parallel()
 	tests := []struct{ name, config, want string }{
 		{"unset secret", "localhost:1 {\nelevenlabs_webhook {\nsecret {env.NOT_SET_ANYWHERE}\n}\n}", "{env.NOT_SET_ANYWHERE}"},
 		{"missing secret file", "localhost:1 {\nelevenlabs_webhook {\nsecret {file./nonexistent}\n}\n}", "the file /nonexistent does not exist"},
@@ -382,6 +394,7 @@ const unwritableSpoolDir = "localhost:1 {\nelevenlabs_webhook {\nsecret {env.HOM
 
 // Caddy may adapt a Caddyfile on another machine than the server's.
 func TestAdaptDoesNotTouchTheSpoolDir(t *testing.T) {
+	t.Parallel()
 	file := t.TempDir() + "/Caddyfile"
 	require.NoError(t, os.WriteFile(file, []byte(unwritableSpoolDir), 0o600))
 	output, err := exec.Command(binary, "adapt", "--config", file).Output()

@@ -14,6 +14,7 @@ import (
 )
 
 func TestRotationOfASecretInTheEnvironment(t *testing.T) {
+	t.Parallel()
 	const page = "docs/rotate.md"
 	m := newMachine(t, page, "hooks.example.com {", "localhost:3000", "/etc/caddy/", "$ROOT/etc/caddy/")
 	m.dir("etc/caddy", 0)
@@ -37,6 +38,7 @@ func TestRotationOfASecretInTheEnvironment(t *testing.T) {
 // The layout is that of systemd: a user that systemd chooses, a credential that only
 // this user can read, and the service's folder behind a link.
 func TestRotationOfACredentialOfSystemd(t *testing.T) {
+	t.Parallel()
 	if os.Getuid() != 0 {
 		skip(t, "another user's server needs root")
 	}

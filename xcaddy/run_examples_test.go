@@ -159,10 +159,7 @@ func startExample(t testing.TB, folder string, upstreams map[string]string) *exa
 	if strings.Contains(caddyfile, "{env.") {
 		run, assignments := commandLine(e.changes.Replace(commandsOf(t, folder, " run --config ")[0]))
 		require.Equal(t, []string{program, "run", "--config", "examples/" + folder + "/Caddyfile"}, run.Args)
-		for _, assignment := range assignments {
-			name, value, _ := strings.Cut(assignment, "=")
-			t.Setenv(name, value)
-		}
+		s.env = assignments
 	}
 	s.serve()
 
@@ -178,7 +175,8 @@ func startExample(t testing.TB, folder string, upstreams map[string]string) *exa
 func (e *example) sendAsREADME() {
 	e.t.Helper()
 	for _, line := range commandsOf(e.t, e.folder, "elevenlabs send ") {
-		command, _ := commandLine(e.changes.Replace(line))
+		command, assignments := commandLine(e.changes.Replace(line))
+		command.Env = slices.Concat(os.Environ(), e.env, assignments)
 		output, err := command.CombinedOutput()
 		require.NoError(e.t, err, "%s: %s", line, output)
 		assert.Regexp(e.t, `(?m)^ok .* 200 `, string(output), line)

@@ -13,6 +13,7 @@ import (
 
 // The user that runs Caddy is often not the one who wrote the secret's file.
 func TestAFileOfTheSecretThatAnotherUserCannotReadIsNamed(t *testing.T) {
+	t.Parallel()
 	dir, err := os.MkdirTemp("", "secret-test-") // t.TempDir is below a directory that others cannot enter
 	require.NoError(t, err)
 	defer os.RemoveAll(dir)

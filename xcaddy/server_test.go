@@ -40,8 +40,10 @@ var raceDetector bool
 var dataDir string
 
 func TestMain(m *testing.M) {
-	_ = flag.Set("test.parallel", "4") // they mostly wait; the command line can say otherwise
+	_ = flag.Set("test.parallel", "6") // they mostly wait; the command line can say otherwise
 	os.Unsetenv("ELEVENLABS_API_KEY")  // the tests must not use the developer's key
+	// By default each process with the race detector waits a second before it ends.
+	_ = os.Setenv("GORACE", "atexit_sleep_ms=50 "+os.Getenv("GORACE"))
 	os.Exit(func() int {
 		dir, err := os.MkdirTemp("", "xcaddy-test-")
 		if err != nil {
@@ -73,9 +75,10 @@ type server struct {
 	admin   string        // the address of the admin endpoint
 	spool   string        // TMPDIR
 	log     *lockedBuffer
-	file    string // the Caddyfile
-	idle    int    // the number of goroutines after the start
-	most    int    // MiB of memory that the server may take
+	file    string   // the Caddyfile
+	env     []string // more variables
+	idle    int      // the number of goroutines after the start
+	most    int      // MiB of memory that the server may take
 }
 
 type lockedBuffer struct {
@@ -138,9 +141,10 @@ func webhook(backend, options string) string {
 
 // start runs a server. In the Caddyfile, $ADDRESS and $PORT are those of the site. What the
 // text begins with in braces is added to the global options.
-func start(t testing.TB, caddyfile string) *server {
+func start(t testing.TB, caddyfile string, env ...string) *server {
 	t.Helper()
 	s := newServer(t)
+	s.env = env
 	s.write(caddyfile)
 	s.serve()
 	return s
@@ -196,6 +200,7 @@ func (s *server) launch() {
 	command, done := exec.Command(binary, "run", "--config", s.file), make(chan struct{})
 	command.Env = append(os.Environ(), "TMPDIR="+s.spool, "WEBHOOK_SECRET="+secret, "CADDY_ADMIN="+s.admin,
 		"XDG_DATA_HOME="+dataDir, "XDG_CONFIG_HOME="+filepath.Dir(s.file))
+	command.Env = append(command.Env, s.env...)
 	command.Stdout, command.Stderr = s.log, s.log
 	require.NoError(s.t, command.Start())
 	s.command, s.done = command, done

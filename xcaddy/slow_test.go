@@ -118,6 +118,7 @@ func (tr trickle) Read(p []byte) (int, error) {
 }
 
 func TestTrickledBodyIsRejectedAfterReadTimeout(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	s := start(t, webhook(b.address(), "read_timeout 500ms"))
 	for _, proto := range protocols {
@@ -146,6 +147,7 @@ func TestTrickledBodyIsRejectedAfterReadTimeout(t *testing.T) {
 // net/http reads the rest of a body before it answers. read_timeout also limits that, for
 // a client whose headers were rejected.
 func TestClientCannotHoldTheConnectionAfterItsHeadersWereRejected(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	s := start(t, webhook(b.address(), "read_timeout 500ms\nmax_size 1KiB"))
 	for _, test := range []struct {

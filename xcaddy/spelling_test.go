@@ -102,6 +102,7 @@ func TestTheRecipeVerifiesEachSpellingThatCaddyKnows(t *testing.T) {
 
 // Caddy's request_body rejects a request before our handler runs.
 func TestStripWorksBeforeOtherDirectivesReject(t *testing.T) {
+	t.Parallel()
 	app := newBackend(t)
 	s := start(t, site("elevenlabs_strip\nrequest_body {\nmax_size 10\n}\nhandle /webhooks/elevenlabs {\nelevenlabs_webhook {\nsecret {env.WEBHOOK_SECRET}\nreverse_proxy "+app.address()+"\n}\n}\nhandle_errors {\nrequest_header -Content-Length\nreverse_proxy "+app.address()+" {\nmethod GET\n}\n}"))
 	client := s.client("HTTP/1.1")

@@ -17,6 +17,7 @@ import (
 )
 
 func TestTailSaysWhatItWaitsForAndWhenCaddyIsGone(t *testing.T) {
+	t.Parallel()
 	address, status := newStatusBackend(t)
 	status.Store(500)
 	s := start(t, webhook(address, ""))
@@ -46,6 +47,7 @@ func TestTailSaysWhatItWaitsForAndWhenCaddyIsGone(t *testing.T) {
 }
 
 func TestTailAndStatusEndWhereSomethingElseAnswers(t *testing.T) {
+	t.Parallel()
 	for name, answer := range map[string]http.HandlerFunc{
 		"a web site": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/html")
@@ -96,6 +98,7 @@ func TestEveryTestIsMarkedAndCountedApart(t *testing.T) {
 
 // Conversation-initiation webhooks and calls of server tools have no signature.
 func TestWhatElevenLabsSendsWithoutASignatureIsExplained(t *testing.T) {
+	t.Parallel()
 	address, _ := newStatusBackend(t)
 	s := start(t, "{\nservers {\ntrusted_proxies static 127.0.0.0/8 ::1/128\n}\n}\n"+webhook(address, ""))
 	for _, test := range []struct{ method, from string }{
@@ -132,6 +135,7 @@ func TestWhatElevenLabsSendsWithoutASignatureIsExplained(t *testing.T) {
 }
 
 func TestTheShellCompletesCommandsFlagsAndValues(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct{ typed, offered string }{
 		{"elevenlabs ta", "tail\t"},
 		{"elevenlabs tail --res", "--result\t"},
@@ -161,6 +165,7 @@ func TestVersionsAreThoseOfTheBinary(t *testing.T) {
 
 // The documentation says so, since nothing else can.
 func TestABodyThatTheSitesRequestBodyRejectsShowsNowhere(t *testing.T) {
+	t.Parallel()
 	b := newBackend(t)
 	s := start(t, strings.Replace(webhook(b.address(), ""), "tls internal", "tls internal\nlog\nrequest_body {\nmax_size 10\n}", 1))
 	got := send(t, s.client("HTTP/1.1"), s.event([]byte(transcript)))
@@ -179,6 +184,7 @@ func TestABodyThatTheSitesRequestBodyRejectsShowsNowhere(t *testing.T) {
 }
 
 func TestTailAndStatusUseColourOnlyOnATerminalWithoutNO_COLOR(t *testing.T) {
+	t.Parallel()
 	runtimeOf(t, "script")
 	address, status := newStatusBackend(t)
 	s := start(t, webhook(address, ""))
@@ -207,6 +213,7 @@ func TestTailAndStatusUseColourOnlyOnATerminalWithoutNO_COLOR(t *testing.T) {
 
 // Caddy's admin endpoint tells its errors in JSON.
 func TestTailTellsWhatTheAdminEndpointSaysFromACaddyThatDoesNotRun(t *testing.T) {
+	t.Parallel()
 	address, _ := newStatusBackend(t)
 	s := start(t, webhook(address, ""))
 	_, port, err := net.SplitHostPort(s.admin)
@@ -221,6 +228,7 @@ func TestTailTellsWhatTheAdminEndpointSaysFromACaddyThatDoesNotRun(t *testing.T)
 }
 
 func TestTailContinuesOverAReloadUntilItIsInterrupted(t *testing.T) {
+	t.Parallel()
 	address, _ := newStatusBackend(t)
 	s := start(t, webhook(address, ""))
 	tail := exec.Command(binary, "elevenlabs", "tail", "--json", "--address", s.admin)

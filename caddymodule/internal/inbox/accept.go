@@ -40,7 +40,7 @@ func (s *Store) Accept(ctx context.Context, e Event, body Body, limit int64) (re
 	if s.closed.Load() {
 		return false, ErrClosed
 	}
-	if err := s.accepts(); err != nil {
+	if err := cmp.Or(s.accepts(), s.intact()); err != nil {
 		return false, err
 	}
 	used, size := s.usedBy(e.Inbox), body.Size()
@@ -53,10 +53,13 @@ func (s *Store) Accept(ctx context.Context, e Event, body Body, limit int64) (re
 		store = s.acceptLarge
 	}
 	repeat, err = store(ctx, e, body)
+	if err == nil {
+		s.awaken(e.Inbox)
+		err = s.intact()
+	}
 	if err != nil {
 		return false, fmt.Errorf("storing the event: %w", err)
 	}
-	s.awaken(e.Inbox)
 	return repeat, nil
 }
 

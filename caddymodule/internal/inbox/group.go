@@ -11,13 +11,19 @@ import (
 const (
 	groupWrites = 128     // the most writes of one transaction
 	groupBytes  = 4 << 20 // about how many bytes they write together
+	// bulkSize is the size from which a write is a piece of a large body. One transaction
+	// has only one of them, since others wait for it.
+	bulkSize = chunkSize / 2
 )
 
 // group runs the writes of many callers in few transactions, since most of the time of
 // a small one goes by in waiting for the disk. One goroutine has the connection.
 type group struct {
 	conn   *prepared
+	files  *files // nil until they are watched
 	writes chan *write
+	bulk   chan *write
+	alone  chan *write   // that need no transaction
 	ended  chan struct{} // closed when no write runs any more
 	once   sync.Once
 	stop   chan struct{}
@@ -32,7 +38,7 @@ type write struct {
 }
 
 func newGroup(conn *prepared) *group {
-	g := &group{conn: conn, writes: make(chan *write), ended: make(chan struct{}), stop: make(chan struct{})}
+	g := &group{conn: conn, writes: make(chan *write), bulk: make(chan *write), alone: make(chan *write), ended: make(chan struct{}), stop: make(chan struct{})}
 	go g.run()
 	return g
 }
@@ -40,9 +46,21 @@ func newGroup(conn *prepared) *group {
 // write waits until do has run and its transaction is on disk. A caller that leaves
 // before its turn is not served. If it leaves later, do takes effect or not.
 func (g *group) write(ctx context.Context, size int64, do func(context.Context, statements) error) error {
-	w := &write{size: size, do: do, done: make(chan error, 1)}
+	turn := g.writes
+	if size >= bulkSize {
+		turn = g.bulk
+	}
+	return g.wait(ctx, turn, &write{size: size, do: do, done: make(chan error, 1)})
+}
+
+// outside runs do outside a transaction, between two groups.
+func (g *group) outside(ctx context.Context, do func(context.Context, statements) error) error {
+	return g.wait(ctx, g.alone, &write{do: do, done: make(chan error, 1)})
+}
+
+func (g *group) wait(ctx context.Context, turn chan<- *write, w *write) error {
 	select {
-	case g.writes <- w:
+	case turn <- w:
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	case <-g.stop:
@@ -67,28 +85,54 @@ func (g *group) write(ctx context.Context, size int64, do func(context.Context, 
 func (g *group) run() {
 	defer close(g.ended)
 	for {
+		var first *write
 		select {
-		case w := <-g.writes:
-			g.serve(g.gather(w))
+		case first = <-g.writes:
+		case first = <-g.bulk:
+		case w := <-g.alone:
+			g.runAlone(w)
+			continue
 		case <-g.stop:
 			return
 		}
+		batch, bulk := g.gather(first)
+		g.serve(batch)
+		g.files.emptyGrownLog(bulk)
 	}
 }
 
-// gather takes the writes that wait, beginning with the first.
-func (g *group) gather(first *write) []*write {
-	batch, size := []*write{first}, first.size
-	for len(batch) < groupWrites && size < groupBytes {
+func (g *group) runAlone(w *write) {
+	if w.begun.Swap(true) {
+		return
+	}
+	err := w.do(context.Background(), g.conn)
+	g.files.look()
+	w.done <- err
+}
+
+// gather takes the writes that wait, beginning with the first. It reports whether there is
+// a piece of a large body among them.
+func (g *group) gather(first *write) (batch []*write, bulk bool) {
+	batch, bulk = []*write{first}, first.size >= bulkSize
+	for size := first.size; len(batch) < groupWrites && size < groupBytes; {
 		select {
 		case w := <-g.writes:
 			batch = append(batch, w)
 			size += w.size
+			continue
 		default:
-			return batch
+		}
+		if bulk {
+			return batch, bulk
+		}
+		select {
+		case w := <-g.bulk:
+			return append(batch, w), true
+		default:
+			return batch, false
 		}
 	}
-	return batch
+	return batch, bulk
 }
 
 // serve runs writes in one transaction. If that fails, each runs in its own.
@@ -117,6 +161,7 @@ func (g *group) serve(batch []*write) {
 // that others share.
 func (g *group) transact(batch []*write) (err error) {
 	ctx := context.Background()
+	g.files.before()
 	if _, err := g.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return err
 	}
@@ -131,6 +176,7 @@ func (g *group) transact(batch []*write) (err error) {
 		}
 	}
 	_, err = g.conn.ExecContext(ctx, "COMMIT")
+	g.files.look() // no event is acknowledged that is in a file which is gone
 	return err
 }
 

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -154,4 +155,40 @@ func TestClosingEndsWritesThatWait(t *testing.T) {
 	require.NoError(t, <-closed)
 	wait.Wait()
 	assert.ErrorIs(t, s.write(t.Context(), 0, nil), ErrClosed)
+}
+
+func TestAGroupHasOnePieceOfALargeBodyAndAllSmallWrites(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		g := &group{writes: make(chan *write), bulk: make(chan *write), stop: make(chan struct{})}
+		var callers sync.WaitGroup
+		for _, size := range []int64{chunkSize, 1, chunkSize, 2, chunkSize} {
+			callers.Go(func() {
+				assert.ErrorIs(t, g.write(t.Context(), size, nil), ErrClosed)
+			})
+		}
+		synctest.Wait() // all wait for their turn
+		for _, first := range []chan *write{g.bulk, g.writes} {
+			batch, bulk := g.gather(<-first)
+			assert.True(t, bulk)
+			pieces := 0
+			for _, w := range batch {
+				if w.size == chunkSize {
+					pieces++
+				}
+				w.done <- ErrClosed
+			}
+			assert.Equal(t, 1, pieces)
+			if first == g.bulk {
+				assert.Len(t, batch, 3)
+				callers.Go(func() { assert.ErrorIs(t, g.write(t.Context(), 3, nil), ErrClosed) })
+				synctest.Wait()
+			}
+		}
+		batch, bulk := g.gather(<-g.bulk)
+		assert.True(t, bulk)
+		assert.Len(t, batch, 1)
+		batch[0].done <- ErrClosed
+		callers.Wait()
+	})
 }

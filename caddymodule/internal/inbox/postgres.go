@@ -132,6 +132,7 @@ func (p *postgresDB) recover(err error) error {
 }
 
 func (p *postgresDB) accepts() error               { return nil }
+func (p *postgresDB) intact() error                { return nil } // its server's matter
 func (p *postgresDB) idle(context.Context) error   { return nil } // autovacuum does it
 func (p *postgresDB) forget(context.Context) error { return nil } // likewise
 

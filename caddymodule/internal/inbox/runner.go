@@ -355,6 +355,9 @@ func (r *Runner) renew() {
 	if err := r.store.free(ctx, r.options.Inbox, r.longest()); err != nil {
 		r.trouble("freeing claims that ran out", err)
 	}
+	if err := r.store.intact(); err != nil {
+		r.trouble("storing events", err)
+	}
 }
 
 // unrenewed reports whether a claim could not be renewed for so long that another

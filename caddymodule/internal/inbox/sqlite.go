@@ -88,7 +88,7 @@ func tryOpenSQLite(ctx context.Context, path string) (_ *sqliteDB, err error) {
 	}
 	if db.writer, err = sql.Open("sqlite", dsn(path, slices.Concat(common, []string{
 		"auto_vacuum(INCREMENTAL)", "journal_mode(WAL)", "synchronous(FULL)", "fullfsync(1)",
-		"checkpoint_fullfsync(1)", "secure_delete(1)", "journal_size_limit(67108864)",
+		"checkpoint_fullfsync(1)", "secure_delete(1)", "journal_size_limit(67108864)", "wal_autocheckpoint(0)",
 	})...)); err != nil {
 		return nil, err
 	}
@@ -106,11 +106,15 @@ func tryOpenSQLite(ctx context.Context, path string) (_ *sqliteDB, err error) {
 	if err := db.group.write(ctx, 0, recoverSQLite); err != nil {
 		return nil, sqliteProblem(path, err)
 	}
-	if db.readers, err = sql.Open("sqlite", dsn(path, append(common, "query_only(1)")...)); err != nil {
+	if err := db.openReaders(ctx); err != nil {
+		return nil, sqliteProblem(path, err)
+	}
+	if err := db.group.outside(ctx, func(context.Context, statements) (err error) {
+		db.group.files, err = watch(path, db.group.conn)
+		return err
+	}); err != nil {
 		return nil, err
 	}
-	db.readers.SetMaxOpenConns(readers)
-	db.readers.SetMaxIdleConns(readers)
 	if err := db.makeReserve(); err != nil {
 		db.reserveGone.Store(true)
 	}
@@ -118,10 +122,36 @@ func tryOpenSQLite(ctx context.Context, path string) (_ *sqliteDB, err error) {
 	return db, nil
 }
 
+// openReaders opens the connections that read, all now: later, another file may have the
+// path.
+func (db *sqliteDB) openReaders(ctx context.Context) (err error) {
+	if db.readers, err = sql.Open("sqlite", readingDSN(db.path)); err != nil {
+		return err
+	}
+	db.readers.SetMaxOpenConns(readers)
+	db.readers.SetMaxIdleConns(readers)
+	for range readers {
+		conn, err := db.readers.Conn(ctx)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		if err := conn.PingContext(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // dsn returns what the driver opens a file by, with settings for each connection.
 func dsn(path string, settings ...string) string {
 	slashed := "/" + strings.TrimPrefix(filepath.ToSlash(path), "/") // also before a drive's letter
 	return (&url.URL{Scheme: "file", OmitHost: true, Path: slashed}).String() + "?_pragma=" + strings.Join(settings, "&_pragma=")
+}
+
+// readingDSN is that of a connection that reads. It makes no file.
+func readingDSN(path string) string {
+	return dsn(path, append(common, "query_only(1)")...) + "&mode=rw"
 }
 
 // common are the settings of every connection to the database.
@@ -207,6 +237,13 @@ func checkPages(ctx context.Context, conn *sql.Conn) error {
 
 var errDamaged = errors.New("the file is damaged")
 
+func asDamaged(err error) error {
+	if errors.Is(err, errDamaged) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errDamaged, err)
+}
+
 // recoverSQLite ends what a process before this one had begun. Nobody else has the file.
 func recoverSQLite(ctx context.Context, tx statements) error {
 	if _, err := tx.ExecContext(ctx, `UPDATE elevenlabs_inbox_event SET `+unclaimed+` WHERE state = 'delivering'`); err != nil {
@@ -225,6 +262,7 @@ func (db *sqliteDB) read() statements { return expanded{db.readers, sqliteWords.
 // recover gives the reserve away if the disk is full. What is stored can then be
 // delivered, and gives way.
 func (db *sqliteDB) recover(err error) error {
+	db.group.files.spoilt(err)
 	if !isDiskFull(err) {
 		return err
 	}
@@ -234,6 +272,9 @@ func (db *sqliteDB) recover(err error) error {
 	}
 	return fmt.Errorf("%w: %w", ErrDiskFull, err)
 }
+
+// intact reports what somebody else did to the files.
+func (db *sqliteDB) intact() error { return db.group.files.problem() }
 
 // accepts reports ErrDiskFull until there is space for the reserve again.
 func (db *sqliteDB) accepts() error {
@@ -322,14 +363,21 @@ func (db *sqliteDB) forget(ctx context.Context) error {
 func (db *sqliteDB) risk(context.Context) (string, error) { return "", nil } // its settings are ours
 
 // emptyLog reports whether the log is empty. It stays as it is while others read it.
-func (db *sqliteDB) emptyLog(ctx context.Context) (empty bool, err error) {
-	conn, err := db.writer.Conn(ctx)
-	if err != nil {
+func (db *sqliteDB) emptyLog(ctx context.Context) (bool, error) {
+	var empty bool
+	err := db.group.outside(ctx, func(ctx context.Context, conn statements) (err error) {
+		empty, err = emptyLog(ctx, conn)
+		return err
+	})
+	if err != nil { // of the context: it may still run
 		return false, err
 	}
-	defer conn.Close()
-	var busy, frames, done int
-	err = conn.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &frames, &done)
+	return empty, nil
+}
+
+func emptyLog(ctx context.Context, conn statements) (empty bool, err error) {
+	var busy, pages, done int
+	err = conn.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &pages, &done)
 	if err != nil && sqliteCode(err) != sqlite3.SQLITE_BUSY {
 		return false, fmt.Errorf("emptying the log of the database: %w", err)
 	}
@@ -384,13 +432,19 @@ func isDiskFull(err error) bool {
 	return ok && (its.Code()&0xff == sqlite3.SQLITE_FULL || its.Code() == sqlite3.SQLITE_IOERR_SHMSIZE || its.Code() == sqlite3.SQLITE_IOERR_WRITE)
 }
 
+// isCutOff reports whether a file ends before what SQLite knows to be in it.
+func isCutOff(err error) bool {
+	its, ok := errors.AsType[*sqlite.Error](err)
+	return ok && its.Code() == sqlite3.SQLITE_IOERR_SHORT_READ
+}
+
 // sqliteProblem says what is wrong with a file, and what to do.
 func sqliteProblem(path string, err error) error {
 	switch sqliteCode(err) {
 	case sqlite3.SQLITE_NOTADB:
 		return fmt.Errorf("%s is not a SQLite database: move the file away, or name another: %w", path, err)
 	case sqlite3.SQLITE_CORRUPT:
-		err = fmt.Errorf("%w: %w", errDamaged, err)
+		err = asDamaged(err)
 	case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM:
 		return fmt.Errorf("the database %s cannot be written: let Caddy's user write the folder and the file: %w", path, err)
 	}

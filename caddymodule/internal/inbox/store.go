@@ -88,6 +88,8 @@ type dialect interface {
 	recover(err error) error
 	// accepts returns an error if nothing new must be written.
 	accepts() error
+	// intact returns an error if what is written may be lost.
+	intact() error
 	// idle does what can wait until nothing else is written.
 	idle(ctx context.Context) error
 	// forget makes sure that nothing is left of what was deleted.
@@ -164,6 +166,10 @@ func (s *Store) Check(ctx context.Context) error {
 // Risk says which setting of the database may lose events that were stored, if there is
 // one.
 func (s *Store) Risk(ctx context.Context) (string, error) { return s.risk(ctx) }
+
+// Intact returns an error if the database cannot promise to keep what it stores. Events
+// are still delivered from it, as far as they can be read.
+func (s *Store) Intact() error { return s.intact() }
 
 // update runs do in a transaction, perhaps several times.
 func (s *Store) update(ctx context.Context, size int64, do func(context.Context, statements) error) error {

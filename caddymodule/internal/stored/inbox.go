@@ -14,8 +14,8 @@ type Inbox struct {
 	// Handlers is the number of configurations that deliver the events. If it is 0,
 	// nobody does: the inbox was renamed or taken out.
 	Handlers int `json:"handlers"`
-	// Up reports whether the database answers. If not, Problem says why, and the counts
-	// are missing.
+	// Up reports whether the database answers, and keeps what it stores. If not, Problem
+	// says why, and counts may be missing.
 	Up      bool   `json:"up"`
 	Problem string `json:"problem,omitempty"`
 

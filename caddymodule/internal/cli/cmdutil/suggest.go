@@ -24,6 +24,9 @@ func didYouMean(dashes, word string, choices []string) string {
 		commands.AddCommand(&cobra.Command{Use: choice, Run: func(*cobra.Command, []string) {}})
 	}
 	near := commands.SuggestionsFor(word)
+	if len(near) == 0 && len(word) > 3 { // the name of an event's type has words
+		near = slices.DeleteFunc(slices.Clone(choices), func(choice string) bool { return !strings.Contains(choice, word) })
+	}
 	if len(near) == 0 {
 		return ""
 	}

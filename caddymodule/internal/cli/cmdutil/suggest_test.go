@@ -8,13 +8,15 @@ import (
 )
 
 func TestDidYouMeanNamesWhatIsNear(t *testing.T) {
-	choices := []string{"send", "sign", "status", "tail", "verify", "at"}
+	choices := []string{"send", "sign", "status", "tail", "verify", "at", "post_call_audio"}
 	for _, test := range []struct{ word, says string }{
 		{"snd", " (did you mean send?)"},
 		{"tial", " (did you mean tail?)"},
 		{"STATUS", " (did you mean status?)"},
 		{"veri", " (did you mean verify?)"},
 		{"s", " (did you mean send or sign or status?)"},
+		{"audio", " (did you mean post_call_audio?)"},
+		{"t_c", ""}, // a few letters are in many words
 		{"x", ""},
 		{"nope", ""},
 		{"", ""},

@@ -21,6 +21,8 @@ const (
 	inFrontRemedy  = "Something in front of elevenlabs_webhook fails: look into its log."
 	pageRemedy     = "Let POST requests for this path pass the login or the protection against bots in front. If the page is the application's, compare the path with the one that it has for the webhook."
 	pathRemedy     = "Compare the URL's path with the Caddyfile's."
+
+	errorRouteRemedy = "A route of handle_errors or intercept answers so. Let it keep the status, as in: respond {err.status_code}."
 )
 
 // rejectionRemedy returns the remedy of a rejection, or an empty string if
@@ -58,6 +60,8 @@ func (e *examination) judgeEndpoint() finding {
 	switch {
 	case code/100 == 3:
 		return found(statusFail, "redirects to %s (%s)", cmdutil.Brief(e.probe.header.Get("Location"), cmdutil.Longest), status).withRemedy("%s", redirectRemedy)
+	case reason != "" && code/100 == 2:
+		return hiddenRejection("a request without a signature", reason, status)
 	case reason == facts.SignatureMissing.Code:
 		return found(statusOK, "a request without a signature is rejected: %s, %s", status, reason)
 	case e.notTrusted():
@@ -77,6 +81,12 @@ func (e *examination) judgeEndpoint() finding {
 		return found(statusFail, "%s", status).withRemedy("%s", inFrontRemedy)
 	}
 	return found(statusFail, "%s, but not from elevenlabs_webhook, which would say %s", status, facts.SignatureMissing.Code)
+}
+
+// hiddenRejection is what is found if an error route makes a success of a rejection.
+func hiddenRejection(request, reason, status string) finding {
+	return found(statusFail, "%s is rejected (%s) and yet answered %s, so ElevenLabs takes a rejected event for delivered", request, reason, status).
+		withRemedy("%s", errorRouteRemedy)
 }
 
 func (e *examination) checkClock(context.Context) []finding {
@@ -122,6 +132,8 @@ func (e *examination) checkForged(ctx context.Context) []finding {
 	case r.OK:
 		e.gated = true
 		return only(statusOK, "an event with a forged signature is rejected: %s", r.Answer())
+	case r.Reason != "" && r.Status/100 == 2:
+		return []finding{hiddenRejection("an event with a forged signature", r.Reason, fmt.Sprintf("%d %s", r.Status, http.StatusText(r.Status))).withAnswer(r.Lines)}
 	case e.handler != nil && e.handler.ReportOnly && r.Status/100 == 2:
 		return []finding{found(statusWarn, "an event with a forged signature is forwarded by report_only: %s", r.Answer()).
 			withRemedy("Remove report_only when the switch-over is done.")}

@@ -2,7 +2,9 @@ package doctor
 
 import (
 	"io"
+	"maps"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -28,6 +30,22 @@ func TestDoctorShowsWhyTheApplicationSaysNo(t *testing.T) {
 		return func(p *patient) { p.handler = clitest.Protected(doctorSecret, p.now, application) }
 	}
 	instead := func(answers http.Handler) func(*patient) { return func(p *patient) { p.handler = answers } }
+	// A rejection with the status of an error route.
+	route := func(status int) func(*patient) {
+		return func(p *patient) {
+			protected := clitest.Protected(doctorSecret, p.now, says(200, ""))
+			p.handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				answer := httptest.NewRecorder()
+				protected.ServeHTTP(answer, r)
+				maps.Copy(w.Header(), answer.Header())
+				if answer.Code != http.StatusOK {
+					answer.Code = status
+				}
+				w.WriteHeader(answer.Code)
+			})
+		}
+	}
+	const routeRemedy = "\n      Remedy: A route of handle_errors or intercept answers so. Let it keep the status, as in: respond {err.status_code}."
 	for _, test := range []struct {
 		name, check string
 		says        string
@@ -43,6 +61,9 @@ func TestDoctorShowsWhyTheApplicationSaysNo(t *testing.T) {
 		{"a good answer", "signed", "ok    signed       a signed event passes: 200 OK, in 0 ms\n", behind(says(200, "thank you"))},
 		{"an inbox", "signed", "ok    signed       a signed event is in the inbox, which delivers it to the application: 200 OK, in 0 ms\n", behind(says(200, "", delivery.HeaderInbox, "stored"))},
 		{"an inbox that cannot store", "signed", "warn  signed       a signed event passes, but the inbox could not store it: 200 OK, in 0 ms\n      Remedy: Look into Caddy's log", behind(says(200, "", delivery.HeaderInbox, "bypassed"))},
+		{"an error route that answers 200", "endpoint", "FAIL  endpoint     a request without a signature is rejected (signature_missing) and yet answered 200 OK, so ElevenLabs takes a rejected event for delivered" + routeRemedy, route(200)},
+		{"an error route that answers 204", "forged", "FAIL  forged       an event with a forged signature is rejected (signature_mismatch) and yet answered 204 No Content, so ElevenLabs takes a rejected event for delivered" + routeRemedy, route(204)},
+		{"an error route with a status of its own", "endpoint", "ok    endpoint     a request without a signature is rejected: 404 Not Found, signature_missing", route(404)},
 		{"a page to log in, in front", "endpoint", "FAIL  endpoint     a request without a signature gets an HTML page: 200 OK\n      | Log in\n      Remedy: Let POST requests for this path pass the login", instead(says(200, page))},
 		{"a page to log in, in front", "forged", "not rejected as such: 200 OK\n      | Log in\n", instead(says(200, page))},
 		{"another server", "endpoint", "404 Not Found, but not from elevenlabs_webhook, which would say signature_missing\n      | Cannot POST /webhooks/elevenlabs\n", instead(says(404, "<html><pre>Cannot POST /webhooks/elevenlabs</pre>"))},

@@ -32,6 +32,9 @@ const (
 	explainedBody   = `{"type":"post_call_transcription","event_timestamp":1795421650,"data":{"conversation_id":"conv_1","agent_id":"agent_1","cost":0.10,"summary":"Café <b>&</b> Tee 😀 a/b"}}`
 )
 
+// speech is a transcription as ElevenLabs writes it.
+const speech = `{"type": "speech_to_text_transcription", "data": {"transcription": {"language_probability": 0.98, "words": [{"text": "0.5", "start": 0.119, "end": 1.0, "logprob": 0.0}]}}}`
+
 var explainedAt = time.Unix(1795421654, 0)
 
 func hmacOf(secret, message string) []byte {
@@ -207,7 +210,10 @@ var explainTests = []struct {
 	{"XML", "xml", "is XML", explainedSecret, captured(`<?xml version="1.0"?><a/>`, headerOf(explainedSecret, genuine))},
 	{"zlib", "body_deflated", "compressed (zlib)", explainedSecret, captured(deflated(genuine), headerOf(explainedSecret, genuine))},
 	{"chunks", "body_chunked", "in chunks", explainedSecret, captured(chunked(genuine[:50], genuine[50:]), headerOf(explainedSecret, genuine))},
-	{"a number as text", "body_rewritten", "has text where ElevenLabs writes a number", explainedSecret, captured(`{"type": "x", "data": {"price": "0.5"}}`, headerOf(explainedSecret, `{"type": "x", "data": {"price": 0.5}}`))},
+	{"a number as text", reserialised, "by Python (json.dumps). The signed body is the same JSON", explainedSecret, captured(`{"type": "x", "data": {"price": "0.5"}}`, headerOf(explainedSecret, `{"type": "x", "data": {"price": 0.5}}`))},
+	{"speech to text with numbers as text", reserialised, "by Python (json.dumps). The signed body is the same JSON", explainedSecret, captured(strings.NewReplacer("0.0}", `"0.0"}`, "0.119", `"0.119"`, "0.98", `"0.98"`).Replace(speech), headerOf(explainedSecret, speech))},
+	{"speech to text with numbers as text, and another secret", "body_rewritten", "it has text where ElevenLabs writes a number", "wsec_another", captured(strings.ReplaceAll(speech, "0.119", `"0.119"`), headerOf(explainedSecret, speech))},
+	{"words and times that are text", "nothing_fits", "another secret", "wsec_another", captured(`{"type": "x", "data": {"start": "10:30", "end": "", "version": "0.5"}}`, headerOf(explainedSecret, genuine))},
 	{"no JSON", "body_not_json", "the first error is at byte 6 of", explainedSecret, captured(`{"a":'b'}x`, headerOf(explainedSecret, genuine))},
 	{"UTF-16, rewritten", "body_utf16", "parsed and encoded again", explainedSecret, captured(inUTF16(binary.LittleEndian, "\ufeff"+spaced), headerOf(explainedSecret, strings.Replace(spacedASCII, "0.10", "0.1", 1)))},
 	{"UTF-16, and another secret", "body_utf16", "is in UTF-16", "wsec_another", captured(inUTF16(binary.BigEndian, explainedBody), headerOf(explainedSecret, explainedBody))},

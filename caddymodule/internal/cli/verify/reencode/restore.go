@@ -151,8 +151,24 @@ func (s sketch) fill(out []byte, choose func(gap) int) []byte {
 // Restorations returns texts of a value that ElevenLabs may have written, likely
 // ones first. Numbers get the form of floats by their names. Up to limit bytes of
 // text follow in which one or two names have the other form. Each text is valid
-// until the next.
+// until the next. The same follows without the quotes of numbers that are text.
 func Restorations(v Value, limit int) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		readings := []Value{v}
+		if unquoted, ok := v.withoutQuotes(place{}); ok {
+			readings = append(readings, unquoted)
+		}
+		for _, reading := range readings {
+			for text := range restorations(reading, limit) {
+				if !yield(text) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func restorations(v Value, limit int) iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		var sketches []sketch
 		short, seen := Abridge(v), map[string]bool{}

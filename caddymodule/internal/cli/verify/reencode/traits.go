@@ -27,7 +27,7 @@ func Traits(text []byte, v Value) []string {
 		traits = append(traits, "has 0 where ElevenLabs writes 0.0")
 	}
 	if v.some(func(at place, v Value) bool {
-		return !v.isNumber() && v.scalar != nil && v.scalar[0] == '"' && named(at, certainFloatNames...)
+		return v.scalar != nil && v.scalar[0] == '"' && named(at, certainFloatNames...) || v.isQuotedNumber(at)
 	}) {
 		traits = append(traits, "has text where ElevenLabs writes a number")
 	}

@@ -104,8 +104,15 @@ var writers = func() []Writer {
 }()
 
 // WritersOf returns those writers that make text of a value, one of each name. The
-// value is what the writer has read, or what text itself says.
-func WritersOf(text []byte, read Value) []Writer { return oneOfEachName(allWritersOf(text, read)) }
+// value is what the writer has read, or what text itself says, as where the writer made
+// text of numbers.
+func WritersOf(text []byte, read Value) []Writer {
+	found := allWritersOf(text, read)
+	if written, ok := Parse(text); ok && len(found) == 0 {
+		found = allWritersOf(text, written)
+	}
+	return oneOfEachName(found)
+}
 
 func allWritersOf(text []byte, read Value) []Writer {
 	text = AbridgeText(bytes.TrimRight(text, "\r\n")) // Go's Encoder adds a line end, and so do tools

@@ -1,6 +1,7 @@
 # Reads a list of bodies, and writes what Python makes of each: rewritten forms, and
 # others by the name of the change that verify --explain finds.
 import json, pprint, sys
+from decimal import Decimal
 
 bodies = json.load(sys.stdin)
 forms = {
@@ -8,6 +9,8 @@ forms = {
         "compact": lambda body: json.dumps(json.loads(body), separators=(",", ":")),
         "compact, characters written out": lambda body: json.dumps(json.loads(body), separators=(",", ":"), ensure_ascii=False),
         "indented by 4": lambda body: json.dumps(json.loads(body), indent=4),
+        "floats as text": lambda body: json.dumps(json.loads(body, parse_float=Decimal), default=str),
+        "floats as text, compact": lambda body: json.dumps(json.loads(body, parse_float=Decimal), default=str, separators=(",", ":")),
         "sorted": lambda body: json.dumps(json.loads(body), sort_keys=True),
         "sorted and compact": lambda body: json.dumps(json.loads(body), sort_keys=True, separators=(",", ":")),
     },
