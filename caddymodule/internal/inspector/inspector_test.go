@@ -194,3 +194,13 @@ func TestChartsHaveAScaleEach(t *testing.T) {
 	assert.Equal(t, chartHeight, failed.Bars[23].Height)
 	assert.Len(t, charts(new(deliveries.History).Hours(noon)), 1, "that nothing failed is shown too")
 }
+
+func TestARenewalOfAnEventsPageReadsNoBody(t *testing.T) {
+	s := new(source)
+	s.add(1, inbox.Waiting, `{"a":"needle"}`)
+	assert.Contains(t, s.visit(t, "/events/1", "").Body.String(), "needle")
+	renewed := s.visit(t, "/events/1?live=1", "").Body.String()
+	assert.NotContains(t, renewed, "needle")
+	assert.Contains(t, renewed, "Deliver again")
+	assert.Contains(t, renewed, "Download")
+}

@@ -28,7 +28,8 @@ const (
 	maxString  = 16 << 10 // bytes of a string
 	maxNodes   = 20_000
 	maxDepth   = 100
-	openLevels = 3 // that are open at first
+	openLevels = 3   // that are open at first
+	maxOpen    = 300 // values that are open at first in one: a browser takes seconds to lay out thousands
 )
 
 var errTooLarge = errors.New("too many values")
@@ -97,6 +98,7 @@ func (p *treeParser) children(n *node, depth int, begin json.Delim) error {
 		if child.Kind != "" {
 			n.Children = append(n.Children, child)
 		}
+		n.Open = n.Open && len(n.Children) <= maxOpen
 		if err != nil {
 			return err
 		}
