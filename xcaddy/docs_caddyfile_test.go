@@ -60,6 +60,7 @@ var (
 	secretOfEnv  = regexp.MustCompile(`\{env\.(\w+)\}`)
 	secretOfFile = regexp.MustCompile(`\{file\.[^}]+\}`)
 	spoolDir     = regexp.MustCompile(`(?m)spool_dir\s+\S+`)
+	trustPool    = regexp.MustCompile(`trust_pool file \S+`)
 	logFile      = regexp.MustCompile(`output file \S+`)
 )
 
@@ -72,6 +73,10 @@ func withSecretsAndFiles(t *testing.T, caddyfile string) string {
 	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", secret)
 	dir := t.TempDir()
 	caddyfile = secretOfFile.ReplaceAllString(caddyfile, "{file."+writeFile(t, secret)+"}")
+	if trustPool.MatchString(caddyfile) {
+		_, authority := certificate(t)
+		caddyfile = trustPool.ReplaceAllString(caddyfile, "trust_pool file "+writeFile(t, authority))
+	}
 	caddyfile = spoolDir.ReplaceAllString(caddyfile, "spool_dir "+dir)
 	return logFile.ReplaceAllString(caddyfile, "output file "+filepath.Join(dir, "log"))
 }

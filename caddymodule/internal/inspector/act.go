@@ -70,6 +70,9 @@ func (p *Pages) act(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if verb == "forget" && strings.HasPrefix(back, "/events/") { // its page is gone
+		back = "/events?" + url.Values{"inbox": {act.Inbox}}.Encode()
+	}
 	http.Redirect(w, r, visitor.Base+withNotice(back, verb, count), http.StatusSeeOther)
 	return nil
 }

@@ -52,7 +52,7 @@ func (p *Pages) showEvent(w http.ResponseWriter, r *http.Request) error {
 	}
 	v.CanRedeliver = detail.HasBody && detail.State != inbox.Delivering
 	v.CanDiscard = detail.State == inbox.Waiting || detail.State == inbox.Dead
-	if detail.HasBody {
+	if detail.HasBody && !r.URL.Query().Has("live") { // the script renews the rest of the page
 		if err := p.readBody(r, &v, name); err != nil {
 			return err
 		}

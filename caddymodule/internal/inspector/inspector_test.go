@@ -89,7 +89,7 @@ func TestButtonsDoWhatTheySay(t *testing.T) {
 		{"one event", "/redeliver", "event=5&inbox=default&return=/events/5%3Finbox%3Ddefault", `redeliver in "default": [5]  []  by alice`, ""},
 		{"selected ones, whatever the filter", "/discard", "event=5&event=6&inbox=a&state=dead&type=t", `discard in "a": [5 6]  []  by alice`, ""},
 		{"to forget asks back", "/forget", "event=5", "", "Selected: 1 event."},
-		{"to forget", "/forget", "event=5&confirmed=yes", `forget in "": [5]  []  by alice`, ""},
+		{"to forget", "/forget", "event=5&confirmed=yes&return=/events/5", `forget in "": [5]  []  by alice`, ""},
 		{"a conversation asks back", "/forget", "conversation=c", "", "All events of the conversation c."},
 		{"a conversation", "/forget", "conversation=c&confirmed=yes", `forget in "": []  [] c by alice`, ""},
 		{"all of a filter asks back", "/redeliver", "state=dead", "", "All dead events"},
@@ -110,6 +110,9 @@ func TestButtonsDoWhatTheySay(t *testing.T) {
 			assert.Equal(t, http.StatusSeeOther, w.Code)
 			assert.Equal(t, []string{test.want}, s.acts)
 			assert.True(t, strings.HasPrefix(w.Header().Get("Location"), "/inspect/events"), w.Header().Get("Location"))
+			if test.path == "/forget" {
+				assert.NotContains(t, w.Header().Get("Location"), "/events/5", "the page is gone")
+			}
 		})
 	}
 }
@@ -190,4 +193,14 @@ func TestChartsHaveAScaleEach(t *testing.T) {
 	assert.Equal(t, []int{chartHeight, 2, 0}, []int{rejected.Bars[0].Height, rejected.Bars[1].Height, rejected.Bars[2].Height}, "one is seen beside a thousand")
 	assert.Equal(t, chartHeight, failed.Bars[23].Height)
 	assert.Len(t, charts(new(deliveries.History).Hours(noon)), 1, "that nothing failed is shown too")
+}
+
+func TestARenewalOfAnEventsPageReadsNoBody(t *testing.T) {
+	s := new(source)
+	s.add(1, inbox.Waiting, `{"a":"needle"}`)
+	assert.Contains(t, s.visit(t, "/events/1", "").Body.String(), "needle")
+	renewed := s.visit(t, "/events/1?live=1", "").Body.String()
+	assert.NotContains(t, renewed, "needle")
+	assert.Contains(t, renewed, "Deliver again")
+	assert.Contains(t, renewed, "Download")
 }

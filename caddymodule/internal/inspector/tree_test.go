@@ -94,12 +94,23 @@ func TestTreeIsBounded(t *testing.T) {
 	}
 }
 
+func TestALongListIsFoldedUnlessSomethingWasFoundInIt(t *testing.T) {
+	for _, end := range []string{"]}", ""} {
+		root, _ := parseTree(strings.NewReader(`{"short":[1],"long":[` + strings.TrimSuffix(strings.Repeat(`1,`, maxOpen+1), ",") + end))
+		assert.True(t, root.at("short").Open)
+		assert.False(t, root.at("long").Open, end)
+		root.find("1")
+		assert.True(t, root.at("long").Open)
+	}
+}
+
 func TestFindOpensWhatIsAroundIt(t *testing.T) {
 	root, _ := parseTree(strings.NewReader(`{"a":{"b":{"c":{"d":{"e":"Needle"}}}},"x":{"y":{"z":{"w":1}}},"needles":2}`))
 	assert.Equal(t, 2, root.find("NEEDLE"))
 	assert.True(t, root.at("a", "b", "c", "d").Open)
-	assert.True(t, root.at("a", "b", "c", "d", "e").Found)
-	assert.True(t, root.at("needles").Found)
+	assert.True(t, root.at("a", "b", "c", "d", "e").FoundText)
+	assert.True(t, root.at("needles").FoundKey)
+	assert.False(t, root.at("needles").FoundText, "of the value of this key")
 	assert.False(t, root.at("x", "y", "z").Open)
 }
 
