@@ -134,7 +134,7 @@ func replaceAdminServer() <-chan struct{} {
 
 // Routes returns the routes of the admin endpoint.
 func (a *Admin) Routes() []caddy.AdminRoute {
-	routes := []caddy.AdminRoute{
+	routes := []caddy.AdminRoute{ //nolint:prealloc // the rest is few
 		{Pattern: "/elevenlabs/status", Handler: readOnly(showStatus)},
 		{Pattern: "/elevenlabs/deliveries", Handler: readOnly(a.streams(showDeliveries))},
 		{Pattern: "/elevenlabs/inbox", Handler: readOnly(showInboxes)},

@@ -45,6 +45,8 @@ func TestEventsAreListedByWhatSelectsThem(t *testing.T) {
 			{"types", Selection{Types: []string{"audio", "failure"}}, []int{5, 3, 2, 0}},
 			{"conversation", Selection{ConversationID: "conv_11"}, []int{1}},
 			{"agent", Selection{AgentID: "agent_4"}, []int{4}},
+			{"agent and type", Selection{AgentID: "agent_4", Types: []string{"transcript"}}, []int{4}},
+			{"agent of another type", Selection{AgentID: "agent_4", Types: []string{"audio"}}, nil},
 			{"beginning of the ID", Selection{EventID: "1"}, []int{5, 1}},
 			{"ID", Selection{EventID: "abcd3"}, []int{3}},
 			{"longer beginning of the ID", Selection{EventID: "abcd"}, []int{4, 3}},

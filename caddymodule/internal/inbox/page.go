@@ -156,9 +156,14 @@ func (s *Selection) parts(ctx context.Context, tx statements) (parts []condition
 	case s.ConversationID != "":
 		part("conversation_id = %s AND conversation_id <> ''"+whole, s.ConversationID)
 		return parts, nil
-	case s.AgentID != "":
+	case s.AgentID != "" && len(s.Types) == 0:
 		ofAgent(s.AgentID)
 		return parts, nil
+	}
+	ofKinds := func(all []kind) {
+		for _, k := range all {
+			part("inbox = %s AND state = %s AND type = %s", k.inbox, string(k.state), k.typ)
+		}
 	}
 	byEventID := func(prefix string) error {
 		names, err := inboxes(ctx, tx)
@@ -168,6 +173,18 @@ func (s *Selection) parts(ctx context.Context, tx statements) (parts []condition
 		return err
 	}
 	switch {
+	case s.AgentID != "":
+		var all []kind
+		all, err = s.kinds(ctx, tx)
+		few := false
+		if err == nil {
+			few, err = areRare(ctx, tx, all)
+		}
+		if few {
+			ofKinds(all)
+		} else {
+			ofAgent(s.AgentID)
+		}
 	case s.Search != "":
 		part("request_id = %s AND request_id <> ''"+whole, s.Search)
 		part("conversation_id = %s AND conversation_id <> ''"+whole, s.Search)
@@ -180,11 +197,24 @@ func (s *Selection) parts(ctx context.Context, tx statements) (parts []condition
 	default:
 		var all []kind
 		all, err = s.kinds(ctx, tx)
-		for _, k := range all {
-			part("inbox = %s AND state = %s AND type = %s", k.inbox, string(k.state), k.typ)
-		}
+		ofKinds(all)
 	}
 	return parts, err
+}
+
+// rare is how few events a kind has that are all looked at, rather than those of an agent.
+const rare = 1000
+
+// areRare reports whether each kind has few events.
+func areRare(ctx context.Context, tx statements, all []kind) (bool, error) {
+	for _, k := range all {
+		var count int
+		if err := tx.QueryRowContext(ctx, fmt.Sprintf(`SELECT COUNT(*) FROM (SELECT 1 FROM elevenlabs_inbox_event
+WHERE inbox = $1 AND state = $2 AND type = $3 LIMIT %d) AS few`, rare), k.inbox, string(k.state), k.typ).Scan(&count); err != nil || count == rare {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 func scanPositions(rows *sql.Rows, err error) (all []position, _ error) {

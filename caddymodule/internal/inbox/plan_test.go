@@ -62,6 +62,7 @@ var selections = []struct {
 	{"a rare agent", Selection{AgentID: "agent_rare"}, 4},
 	{"an agent and a state", Selection{AgentID: "agent_1", State: Dead}, -1},
 	{"an agent and a type", Selection{AgentID: "agent_1", Types: []string{"post_call_audio"}}, 50},
+	{"an agent and a rare type", Selection{AgentID: "agent_1", Types: []string{"call_initiation_failure"}}, -1},
 	{"a conversation", Selection{ConversationID: "conv_2000"}, 3},
 	{"a conversation and all else", Selection{Inbox: "default", ConversationID: "conv_2000", State: Delivered, Types: []string{"post_call_audio"}, Since: time.UnixMilli(1)}, -1},
 	{"one digit of an id", Selection{EventID: "5"}, 50},
