@@ -52,14 +52,11 @@ func (f *Follower) Position() int64 { return f.position }
 
 // Next returns the events that have come since the last call, oldest first, perhaps none.
 func (f *Follower) Next(ctx context.Context) (events []Entry, err error) {
-	its := f.selection
-	its.After = f.position
-	condition, args, err := its.where()
-	if err != nil { // nothing has come yet
-		condition = "seq > 0"
-	}
+	var c conditions
+	c.add("seq > %s AND {+}state <> 'receiving'", f.position)
+	f.selection.filter(&c)
 	rows, err := f.store.read().QueryContext(ctx, `SELECT `+entryColumns+` FROM elevenlabs_inbox_event
-WHERE state <> 'receiving' AND `+condition+fmt.Sprintf(` ORDER BY seq LIMIT %d`, followLimit+len(f.found)), args...)
+WHERE `+c.String()+fmt.Sprintf(` ORDER BY seq LIMIT %d`, followLimit+len(f.found)), c.args...)
 	if err != nil {
 		return nil, fmt.Errorf("looking for new events: %w", err)
 	}

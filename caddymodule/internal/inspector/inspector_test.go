@@ -64,7 +64,7 @@ func TestTheListAsksForWhatItsFieldsSay(t *testing.T) {
 		"":                              {Inbox: "default"},
 		"inbox=sales&state=dead&type=t": {Inbox: "sales", State: inbox.Dead, Types: []string{"t"}},
 		"period=24h&before=5":           {Inbox: "default", Since: noon.Add(-24 * time.Hour), Before: 5},
-		"period=never&search=conv_1":    {Inbox: "default"},
+		"period=never&search=conv_1":    {Inbox: "default", Search: "conv_1"},
 	} {
 		assert.Equal(t, http.StatusOK, s.visit(t, "/events?"+query, "").Code, query)
 		assert.Equal(t, want, s.selected, query)
