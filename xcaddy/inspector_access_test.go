@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -68,6 +69,13 @@ func TestInspectorShowsNothingToWhoHasNotSignedIn(t *testing.T) {
 	assert.Contains(t, signedIn.body, "<bdi>"+operator+"</bdi>")
 	assert.Contains(t, signedIn.body, "conv_1")
 	assert.Contains(t, get(t, client, "https://"+s.address+"/open/events").body, "conv_1")
+
+	s.eventually("the event to be delivered", func() bool { return s.inboxCount("delivered") == 1 })
+	command := findBlock(t, "docs/inspector.md", "sh", "curl").text
+	command = strings.NewReplacer("-u admin", "-sk -u "+operator+":"+operatorKey, "https://inspect.example.com", "https://"+s.address+"/signed-in", "dead", "delivered").Replace(command)
+	output, err := exec.Command(runtimeOf(t, "sh"), "-c", command).Output()
+	require.NoError(t, err)
+	assert.Contains(t, string(output), `"conversation_id":"conv_1"`)
 }
 
 const eventStreamType = "text/event-stream"

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -103,16 +102,14 @@ func TestNothingInAnEventRunsInTheInspector(t *testing.T) {
 
 	p := newTab(t, s)
 	load := func(name, path string) {
-		began := time.Now()
 		p.open(path)
-		took := time.Since(began)
-		assert.Less(t, took, 5*time.Second, name)
+		loaded := eval[float64](p, "performance.getEntriesByType('navigation')[0].loadEventEnd")
+		assert.Less(t, loaded, 10_000.0, name) // a second on a machine that does nothing else
 		assert.NotEqual(t, "(missing)", p.text("h1"), name)
-		eval[any](p, "document.querySelectorAll('details').forEach(d => d.open = true)")
 		require.False(t, eval[bool](p, "'pwned' in window || !!document.querySelector('main script, main img, main style, main [onerror], a[href^=\"javascript\" i]')"), name)
 		html := eval[string](p, "document.documentElement.outerHTML")
-		t.Logf("%s: %d ms, %d kB", name, took.Milliseconds(), len(html)>>10)
-		assert.Less(t, len(html), 8<<20, name)
+		t.Logf("%s: %.0f ms, %d kB", name, loaded, len(html)>>10)
+		assert.Less(t, len(html), 4<<20, name)
 		for _, value := range hidden {
 			require.False(t, strings.Contains(html, value), "%s shows %s", name, value)
 		}

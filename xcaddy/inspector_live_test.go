@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -16,6 +17,26 @@ import (
 func (p *tab) stay() { eval[any](p, "void (window.stayed = true)") }
 
 func (p *tab) stayed() bool { return eval[bool](p, "window.stayed === true") }
+
+// Scripts in a page have no password of their own: the browser adds it to their requests.
+func TestInspectorIsLiveWithThePasswordThatTheBrowserHas(t *testing.T) {
+	t.Parallel()
+	l := newInboxLedger(t)
+	s := start(t, inspectedSite(l.backend(taken), newInboxFile(t), "", ""))
+	s.awaitInbox()
+	p := newTab(t, s)
+	_, err := chromedp.Call(p.ctx, network.SetExtraHTTPHeaders, network.SetExtraHTTPHeadersParams{Headers: network.Headers{}})
+	require.NoError(t, err)
+	p.do(chromedp.Navigate(strings.Replace(p.site, "://", "://"+operator+":"+operatorKey+"@", 1) + "/events"))
+	p.awaitText("No stored event is like that.")
+	p.stay()
+	s.sendEvents([]byte(callEvent))
+	p.awaitText("conv_booking")
+	assert.True(t, p.stayed(), "without a reload")
+	s.sendEvents(l.event(300))
+	p.awaitText("conv_1")
+	p.requireQuiet()
+}
 
 func TestInspectorShowsInOneTabWhatWasDoneInAnother(t *testing.T) {
 	t.Parallel()

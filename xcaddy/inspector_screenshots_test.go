@@ -67,10 +67,10 @@ func TestInspectorIsAsTheScreenshotsInTheDocumentation(t *testing.T) {
 		width, height int64
 		scheme        string
 	}{
-		{"overview", "/", 1000, 1150, "light"},
+		{"overview", "/", 1000, 1040, "light"},
 		{"list", "/events", 1000, 640, "light"},
 		{"event", s.pathOf(call), 1000, 1250, "light"},
-		{"audio", s.pathOf(recording), 1000, 640, "light"},
+		{"audio", s.pathOf(recording), 1000, 860, "light"},
 		{"deliveries", "/deliveries", 1000, 640, "light"},
 		{"phone", "/events", 400, 800, "light"},
 		{"dark", "/", 1000, 800, "dark"},

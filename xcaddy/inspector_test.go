@@ -200,7 +200,8 @@ func (p *tab) note(event any) {
 	case *cdpage.EventJavascriptDialogOpening:
 		p.problems = append(p.problems, "dialog: "+event.Message)
 	case *network.EventRequestWillBeSent:
-		if url := event.Request.URL; !strings.HasPrefix(url, p.site+"/") && !strings.HasPrefix(url, "data:") {
+		url := strings.Replace(event.Request.URL, operator+":"+operatorKey+"@", "", 1)
+		if !strings.HasPrefix(url, p.site+"/") && !strings.HasPrefix(url, "data:") {
 			p.foreign = append(p.foreign, url)
 		}
 	}
