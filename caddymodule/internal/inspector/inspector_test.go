@@ -189,7 +189,7 @@ func TestChartsHaveAScaleEach(t *testing.T) {
 	require.Len(t, all, 2)
 	rejected, failed := all[0], all[1]
 	assert.Equal(t, deliveries.Rejected, rejected.Result)
-	assert.EqualValues(t, []int64{1001, 1000}, []int64{rejected.Total, rejected.Most})
+	assert.Equal(t, []int64{1001, 1000}, []int64{rejected.Total, rejected.Most})
 	assert.Equal(t, []int{chartHeight, 2, 0}, []int{rejected.Bars[0].Height, rejected.Bars[1].Height, rejected.Bars[2].Height}, "one is seen beside a thousand")
 	assert.Equal(t, chartHeight, failed.Bars[23].Height)
 	assert.Len(t, charts(new(deliveries.History).Hours(noon)), 1, "that nothing failed is shown too")
