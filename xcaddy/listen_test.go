@@ -10,8 +10,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -285,47 +283,43 @@ func TestListenTakes99MiBInLittleMemory(t *testing.T) {
 	}
 }
 
-// inspectorOf is a site in front of the admin endpoint's routes, as the inspector has them.
-func inspectorOf(t testing.TB, s *server) string {
-	proxy := &httputil.ReverseProxy{
-		FlushInterval: -1,
-		Rewrite: func(r *httputil.ProxyRequest) {
-			target, _ := url.Parse("http://" + s.admin + "/elevenlabs/inbox")
-			r.SetURL(target)
-			r.Out.URL.Path = strings.Replace(r.Out.URL.Path, "/inspect", "", 1)
-			r.Out.Header.Del("Authorization")
-		},
-		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
-	}
-	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		user, password, _ := r.BasicAuth()
-		switch {
-		case user == "admin" && password == "hunter2" || r.Header.Get("X-Token") == "hunter3":
-			proxy.ServeHTTP(w, r)
-		case user == "other":
-			w.WriteHeader(http.StatusForbidden)
-		case r.URL.Path == "/events":
-			fmt.Fprint(w, "<!DOCTYPE html><title>Welcome</title>")
-		case r.URL.Path == "/login/events":
-			http.Redirect(w, r, "https://sso.example.com/", http.StatusFound)
-		default:
-			w.WriteHeader(http.StatusUnauthorized)
+// inspectorSite has an inspector behind each way to sign in, and what may stand in its place.
+func inspectorSite(backend, database string) string {
+	return strings.TrimSuffix(inboxSite(backend, database, ""), "}\n") + `
+	handle_path /inspect/* {` + inspected("") + `}
+	@token header X-Token hunter3
+	handle_path /token/* {
+		handle @token {
+			elevenlabs_inspector {
+				allow_unauthenticated
+			}
 		}
-	}))
-	t.Cleanup(site.Close)
-	return site.URL
+		respond 401
+	}
+	handle_path /nobody/* {
+		elevenlabs_inspector
+	}
+	redir /login/* https://sso.example.com/
+	handle {
+		header Content-Type text/html
+		respond "<!DOCTYPE html><title>Welcome</title>"
+	}
+}
+`
 }
 
 func TestListenReadsFromAnInspector(t *testing.T) {
 	b, local := newBackend(t), newBackend(t)
-	s := start(t, inboxSite(b.address(), newInboxFile(t), ""))
+	s := start(t, inspectorSite(b.address(), newInboxFile(t)))
 	s.awaitInbox()
-	site := inspectorOf(t, s)
-	t.Setenv("ELEVENLABS_INSPECTOR_PASSWORD", "hunter2\n")
+	site := strings.TrimSuffix(s.url(), "/webhooks/elevenlabs")
+	t.Setenv("ELEVENLABS_INSPECTOR_PASSWORD", operatorKey+"\n")
 	for n, args := range [][]string{
-		{"--user", "admin"}, {"--user", "admin:", "--password-file", writeFile(t, "hunter2\n")}, {"--header", "X-Token=hunter3"},
+		{"--server", site + "/inspect/", "--user", operator},
+		{"--server", site + "/inspect", "--user", operator + ":", "--password-file", writeFile(t, operatorKey+"\n")},
+		{"--server", site + "/token", "--header", "X-Token=hunter3"},
 	} {
-		l := listen(t, append([]string{"--server", site + "/inspect/", "--forward-to", local.URL}, args...)...)
+		l := listen(t, append(append([]string{"--forward-to", local.URL}, s.trust()...), args...)...)
 		require.Equal(t, 200, send(t, s.client("HTTP/1.1"), s.event(numbered(n))).status)
 		assert.Equal(t, "taken", l.next(1)[0].Result)
 		requireDelivered(t, local, numbered(n))
@@ -336,15 +330,15 @@ func TestListenReadsFromAnInspector(t *testing.T) {
 		says string
 	}{
 		{[]string{"--server", site + "/inspect", "--user", "nobody"}, "it answered 401: give the --user"},
-		{[]string{"--server", site + "/inspect", "--user", "other"}, "it answered 403: it lets in only whom Caddy has authenticated"},
+		{[]string{"--server", site + "/nobody"}, "it answered 403: it lets in only whom Caddy has authenticated"},
 		{[]string{"--server", site}, "a server without elevenlabs_inspector there answered 200 OK with text/html"},
 		{[]string{"--server", site + "/login"}, `it redirects to "https://sso.example.com/": is that a page to log in?`},
-		{[]string{"--server", site + "/inspect", "--user", "admin", "--inbox", "sales"}, `it answered 404: there is no inbox "sales": choose one of default`},
+		{[]string{"--server", site + "/inspect", "--user", operator, "--inbox", "sales"}, `it answered 404: there is no inbox "sales": choose one of default`},
 	} {
-		o := elevenlabs(t, "", append([]string{"listen"}, test.args...)...)
+		o := elevenlabs(t, "", append(append([]string{"listen"}, s.trust()...), test.args...)...)
 		assert.Equal(t, 1, o.code)
 		assert.Contains(t, o.stderr, test.says)
-		assert.NotContains(t, o.stderr, "hunter")
+		assert.NotContains(t, o.stderr, operatorKey)
 		assert.Empty(t, o.stdout)
 	}
 }
