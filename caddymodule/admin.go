@@ -56,6 +56,7 @@ func init() {
 //
 //   - `inbox`, `state` (waiting, delivering, delivered, dead, discarded) and `type`,
 //   - `conversation`, `agent`, `request` and `event`, the id of the event or its beginning,
+//   - `webhook`, the name of the secret that signed the event,
 //   - `search`, any of these ids, or the first 4 characters of an event's id at least,
 //   - `since` and `until`, RFC 3339 times of receipt,
 //   - `limit`, at most 1000, by default 100,

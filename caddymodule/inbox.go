@@ -180,7 +180,7 @@ func (h *Handler) storeEvent(r *http.Request, e *event, body *spool.Body) (repea
 		return false, err
 	}
 	return store.Accept(ctx, inbox.Event{
-		Inbox: h.Inbox.Name, ID: e.EventID, Type: e.EventType, ConversationID: e.ConversationID, AgentID: e.AgentID, RequestID: e.RequestID,
+		Inbox: h.Inbox.Name, ID: e.EventID, Type: e.EventType, ConversationID: e.ConversationID, AgentID: e.AgentID, RequestID: e.RequestID, Webhook: e.Secret,
 		Fields: string(fields), Request: string(request),
 	}, body, h.Inbox.Limit)
 }
@@ -210,13 +210,13 @@ func bypassReason(err error) string {
 func fieldsToStore(e *event) stored.Fields {
 	return stored.Fields{
 		EventTimestamp: e.EventTimestamp, VoiceID: e.VoiceID,
-		SignedAt: e.SignedAt, SecretName: e.SecretName, Secret: e.Secret, Handler: e.Handler, Test: e.Test,
+		SignedAt: e.SignedAt, SecretName: e.SecretName, Handler: e.Handler, Test: e.Test,
 	}
 }
 
 // restore fills in an event that was stored.
 func (e *event) restore(f stored.Fields, c *inbox.Claim) {
-	e.EventType, e.ConversationID, e.AgentID, e.RequestID = c.Type, c.ConversationID, c.AgentID, c.RequestID
+	e.EventType, e.ConversationID, e.AgentID, e.RequestID, e.Secret = c.Type, c.ConversationID, c.AgentID, c.RequestID, c.Webhook
 	e.EventID, e.Size, e.Received, e.Attempt = c.ID, c.Size, c.ReceivedAt, c.Attempt
 	f.Restore(&e.Event)
 }

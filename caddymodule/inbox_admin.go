@@ -43,7 +43,7 @@ const (
 )
 
 // listParameters select events for a list.
-var listParameters = []string{"inbox", "state", "type", "conversation", "agent", "event", "request", "search", "since", "until", "before", "limit"}
+var listParameters = []string{"inbox", "state", "type", "conversation", "agent", "event", "webhook", "request", "search", "since", "until", "before", "limit"}
 
 var eventIDPrefix = regexp.MustCompile(`^[0-9a-f]{0,64}$`)
 
@@ -72,7 +72,7 @@ func parseParameters(query url.Values, known ...string) (s inbox.Selection, err 
 	s = inbox.Selection{
 		Inbox: query.Get("inbox"), State: inbox.State(query.Get("state")), EventID: query.Get("event"),
 		Types:          slices.DeleteFunc(query["type"], func(name string) bool { return name == "" }),
-		ConversationID: query.Get("conversation"), AgentID: query.Get("agent"), RequestID: query.Get("request"), Search: query.Get("search"),
+		ConversationID: query.Get("conversation"), AgentID: query.Get("agent"), RequestID: query.Get("request"), Webhook: query.Get("webhook"), Search: query.Get("search"),
 	}
 	switch {
 	case s.State != "" && !slices.Contains(inbox.States, s.State):

@@ -64,12 +64,12 @@ func (o opened) put(t *testing.T, name, typ, conversation, body string) int64 {
 	r.Header.Set("X-Trace", "abc")
 	request, err := json.Marshal(toStore(r))
 	require.NoError(t, err)
-	fields, err := json.Marshal(stored.Fields{SignedAt: "1795421654", SecretName: "prod", Secret: "TEST_SECRET", Handler: "TEST_SECRET"})
+	fields, err := json.Marshal(stored.Fields{SignedAt: "1795421654", SecretName: "prod", Handler: "TEST_SECRET"})
 	require.NoError(t, err)
 	sum := sha256.Sum256([]byte(body))
 	_, err = o.store.Accept(t.Context(), inbox.Event{
 		Inbox: name, ID: hex.EncodeToString(sum[:]), Type: typ, ConversationID: conversation, AgentID: "agent_1",
-		Fields: string(fields), Request: string(request),
+		Webhook: "TEST_SECRET", Fields: string(fields), Request: string(request),
 	}, strings.NewReader(body), 1<<30)
 	require.NoError(t, err)
 	entries, err := o.store.List(t.Context(), inbox.Selection{Inbox: name}, 1)

@@ -19,6 +19,8 @@ type Event struct {
 	ConversationID string
 	AgentID        string
 	RequestID      string
+	// Webhook is the name of the secret that signed the event.
+	Webhook string
 	// Fields and Request are JSON that the package does not look into.
 	Fields  string
 	Request string
@@ -74,13 +76,13 @@ const rearm = `
 
 const insertEvent = `
 INSERT INTO elevenlabs_inbox_event
-	(inbox, event_id, type, conversation_id, agent_id, request_id, fields, request, size, stored, state, armed_at, received_at, next_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, {now}, {now}, {now})`
+	(inbox, event_id, type, conversation_id, agent_id, request_id, webhook, fields, request, size, stored, state, armed_at, received_at, next_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, {now}, {now}, {now})`
 
 // columns returns the parameters of insertEvent.
 func (e *Event) columns(size, stored int64, state State) []any {
 	return []any{
-		e.Inbox, e.ID, text(e.Type), text(e.ConversationID), text(e.AgentID), text(e.RequestID),
+		e.Inbox, e.ID, text(e.Type), text(e.ConversationID), text(e.AgentID), text(e.RequestID), text(e.Webhook),
 		text(e.Fields), text(e.Request), size, stored, string(state),
 	}
 }

@@ -25,13 +25,13 @@ type Entry struct {
 	DoneAt time.Time
 }
 
-const entryColumns = `seq, inbox, event_id, type, conversation_id, agent_id, request_id, fields, request,
+const entryColumns = `seq, inbox, event_id, type, conversation_id, agent_id, request_id, webhook, fields, request,
 	state, size, stored, attempts, repeats, received_at, next_at, done_at`
 
 func scanEntry(scan func(...any) error) (e Entry, err error) {
 	var state string
 	var received, next, done int64
-	err = scan(&e.Seq, &e.Inbox, &e.ID, &e.Type, &e.ConversationID, &e.AgentID, &e.RequestID, &e.Fields, &e.Request,
+	err = scan(&e.Seq, &e.Inbox, &e.ID, &e.Type, &e.ConversationID, &e.AgentID, &e.RequestID, &e.Webhook, &e.Fields, &e.Request,
 		&state, &e.Size, &e.Stored, &e.Attempts, &e.Repeats, &received, &next, &done)
 	e.State = State(state)
 	e.ReceivedAt, e.DoneAt = fromMilliseconds(received), fromMilliseconds(done)

@@ -159,6 +159,9 @@ func (s *Selection) parts(ctx context.Context, tx statements) (parts []condition
 	case s.AgentID != "" && len(s.Types) == 0:
 		ofAgent(s.AgentID)
 		return parts, nil
+	case s.Webhook != "" && (s.State == "" || s.State == Delivered): // of other states there are few
+		part("webhook = %s"+whole, s.Webhook)
+		return parts, nil
 	}
 	ofKinds := func(all []kind) {
 		for _, k := range all {

@@ -26,11 +26,11 @@ func fill(t testing.TB, s *Store, count int) {
 	}
 	numbers := `WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < $1)`
 	alter(t, s, numbers+`
-INSERT INTO elevenlabs_inbox_event (inbox, event_id, type, conversation_id, agent_id, request_id, fields, request, size, stored, state, attempts, armed_at, received_at, next_at, done_at, lease_until)
+INSERT INTO elevenlabs_inbox_event (inbox, event_id, type, conversation_id, agent_id, request_id, webhook, fields, request, size, stored, state, attempts, armed_at, received_at, next_at, done_at, lease_until)
 SELECT CASE WHEN n % ($1 / 5) = 11 THEN 'sales' ELSE 'default' END, `+id+` || '`+strings.Repeat("0", 56)+`',
 	CASE WHEN n % ($1 / 3) = 5 THEN 'call_initiation_failure' WHEN n % 2 = 0 THEN 'post_call_audio' ELSE 'post_call_transcription' END,
 	'conv_' || (n / 3), CASE WHEN n % ($1 / 4) = 9 THEN 'agent_rare' ELSE 'agent_' || (n % 3) END,
-	CASE WHEN n % 10 = 3 THEN 'req_' || n ELSE '' END, '{}', '`+strings.Repeat("x", 500)+`', 1, n % 2,
+	CASE WHEN n % 10 = 3 THEN 'req_' || n ELSE '' END, CASE WHEN n % ($1 / 4) = 10 THEN 'rare' ELSE 'prod' END, '{}', '`+strings.Repeat("x", 500)+`', 1, n % 2,
 	CASE WHEN n % ($1 / 3) = 21 THEN 'dead' WHEN n % 100 = 1 THEN 'waiting' WHEN n % 500 = 2 THEN 'discarded' WHEN n % ($1 / 3) = 33 THEN 'delivering' ELSE 'delivered' END, 1,
 	{now} - ($1 - n) * 1000, {now} - ($1 - n) * 1000, {now} + (n - 200) * 1000, {now} - ($1 - n) * 1000 + n % 7000, {now} + 30000
 FROM numbers`, count)
@@ -69,6 +69,10 @@ var selections = []struct {
 	{"two digits of an id", Selection{EventID: "5b"}, 50},
 	{"three digits of an id", Selection{EventID: "5b1"}, 50},
 	{"eight digits of an id", Selection{EventID: "9e3779b1"}, 1},
+	{"a webhook", Selection{Webhook: "prod"}, 50},
+	{"a rare webhook", Selection{Webhook: "rare"}, 4},
+	{"what a rare webhook delivered", Selection{Webhook: "rare", State: Delivered}, -1},
+	{"a webhook and a state", Selection{Inbox: "default", Webhook: "prod", State: Dead}, 3},
 	{"a request", Selection{RequestID: "req_1003"}, 1},
 	{"a search for an agent", Selection{Search: "agent_1"}, 50},
 	{"a search for a request", Selection{Search: "req_1003"}, 1},

@@ -15,6 +15,7 @@ type Selection struct {
 	ConversationID string
 	AgentID        string
 	RequestID      string
+	Webhook        string
 	// EventID is the event's ID, or the beginning of it.
 	EventID string
 	// Search is an ID of any kind: of a conversation, an agent or a request, or the
@@ -60,7 +61,7 @@ func (c *conditions) String() string { return strings.Join(c.texts, " AND ") }
 // event that something else finds: in SQLite, no index is used for them.
 func (s *Selection) filter(c *conditions) {
 	for _, equal := range []struct{ column, value string }{
-		{"inbox", s.Inbox}, {"state", string(s.State)}, {"conversation_id", s.ConversationID}, {"agent_id", s.AgentID}, {"request_id", s.RequestID},
+		{"inbox", s.Inbox}, {"state", string(s.State)}, {"conversation_id", s.ConversationID}, {"agent_id", s.AgentID}, {"request_id", s.RequestID}, {"webhook", s.Webhook},
 	} {
 		if equal.value != "" {
 			c.add("{+}"+equal.column+" = %s", equal.value)

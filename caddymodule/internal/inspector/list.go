@@ -107,7 +107,7 @@ func (p *Pages) showEvents(w http.ResponseWriter, r *http.Request) error {
 		list.Filter.Inbox = list.Inboxes[0]
 	}
 	selection := inbox.Selection{
-		Inbox: list.Filter.Inbox, State: inbox.State(f.State), Types: f.types(), Since: f.since(p.now()), Before: f.Before, Search: f.Search,
+		Inbox: list.Filter.Inbox, State: inbox.State(f.State), Types: f.types(), Since: f.since(p.now()), Before: f.Before, Search: f.Search, Webhook: f.Webhook,
 	}
 	if list.Events, err = p.source.Events(r.Context(), selection, rows+1); err != nil {
 		return err

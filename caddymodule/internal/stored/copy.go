@@ -14,7 +14,7 @@ import (
 // stored.
 func (f Fields) Restore(e *deliveries.Event) {
 	e.EventTimestamp, e.VoiceID = f.EventTimestamp, f.VoiceID
-	e.SignedAt, e.SecretName, e.Secret, e.Test = f.SignedAt, f.SecretName, f.Secret, f.Test
+	e.SignedAt, e.SecretName, e.Test = f.SignedAt, f.SecretName, f.Test
 	e.Proven, e.Verified = true, true
 }
 
@@ -46,7 +46,7 @@ func (d *Detail) CopyHeader() (header http.Header, withheld []string) {
 	slices.Sort(withheld)
 	request.setForwarded(header)
 	e := deliveries.Event{Received: d.ReceivedAt, Attempt: 1}
-	e.EventType, e.ConversationID, e.AgentID, e.RequestID, e.EventID = d.EventType, d.ConversationID, d.AgentID, d.RequestID, d.EventID
+	e.EventType, e.ConversationID, e.AgentID, e.RequestID, e.Secret, e.EventID = d.EventType, d.ConversationID, d.AgentID, d.RequestID, d.Secret, d.EventID
 	d.Restore(&e)
 	e.SetHeaders(header)
 	return header, withheld

@@ -20,6 +20,8 @@ type Event struct {
 	ConversationID string `json:"conversation_id,omitempty"`
 	AgentID        string `json:"agent_id,omitempty"`
 	RequestID      string `json:"request_id,omitempty"`
+	// Secret is the name of the secret that signed the event.
+	Secret string `json:"secret,omitempty"`
 	Fields
 	State inbox.State `json:"state"`
 	Size  int64       `json:"size"`
@@ -40,7 +42,6 @@ type Fields struct {
 	VoiceID        string `json:"voice_id,omitempty"`
 	SignedAt       string `json:"signed_at,omitempty"`
 	SecretName     string `json:"secret_name,omitempty"`
-	Secret         string `json:"secret,omitempty"`
 	Handler        string `json:"handler,omitempty"`
 	Test           bool   `json:"test,omitempty"`
 }
@@ -65,7 +66,7 @@ type Attempt struct {
 // NewEvent returns an event as a list shows it.
 func NewEvent(e inbox.Entry) (Event, error) {
 	shown := Event{
-		Seq: e.Seq, Inbox: e.Inbox, EventID: e.ID, EventType: e.Type, ConversationID: e.ConversationID, AgentID: e.AgentID, RequestID: e.RequestID,
+		Seq: e.Seq, Inbox: e.Inbox, EventID: e.ID, EventType: e.Type, ConversationID: e.ConversationID, AgentID: e.AgentID, RequestID: e.RequestID, Secret: e.Webhook,
 		State: e.State, Size: e.Size, HasBody: e.Stored == e.Size, Attempts: e.Attempts, Repeats: e.Repeats,
 		ReceivedAt: e.ReceivedAt.UTC(), NextAt: e.NextAt.UTC(), DoneAt: e.DoneAt.UTC(),
 	}

@@ -23,6 +23,7 @@ type listOptions struct {
 	endpoint        *cmdutil.Endpoint
 	selection       *selection
 	state, event    string
+	webhook         string
 	request, search string
 	limit           int
 	before          int64
@@ -56,6 +57,7 @@ line on standard error says how to see them.`,
 	flags := cmd.Flags()
 	flags.StringVar(&o.state, "state", "", "only events in this `state`: "+strings.Join(names(inbox.States), ", "))
 	flags.StringVar(&o.event, "event", "", "only events whose `id` is this, or begins so")
+	flags.StringVar(&o.webhook, "webhook", "", "only events that the secret of this `name` signed, as in metrics")
 	flags.StringVar(&o.request, "request", "", "only events of the request with this `id`")
 	flags.StringVar(&o.search, "search", "", "only events of the conversation, agent or request with this `id`, or whose own id begins so")
 	flags.IntVarP(&o.limit, "limit", "n", 100, "the highest `number` of events to list, at most 1000")
@@ -69,7 +71,7 @@ func (o *listOptions) run(cmd *cobra.Command) error {
 	if err := o.selection.read(cmd); err != nil {
 		return err
 	}
-	if err := cmdutil.RejectEmpty(cmd, "event", "request", "search"); err != nil {
+	if err := cmdutil.RejectEmpty(cmd, "event", "webhook", "request", "search"); err != nil {
 		return err
 	}
 	if err := cmdutil.CheckChoice(cmd, "state", names(inbox.States)); err != nil {
@@ -113,6 +115,7 @@ func (o *listOptions) uri() string {
 	}
 	set("state", o.state)
 	set("event", o.event)
+	set("webhook", o.webhook)
 	set("request", o.request)
 	set("search", o.search)
 	set("limit", strconv.Itoa(o.limit))

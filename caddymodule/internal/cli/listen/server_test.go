@@ -59,7 +59,7 @@ func (s *server) store(seq int64, body string, header http.Header) {
 	s.events = append(s.events, stored.Detail{
 		Event: stored.Event{
 			Seq: seq, Inbox: "default", EventID: hex.EncodeToString(sum[:]), EventType: "post_call_transcription", ConversationID: "conv_1",
-			Fields: stored.Fields{SignedAt: "1795953480", Secret: "prod"}, State: inbox.Waiting,
+			Secret: "prod", Fields: stored.Fields{SignedAt: "1795953480"}, State: inbox.Waiting,
 			Size: int64(len(body)), HasBody: true, ReceivedAt: noon.Add(time.Duration(seq) * time.Second),
 		},
 		Request: stored.Request{Host: "hooks.example.com", URI: "/hook", Header: header, RemoteAddr: "34.67.146.145:4711"},

@@ -7,6 +7,7 @@ CREATE TABLE elevenlabs_inbox_event (
 	conversation_id TEXT    NOT NULL,
 	agent_id        TEXT    NOT NULL,
 	request_id      TEXT    NOT NULL,
+	webhook         TEXT    NOT NULL,           -- the name of the secret that signed it
 	fields          TEXT    NOT NULL,           -- JSON: what else is known of the event
 	request         TEXT    NOT NULL,           -- JSON: the request without its body
 	size            INTEGER NOT NULL,           -- of the body
@@ -32,6 +33,7 @@ CREATE INDEX elevenlabs_inbox_dead         ON elevenlabs_inbox_event (inbox, don
 CREATE INDEX elevenlabs_inbox_list         ON elevenlabs_inbox_event (inbox, state, type, received_at, armed_at, done_at, size, stored, attempts, repeats);
 CREATE INDEX elevenlabs_inbox_agent        ON elevenlabs_inbox_event (agent_id, state, received_at) WHERE agent_id <> '';
 CREATE INDEX elevenlabs_inbox_conversation ON elevenlabs_inbox_event (conversation_id) WHERE conversation_id <> '';
+CREATE INDEX elevenlabs_inbox_webhook      ON elevenlabs_inbox_event (webhook, received_at);
 CREATE INDEX elevenlabs_inbox_request      ON elevenlabs_inbox_event (request_id) WHERE request_id <> '';
 
 -- A piece of a body, at most 1 MiB. n counts from 0.
