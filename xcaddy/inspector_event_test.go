@@ -175,7 +175,7 @@ func TestInspectorActsOnSelectedEvents(t *testing.T) {
 	l, backend := newInboxLedger(t), new(faultyBackend)
 	s := start(t, inspectedSite(l.backend(backend.answer), newInboxFile(t), "retry 1h", ""))
 	s.awaitInbox()
-	var bodies [][]byte
+	bodies := make([][]byte, 0, 7)
 	for range 6 {
 		bodies = append(bodies, l.event(500))
 	}

@@ -79,7 +79,7 @@ func TestInspectorIsUsedByTheKeyboardAlone(t *testing.T) {
 		"Skip to the content", "Overview", "Events", "Deliveries", "Conversation, agent, event or request id", "State", "Type", "Received", "Show", "All",
 		"all on this page", "event 1",
 	}
-	var got []string
+	got := make([]string, 0, len(want))
 	for range want {
 		got = append(got, tab())
 	}

@@ -124,12 +124,11 @@ func closeBrowser() {
 func startBrowser(path string) {
 	flags := []chromedp.ExecAllocatorOption{
 		chromedp.ExecPath(path), chromedp.Headless, chromedp.NoSandbox, chromedp.NoFirstRun, chromedp.DisableGPU, chromedp.IgnoreCertErrors,
-		chromedp.UserDataDir(filepath.Join(filepath.Dir(dataDir), "browser")), chromedp.Flag("disable-dev-shm-usage", true),
+		chromedp.UserDataDir(filepath.Join(filepath.Dir(dataDir), "browser")), chromedp.Env("TZ=UTC"), chromedp.Flag("lang", "en-US"),
 		chromedp.Flag("force-color-profile", "srgb"), chromedp.Flag("autoplay-policy", "no-user-gesture-required"),
-		chromedp.Env("TZ=UTC"), chromedp.Flag("lang", "en-US"),
-	}
-	for _, off := range []string{"quic", "background-networking", "component-update", "sync", "breakpad", "background-timer-throttling", "renderer-backgrounding"} {
-		flags = append(flags, chromedp.Flag("disable-"+off, true))
+		chromedp.Flag("disable-dev-shm-usage", true), chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
+		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true), chromedp.Flag("disable-breakpad", true),
+		chromedp.Flag("disable-background-timer-throttling", true), chromedp.Flag("disable-renderer-backgrounding", true),
 	}
 	process, end := chromedp.NewExecAllocator(context.Background(), flags...)
 	ctx, leave := chromedp.NewContext(process, chromedp.WithErrorf(func(string, ...any) {})) // also of events that it does not know

@@ -114,6 +114,15 @@ func TestFindOpensWhatIsAroundIt(t *testing.T) {
 	assert.False(t, root.at("x", "y", "z").Open)
 }
 
+func TestALongConversationIsCut(t *testing.T) {
+	for turns, more := range map[int]int{maxTurns: 0, maxTurns + 5: 5} {
+		root, _ := parseTree(strings.NewReader(`{"data":{"transcript":[` + strings.Repeat(`{"role":"user"},`, turns-1) + `{}]}}`))
+		c := readConversation(root)
+		assert.Len(t, c.Turns, maxTurns)
+		assert.Equal(t, more, c.More)
+	}
+}
+
 func TestConversationHasWhoSaidWhatWhenAndTheTools(t *testing.T) {
 	root, _ := parseTree(strings.NewReader(`{"type":"post_call_transcription","data":{"status":"done",
 "transcript":[
