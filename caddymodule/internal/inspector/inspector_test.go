@@ -60,16 +60,22 @@ func TestTheListAsksForWhatItsFieldsSay(t *testing.T) {
 	s := new(source)
 	s.add(1, inbox.Dead, `{}`)
 	s.inboxes = append(s.inboxes, stored.Inbox{Name: "sales"})
+	s.webhooks = []Webhook{{Secrets: []deliveries.SecretStatus{{Secret: "prod"}, {Secret: "old"}, {}}}, {Secrets: []deliveries.SecretStatus{{Secret: "prod"}}}}
 	for query, want := range map[string]inbox.Selection{
 		"":                              {Inbox: "default"},
 		"inbox=sales&state=dead&type=t": {Inbox: "sales", State: inbox.Dead, Types: []string{"t"}},
-		"period=24h&before=5":           {Inbox: "default", Since: noon.Add(-24 * time.Hour), Before: 5},
-		"period=never&search=conv_1":    {Inbox: "default", Search: "conv_1"},
+		"webhook=old":                   {Inbox: "default", Webhook: "old"},
+		"from=2026-11-28T10:00&to=2026-11-28T11:30": {Inbox: "default", Since: noon.Add(-26 * time.Hour), Until: noon.Add(-24*time.Hour - 30*time.Minute)},
+		"period=24h&before=5":                       {Inbox: "default", Since: noon.Add(-24 * time.Hour), Before: 5},
+		"period=never&search=conv_1":                {Inbox: "default", Search: "conv_1"},
 	} {
 		assert.Equal(t, http.StatusOK, s.visit(t, "/events?"+query, "").Code, query)
 		assert.Equal(t, want, s.selected, query)
 	}
-	assert.Equal(t, http.StatusBadRequest, s.visit(t, "/events?before=0", "").Code)
+	assert.Equal(t, 1, strings.Count(s.visit(t, "/events", "").Body.String(), "<option>prod</option>"))
+	for _, query := range []string{"before=0", "from=yesterday", "from=2026-11-28T10:00&to=2026-11-28T09:00"} {
+		assert.Equal(t, http.StatusBadRequest, s.visit(t, "/events?"+query, "").Code, query)
+	}
 }
 
 func TestTheNextPageBeginsAfterTheLastRow(t *testing.T) {
