@@ -108,6 +108,9 @@ func (d *database) unopened(problem error) error {
 // only.
 func (d *database) unanswered(err error, changed int) error {
 	shown := inbox.Shown(d.location)
+	if errors.Is(err, context.Canceled) { // the client left
+		return apiError(http.StatusServiceUnavailable, "the request was canceled")
+	}
 	d.log().Error("the database of an inbox does not answer the admin endpoint", zap.String("database", shown), zap.Error(err))
 	if changed > 0 {
 		return apiError(http.StatusServiceUnavailable, "the database %s does not answer; %d events were changed before", shown, changed)
