@@ -175,9 +175,10 @@ func TestListenGoesOnWithoutAGapOrARepeat(t *testing.T) {
 				sent[n] = digestOf(body)
 			}
 			assert.Equal(t, sent, ids(l.next(events)))
-			var arrived []string
-			for _, d := range local.take() {
-				arrived = append(arrived, d.digest)
+			taken := local.take()
+			arrived := make([]string, len(taken))
+			for i, d := range taken {
+				arrived[i] = d.digest
 			}
 			assert.Equal(t, sent, arrived)
 			require.Equal(t, 200, send(t, client, s.event(numbered(events))).status)
