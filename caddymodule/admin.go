@@ -23,7 +23,7 @@ func init() {
 
 // Admin shows on Caddy's [admin endpoint](/docs/api) what the `elevenlabs_webhook`
 // handlers of this process did with each request, and what is in their inboxes. It has
-// no options. Only the two routes with POST change anything.
+// no options. Only the three routes with POST change anything.
 //
 // `GET /elevenlabs/status` returns a JSON array with an object for each name of
 // handlers. The object has
@@ -54,8 +54,10 @@ func init() {
 // `GET /elevenlabs/inbox/events` returns a JSON array of stored events, newest first,
 // without their bodies. These parameters select from them:
 //
-//   - `inbox`, `state` (waiting, delivering, delivered, dead) and `type`,
-//   - `conversation`, `agent` and `event`, the id of the event or its beginning,
+//   - `inbox`, `state` (waiting, delivering, delivered, dead, discarded) and `type`,
+//   - `conversation`, `agent`, `request` and `event`, the id of the event or its beginning,
+//   - `webhook`, the name of the secret that signed the event,
+//   - `search`, any of these ids, or the first 4 characters of an event's id at least,
 //   - `since` and `until`, RFC 3339 times of receipt,
 //   - `limit`, at most 1000, by default 100,
 //   - `before`, an event's `seq`: only events before it, for the next page.
@@ -73,19 +75,27 @@ func init() {
 // whoever reaches the admin endpoint can read it. They could also load a configuration
 // of their own, so let nobody else reach it.
 //
-// `POST /elevenlabs/inbox/redeliver` lets events be delivered again, and
-// `POST /elevenlabs/inbox/forget` deletes events with their bodies. Both take JSON, and
+// `GET /elevenlabs/inbox/stats` returns a JSON object with figures of the events that came
+// since the time `since`, for each `inbox` and `type`: by state, the attempts, the bytes,
+// and how long deliveries took. It also has the number of events for each of the last 24
+// hours, by state.
+//
+// `POST /elevenlabs/inbox/redeliver` lets events be delivered again,
+// `POST /elevenlabs/inbox/discard` gives up events that wait or are dead, and
+// `POST /elevenlabs/inbox/forget` deletes events with their bodies. All take JSON, and
 // return how many events it were, as in `{"events": 3}`:
 //
 //   - `{"events": [42, 43]}` names events by their `seq`,
 //   - `{"conversation_id": "conv_1"}` lets `forget` delete all of a conversation,
 //   - `{"inbox": "default", "state": "dead", "since": "2026-11-29T10:00:00Z"}` lets
-//     `redeliver` select by `inbox`, `state` (required), `type`, `conversation_id`,
-//     `since` and `until`.
+//     `redeliver` and `discard` select by `inbox`, `state` (required), `type`,
+//     `conversation_id`, `agent_id`, `since` and `until`,
+//   - `"limit": 1000` with a selection ends after so many events. The answer then has
+//     `last`, and the same request with `"after"` and that number goes on.
 //
-// `redeliver` answers 404 if there is none of the events that are named, and 409 if none
-// can be delivered: the body is deleted, or an attempt is under way. Each route answers
-// 503 if a database does not answer.
+// `redeliver` and `discard` answer 404 if there is none of the events that are named, and
+// 409 if none can be changed: the body is deleted, the event is finished already, or an
+// attempt is under way. Each route answers 503 if a database does not answer.
 type Admin struct {
 	config   context.Context // ends with the configuration, at once if Caddy rejects it
 	replaced <-chan struct{} // closed when another admin server replaces this one
@@ -125,10 +135,11 @@ func replaceAdminServer() <-chan struct{} {
 
 // Routes returns the routes of the admin endpoint.
 func (a *Admin) Routes() []caddy.AdminRoute {
-	routes := []caddy.AdminRoute{
+	routes := []caddy.AdminRoute{ //nolint:prealloc // the rest is few
 		{Pattern: "/elevenlabs/status", Handler: readOnly(showStatus)},
 		{Pattern: "/elevenlabs/deliveries", Handler: readOnly(a.streams(showDeliveries))},
 		{Pattern: "/elevenlabs/inbox", Handler: readOnly(showInboxes)},
+		{Pattern: "/elevenlabs/inbox/stats", Handler: readOnly(showInboxStats)},
 		{Pattern: "/elevenlabs/inbox/events", Handler: readOnly(a.streams(listInbox))},
 		{Pattern: "/elevenlabs/inbox/events/{seq}", Handler: readOnly(showInboxEvent)},
 		{Pattern: "/elevenlabs/inbox/events/{seq}/body", Handler: readOnly(sendInboxBody)},

@@ -64,6 +64,15 @@ func (s *sseStream) send(id any, value any) error {
 	return err
 }
 
+// sendPosition sends where a later stream goes on, without an event.
+func (s *sseStream) sendPosition(id int64) error {
+	err := s.controller.SetWriteDeadline(time.Now().Add(streamWriteTimeout))
+	if err == nil {
+		_, err = fmt.Fprintf(s.w, "id: %d\n\n", id) //nolint:gosec // a number
+	}
+	return err
+}
+
 func (s *sseStream) flush() error { return s.controller.Flush() }
 
 // streamDeliveries sends deliveries until the client leaves, does not keep up, or the
@@ -106,9 +115,13 @@ func streamDeliveries(w http.ResponseWriter, r *http.Request, filter deliveries.
 // have stored them.
 const followEvery = time.Second
 
+// positionEvery is how often a stream sends its position at least, so that the client
+// can tell a quiet inbox from a lost connection.
+var positionEvery = 15 * time.Second
+
 // streamInbox sends stored events as they come. With since or Last-Event-ID it begins
-// with those that are there, oldest first. The id of an event is where a later stream
-// goes on. That one may send some events again, which their seq tells.
+// with those that are there, oldest first. An id is where a later stream goes on, as soon
+// as the client has it. That one may send some events again, which their seq tells.
 func streamInbox(w http.ResponseWriter, r *http.Request, selection inbox.Selection, ends streamEnds) error {
 	follower, err := followInbox(r, selection)
 	if err != nil {
@@ -120,7 +133,10 @@ func streamInbox(w http.ResponseWriter, r *http.Request, selection inbox.Selecti
 	}
 	tick := time.NewTicker(followEvery)
 	defer tick.Stop()
+	var told time.Time // when the position was sent
 	for {
+		// The next position is after these events, and the client may not get them all.
+		position := follower.Position()
 		ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
 		entries, err := follower.Next(ctx)
 		cancel()
@@ -130,11 +146,17 @@ func streamInbox(w http.ResponseWriter, r *http.Request, selection inbox.Selecti
 		for _, entry := range entries {
 			event, err := stored.NewEvent(entry)
 			if err == nil {
-				err = s.send(follower.Position(), event)
+				err = s.send(position, event)
 			}
 			if err != nil {
 				return err
 			}
+		}
+		if follower.Position() != position || time.Since(told) >= positionEvery {
+			if err := s.sendPosition(follower.Position()); err != nil {
+				return err
+			}
+			told = time.Now()
 		}
 		if err := s.flush(); err != nil {
 			return err

@@ -187,9 +187,9 @@ func TestTheConsequenceSaysWhetherElevenLabsRetries(t *testing.T) {
 func TestEventsReachAHookAfterTheConfigurationEnded(t *testing.T) {
 	h, _ := provision(t, &Handler{})
 	s, _, end := subscribe(t, h, eventRejected)
-	h.notifier.notify(eventRejected, &event{Delivery: deliveries.Delivery{Reason: "queued before"}})
+	h.notifier.notify(eventRejected, &event{Event: deliveries.Event{Delivery: deliveries.Delivery{Reason: "queued before"}}})
 	end()
-	h.notifier.notify(eventRejected, &event{Delivery: deliveries.Delivery{Reason: "after"}})
+	h.notifier.notify(eventRejected, &event{Event: deliveries.Event{Delivery: deliveries.Delivery{Reason: "after"}}})
 	assert.Equal(t, "queued before", s.next(t).Data["reason"])
 	assert.Equal(t, "after", s.next(t).Data["reason"])
 }
@@ -197,8 +197,8 @@ func TestEventsReachAHookAfterTheConfigurationEnded(t *testing.T) {
 func TestAPanickingHookStopsNeitherCaddyNorLaterEvents(t *testing.T) {
 	h, _ := provision(t, &Handler{})
 	s, logs, _ := subscribe(t, h, eventRejected)
-	h.notifier.notify(eventRejected, &event{Delivery: deliveries.Delivery{Reason: panics}})
-	h.notifier.notify(eventRejected, &event{Delivery: deliveries.Delivery{Reason: "good"}})
+	h.notifier.notify(eventRejected, &event{Event: deliveries.Event{Delivery: deliveries.Delivery{Reason: panics}}})
+	h.notifier.notify(eventRejected, &event{Event: deliveries.Event{Delivery: deliveries.Delivery{Reason: "good"}}})
 	assert.Equal(t, "good", s.next(t).Data["reason"])
 	logged := logs.FilterMessage("a handler of events panicked").All()
 	require.Len(t, logged, 1)

@@ -7,9 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"mime"
 	"net"
 	"net/http"
 	"net/url"
@@ -61,6 +59,7 @@ func askAdmin(ctx context.Context, ask cmdutil.AdminRequest) (*http.Response, er
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{
 			ResponseHeaderTimeout: timeout,
+			DisableKeepAlives:     true, // each request has a transport of its own
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 				dialer := net.Dialer{Timeout: askTimeout}
 				return dialer.DialContext(ctx, place.Network, place.JoinHostPort(0))
@@ -81,31 +80,15 @@ func askAdmin(ctx context.Context, ask cmdutil.AdminRequest) (*http.Response, er
 	return response, nil
 }
 
-// checkAdminAnswer returns an error if an answer is not of a media type. The admin
-// endpoint sends its errors in JSON.
+// checkAdminAnswer returns an error if an answer is not of a media type.
 func checkAdminAnswer(response *http.Response, mediaType string) error {
-	got, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type"))
-	if response.StatusCode == http.StatusOK && got == mediaType {
-		return nil
+	err := cmdutil.CheckAnswer(response, mediaType, func(answer string) string {
+		return fmt.Sprintf("another server, or a Caddy without this module, answered %s (--address says where Caddy's admin endpoint is)", answer)
+	})
+	if response.StatusCode == http.StatusForbidden && err != nil {
+		err = fmt.Errorf("%w (Caddy lets in only its endpoint's own host and port: give a tunnel the same port, or name the tunnel's in the option origins of admin)", err)
 	}
-	var answer struct {
-		Error string `json:"error"`
-	}
-	if response.StatusCode >= 400 && got == "application/json" &&
-		json.NewDecoder(io.LimitReader(response.Body, 1<<16)).Decode(&answer) == nil && answer.Error != "" {
-		return &cmdutil.AdminError{
-			Status:  response.StatusCode,
-			Message: fmt.Sprintf("it answered %d: %s", response.StatusCode, cmdutil.Brief(answer.Error, cmdutil.Longest)),
-		}
-	}
-	status := response.Status
-	if got != "" {
-		status += " with " + cmdutil.Brief(got, cmdutil.Longest)
-	}
-	return &cmdutil.AdminError{
-		Status:  response.StatusCode,
-		Message: fmt.Sprintf("another server, or a Caddy without this module, answered %s (--address says where Caddy's admin endpoint is)", status),
-	}
+	return err
 }
 
 // adminAddress returns the address of the admin endpoint: one that is given, that of a

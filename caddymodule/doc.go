@@ -9,6 +9,8 @@
 //     function of the same name;
 //   - the handler [Strip], http.handlers.elevenlabs_strip, with the directive
 //     elevenlabs_strip, for sites with other routes to the same backend;
+//   - the handler [Inspector], http.handlers.elevenlabs_inspector, with the directive
+//     elevenlabs_inspector, which shows events on pages for a browser;
 //   - the routes [Admin], admin.api.elevenlabs, which show on Caddy's admin
 //     endpoint what became of each delivery;
 //   - the app [App], elevenlabs, which delivers the events of inboxes. It needs no

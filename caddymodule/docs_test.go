@@ -109,12 +109,12 @@ func failureRows() (rows [][]string) {
 }
 
 func headerRows() (rows [][]string) {
-	for i := range fields {
-		f := &fields[i]
-		name := strings.ReplaceAll(f.header, "X-Elevenlabs-", "X-ElevenLabs-")
-		rows = append(rows, []string{code(name), code("{" + placeholderPrefix + f.name + "}"), anything})
+	for i := range deliveries.EventFields {
+		f := &deliveries.EventFields[i]
+		name := strings.ReplaceAll(f.Header, "X-Elevenlabs-", "X-ElevenLabs-")
+		rows = append(rows, []string{code(name), code("{" + placeholderPrefix + f.Name + "}"), anything})
 	}
-	return append(rows, []string{code(headerIdempotency), "", anything})
+	return append(rows, []string{code(deliveries.HeaderIdempotency), "", anything})
 }
 
 func eventTypeRows() (rows [][]string) {
@@ -422,9 +422,9 @@ func TestTheAlertOnLostEventsLeavesOutThoseThatElevenLabsRetries(t *testing.T) {
 }
 
 func TestEveryIDOfAnEventTypeIsAHeader(t *testing.T) {
-	ids := make([]string, 0, len(identity))
-	for i := range identity {
-		ids = append(ids, identity[i].name)
+	ids := make([]string, 0, len(deliveries.IdentityFields))
+	for i := range deliveries.IdentityFields {
+		ids = append(ids, deliveries.IdentityFields[i].Name)
 	}
 	for _, e := range facts.EventTypes {
 		assert.Subset(t, ids, e.IDs, e.Name)

@@ -3,7 +3,6 @@ package caddymodule
 import (
 	"context"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -18,7 +17,6 @@ import (
 )
 
 const (
-	headerIdempotency = "Idempotency-Key"
 	placeholderPrefix = "http.elevenlabs."
 
 	// eventVar is the name of Caddy's request variable that holds the *event, for
@@ -26,90 +24,13 @@ const (
 	eventVar = "elevenlabs_event"
 )
 
-var headerRejection = headerName("rejection")
-
-// headerName returns the header that has a field's value, in net/http's spelling.
-func headerName(field string) string {
-	return http.CanonicalHeaderKey("X-ElevenLabs-" + strings.ReplaceAll(field, "_", "-"))
-}
+var headerRejection = deliveries.HeaderName("rejection")
 
 // event is the one record of a request. The handler fills it in place, and the
 // headers, placeholders, logs, metrics and the admin endpoint read it.
 type event struct {
-	// Delivery is the part that the operator sees. It has fields of the body only
-	// if the signature is genuine, though perhaps stale.
-	deliveries.Delivery
-
-	verified bool          // the signature is genuine and in time
-	age      time.Duration // of a genuine signature
-	received time.Time     // when the event was received
-	attempt  int           // the number of the delivery, from 1; from an inbox there may be several
-}
-
-// field is a value of the event that has the same name everywhere.
-type field struct {
-	// name is that of the placeholder, the field in the access log, the span
-	// attribute and the datum of Caddy's events. The header is made of it.
-	name   string
-	header string
-	value  func(*event) string
-	// always reports whether the backend may have the value of an event that is
-	// not verified, which only report_only forwards.
-	always bool
-}
-
-// fields is the table of these values.
-var fields = []field{
-	{name: "verified", value: (*event).verdict, always: true},
-	{name: "rejection", value: (*event).rejection, always: true},
-	{name: "event_type", value: func(e *event) string { return e.EventType }},
-	{name: "event_id", value: func(e *event) string { return e.EventID }, always: true},
-	{name: "event_timestamp", value: func(e *event) string { return e.EventTimestamp }},
-	{name: "signed_at", value: func(e *event) string { return e.SignedAt }},
-	{name: "secret_name", value: func(e *event) string { return e.SecretName }},
-	{name: "conversation_id", value: func(e *event) string { return e.ConversationID }},
-	{name: "agent_id", value: func(e *event) string { return e.AgentID }},
-	{name: "request_id", value: func(e *event) string { return e.RequestID }},
-	{name: "voice_id", value: func(e *event) string { return e.VoiceID }},
-	{name: "received_at", value: func(e *event) string { return strconv.FormatInt(e.received.Unix(), 10) }},
-	{name: "attempt", value: func(e *event) string { return strconv.Itoa(e.attempt) }},
-}
-
-// identity are the fields that tell which event it is. They are in spans and in
-// Caddy's events.
-var identity = fields[2 : len(fields)-2]
-
-func init() {
-	for i := range fields {
-		fields[i].header = headerName(fields[i].name)
-	}
-}
-
-// verdict is empty until the request is verified or rejected.
-func (e *event) verdict() string {
-	switch {
-	case e.verified:
-		return "true"
-	case e.rejection() != "":
-		return "false"
-	}
-	return ""
-}
-
-// rejection returns why the request was rejected, or would be without report_only.
-func (e *event) rejection() string {
-	if e.Result == deliveries.Rejected {
-		return e.Reason
-	}
-	return e.WouldReject
-}
-
-// public returns the value that the backend and the configuration get.
-func (f *field) public(e *event) string {
-	if f.always || e.verified {
-		return f.value(e)
-	}
-	return ""
+	deliveries.Event
+	age time.Duration // of a genuine signature
 }
 
 // newEvent deletes the headers that only this handler may set. It installs the
@@ -119,13 +40,13 @@ func (h *Handler) newEvent(r *http.Request) *event {
 	keepMark(r)
 	h.clearHeaders(r.Header)
 	ctx := r.Context()
-	e := &event{Delivery: deliveries.Delivery{
+	e := &event{Event: deliveries.Event{Delivery: deliveries.Delivery{
 		Time: time.Now(), Handler: h.group.name, ClientIP: clientIP(r), Size: -1,
 		// it stays so if another handler panics
 		Result: deliveries.Failed, Reason: facts.HandlerError.Code,
 		Test: marked(ctx),
-	}}
-	e.received, e.attempt = e.Time, 1
+	}}}
+	e.Received, e.Attempt = e.Time, 1
 	e.FromElevenLabs = facts.IsElevenLabs(e.ClientIP)
 	// A request that is not proven is probably a webhook all the same if it has a
 	// signature and comes from there. For an alert, anything less is too little.
@@ -171,9 +92,9 @@ func placeholder(ctx context.Context, key string) (any, bool) {
 	if e == nil {
 		return nil, false
 	}
-	for i := range fields {
-		if fields[i].name == name {
-			return fields[i].public(e), true
+	for i := range deliveries.EventFields {
+		if field := &deliveries.EventFields[i]; field.Name == name {
+			return field.Public(&e.Event), true
 		}
 	}
 	return nil, false
@@ -252,24 +173,6 @@ func deleteTrailers(r *http.Request) {
 	}
 }
 
-// setHeaders sets the headers for the backend. It deletes Connection: a proxy
-// deletes the headers that Connection names (RFC 9110, section 7.6.1), and it could
-// name ours.
-func (e *event) setHeaders(header http.Header) {
-	header.Del("Connection")
-	values := make([]string, 0, len(fields)+1) // one allocation for all
-	set := func(name, value string) {
-		values = append(values, value)
-		header[name] = values[len(values)-1 : len(values) : len(values)]
-	}
-	for i := range fields {
-		if value := fields[i].public(e); value != "" {
-			set(fields[i].header, value)
-		}
-	}
-	set(headerIdempotency, e.EventID)
-}
-
 // MarshalLogObject writes the event to the access log, also one that is genuine but
 // stale.
 func (e *event) MarshalLogObject(enc zapcore.ObjectEncoder) error {
@@ -278,9 +181,9 @@ func (e *event) MarshalLogObject(enc zapcore.ObjectEncoder) error {
 			enc.AddString(name, value)
 		}
 	}
-	add("verified", e.verdict())
-	for i := range identity {
-		add(identity[i].name, identity[i].value(e))
+	add("verified", e.Verdict())
+	for i := range deliveries.IdentityFields {
+		add(deliveries.IdentityFields[i].Name, deliveries.IdentityFields[i].Value(&e.Event))
 	}
 	add("result", string(e.Result))
 	add("reason", e.Reason)

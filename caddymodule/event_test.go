@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
 )
 
@@ -62,10 +63,10 @@ func TestPlaceholdersAreEmptyUntilVerifiedAndUnknownOnesUnknown(t *testing.T) {
 	h, _ := provision(t, &Handler{})
 	h.newEvent(r)
 	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
-	for _, row := range fields {
-		value, known := repl.GetString("http.elevenlabs." + row.name)
-		assert.True(t, known, row.name)
-		assert.Empty(t, value, row.name)
+	for _, row := range deliveries.EventFields {
+		value, known := repl.GetString("http.elevenlabs." + row.Name)
+		assert.True(t, known, row.Name)
+		assert.Empty(t, value, row.Name)
 	}
 	_, known := repl.Get("http.elevenlabs.typo")
 	assert.False(t, known)

@@ -154,8 +154,8 @@ func (e *event) data() map[string]any {
 		"size":            e.Size,
 		"time":            e.Time,
 	}
-	for i := range identity {
-		data[identity[i].name] = identity[i].value(e)
+	for i := range deliveries.IdentityFields {
+		data[deliveries.IdentityFields[i].Name] = deliveries.IdentityFields[i].Value(&e.Event)
 	}
 	return data
 }

@@ -310,7 +310,7 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		e.WouldReject = rejected.Code
 		return answerUnlogged(w, r, h.deliver(w, r, next, e, body))
 	}
-	e.verified = true
+	e.Verified = true
 
 	if len(h.eventTypes) > 0 && !slices.Contains(h.eventTypes, e.EventType) {
 		e.Result, e.Reason = deliveries.Ignored, facts.EventNotWanted

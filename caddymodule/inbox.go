@@ -56,13 +56,14 @@ type Inbox struct {
 	Retention InboxRetention `json:"retention,omitzero"`
 
 	// How many bytes the bodies in the inbox may hold. When four fifths are used, the
-	// bodies of delivered events go, oldest first. Default: 10737418240 (10 GiB).
+	// bodies of delivered and discarded events go, oldest first. Default: 10737418240 (10 GiB).
 	Limit int64 `json:"limit,omitempty"`
 }
 
 // InboxRetention is how long events stay in the database after they are done.
 type InboxRetention struct {
-	// How long the body of a delivered event stays. 0 deletes it within a minute. The
+	// How long the body of an event stays that is delivered, or that an operator discarded.
+	// 0 deletes it within a minute. The
 	// event itself stays for at least an hour and as long as its signature is in time,
 	// so that a repeat is recognized. Default: 72h.
 	Delivered *caddy.Duration `json:"delivered,omitempty"`
@@ -72,7 +73,7 @@ type InboxRetention struct {
 }
 
 // headerInbox is the response header that says what the inbox did.
-var headerInbox = headerName("inbox")
+var headerInbox = deliveries.HeaderName("inbox")
 
 const (
 	// storeTimeout is how long the database may take to store an event, and
@@ -179,7 +180,7 @@ func (h *Handler) storeEvent(r *http.Request, e *event, body *spool.Body) (repea
 		return false, err
 	}
 	return store.Accept(ctx, inbox.Event{
-		Inbox: h.Inbox.Name, ID: e.EventID, Type: e.EventType, ConversationID: e.ConversationID, AgentID: e.AgentID,
+		Inbox: h.Inbox.Name, ID: e.EventID, Type: e.EventType, ConversationID: e.ConversationID, AgentID: e.AgentID, RequestID: e.RequestID, Webhook: e.Secret,
 		Fields: string(fields), Request: string(request),
 	}, body, h.Inbox.Limit)
 }
@@ -208,16 +209,14 @@ func bypassReason(err error) string {
 
 func fieldsToStore(e *event) stored.Fields {
 	return stored.Fields{
-		EventTimestamp: e.EventTimestamp, RequestID: e.RequestID, VoiceID: e.VoiceID,
-		SignedAt: e.SignedAt, SecretName: e.SecretName, Secret: e.Secret, Handler: e.Handler, Test: e.Test,
+		EventTimestamp: e.EventTimestamp, VoiceID: e.VoiceID,
+		SignedAt: e.SignedAt, SecretName: e.SecretName, Handler: e.Handler, Test: e.Test,
 	}
 }
 
 // restore fills in an event that was stored.
 func (e *event) restore(f stored.Fields, c *inbox.Claim) {
-	e.EventType, e.ConversationID, e.AgentID = c.Type, c.ConversationID, c.AgentID
-	e.EventTimestamp, e.RequestID, e.VoiceID = f.EventTimestamp, f.RequestID, f.VoiceID
-	e.SignedAt, e.SecretName, e.Secret, e.Test = f.SignedAt, f.SecretName, f.Secret, f.Test
-	e.EventID, e.Size, e.received, e.attempt = c.ID, c.Size, c.ReceivedAt, c.Attempt
-	e.Proven, e.verified = true, true
+	e.EventType, e.ConversationID, e.AgentID, e.RequestID, e.Secret = c.Type, c.ConversationID, c.AgentID, c.RequestID, c.Webhook
+	e.EventID, e.Size, e.Received, e.Attempt = c.ID, c.Size, c.ReceivedAt, c.Attempt
+	f.Restore(&e.Event)
 }

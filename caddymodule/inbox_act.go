@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -30,8 +31,8 @@ const (
 type verb struct {
 	// check returns an error if the act does not say clearly which events it means.
 	check func(stored.Act) error
-	// change changes the selected events. It returns how many it changed.
-	change func(*inbox.Store, context.Context, inbox.Selection) (int, error)
+	// change changes the selected events. It looks at no more than so many; 0 means all.
+	change func(*inbox.Store, context.Context, inbox.Selection, int) (inbox.Change, error)
 	// message is logged after a change.
 	message string
 	// total counts the events that were changed. It may be nil.
@@ -44,8 +45,12 @@ type verb struct {
 // verbs are the changes, by the names that they have in URLs.
 var verbs = map[string]*verb{
 	"redeliver": {
-		check:  byState(inbox.Waiting, inbox.Delivered, inbox.Dead),
+		check:  byState(inbox.Waiting, inbox.Delivered, inbox.Dead, inbox.Discarded),
 		change: (*inbox.Store).Redeliver, message: "events are delivered again, as an operator asked", total: inboxRedelivered,
+	},
+	"discard": {
+		check:  byState(inbox.Waiting, inbox.Dead),
+		change: (*inbox.Store).Discard, message: "events are discarded, as an operator asked", total: inboxDiscarded,
 	},
 	"forget": {
 		check:  byConversation,
@@ -62,7 +67,7 @@ func byState(states ...inbox.State) func(stored.Act) error {
 		case len(q.Events) == 0 && !slices.Contains(states, q.State):
 			return fmt.Errorf("name events, or select them by a state, one of %v", states)
 		}
-		return stored.CheckSpan(q.Since, q.Until)
+		return nil
 	}
 }
 
@@ -88,32 +93,32 @@ type actor struct {
 	by string
 }
 
-// actOn changes events as an operator asks. It returns how many it changed.
+// actOn changes events as an operator asks. It says how many it changed.
 func actOn(ctx context.Context, v *verb, q stored.Act, who actor) (stored.Changed, error) {
 	var done stored.Changed
-	if err := v.check(q); err != nil {
+	if err := cmp.Or(v.check(q), q.Check()); err != nil {
 		return done, apiError(http.StatusBadRequest, "%w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, actTimeout)
 	defer cancel()
-	places, err := placesOf(ctx, v, q)
-	if err != nil {
+	places, err := placesOf(ctx, q)
+	switch {
+	case err != nil:
 		return done, err
-	}
-	if len(q.Events) > 0 && len(places) == 0 && !v.removes {
+	case len(places) == 0 && !v.removes:
 		return done, apiError(http.StatusNotFound, "%w", inbox.ErrNotFound)
+	case len(places) > 1 && q.Limit > 0:
+		return done, apiError(http.StatusBadRequest, "several databases are open, and each counts its events by itself: with limit, name an inbox")
 	}
 	var conflict error
 	for _, p := range places {
-		for some := range p.selections(q.Selection(p.inbox)) {
-			n, err := v.change(p.store, ctx, some)
-			done.Events += n
-			if v.total != nil {
-				v.total.WithLabelValues(p.inbox).Add(float64(n))
-			}
-			p.logAct(v.message, n, who)
+		for some := range p.selections(q.Selection()) {
+			changed, err := v.change(p.store, ctx, some, q.Limit)
+			done.Events += changed.Total()
+			done.Last = changed.Last
+			p.record(v, changed, who)
 			switch {
-			case errors.Is(err, inbox.ErrBodyGone), errors.Is(err, inbox.ErrDelivering), errors.Is(err, inbox.ErrNotFound):
+			case errors.Is(err, inbox.ErrBodyGone), errors.Is(err, inbox.ErrDelivering), errors.Is(err, inbox.ErrFinished), errors.Is(err, inbox.ErrNotFound):
 				conflict = err
 			case err != nil:
 				return done, p.unanswered(err, done.Events)
@@ -126,30 +131,16 @@ func actOn(ctx context.Context, v *verb, q stored.Act, who actor) (stored.Change
 	return done, nil
 }
 
-// placesOf returns where the events are. Without numbers, it returns each inbox, or for
-// a verb that removes events, each database.
-func placesOf(ctx context.Context, v *verb, q stored.Act) (places []placed, err error) {
+// placesOf returns where the events are. Without numbers, that is each database.
+func placesOf(ctx context.Context, q stored.Act) (places []placed, err error) {
 	if len(q.Events) > 0 {
 		return placeEvents(ctx, q.Events, q.Inbox)
 	}
 	all, err := openDatabases(ctx, q.Inbox)
-	if err != nil {
-		return nil, err
-	}
 	for _, d := range all {
-		if q.Inbox != "" || v.removes {
-			places = append(places, placed{d, q.Inbox, nil})
-			continue
-		}
-		counts, err := d.store.Counts(ctx)
-		if err != nil {
-			return nil, d.unanswered(err, 0)
-		}
-		for _, name := range slices.Sorted(maps.Keys(counts)) {
-			places = append(places, placed{d, name, nil})
-		}
+		places = append(places, placed{d, nil})
 	}
-	return places, nil
+	return places, err
 }
 
 // selections yields the selection once, or for some of the numbers at a time.
@@ -168,10 +159,13 @@ func (p placed) selections(all inbox.Selection) func(yield func(inbox.Selection)
 	}
 }
 
-// logAct tells the log who changed events.
-func (p placed) logAct(message string, events int, who actor) {
-	if events > 0 {
-		p.log().Info(message, zap.String("inbox", p.inbox), zap.Int("events", events), zap.String("database", inbox.Shown(p.location)),
+// record counts what was changed, and tells the log who did it.
+func (p placed) record(v *verb, changed inbox.Change, who actor) {
+	for _, name := range slices.Sorted(maps.Keys(changed.Events)) {
+		if v.total != nil {
+			v.total.WithLabelValues(name).Add(float64(changed.Events[name]))
+		}
+		p.log().Info(v.message, zap.String("inbox", name), zap.Int("events", changed.Events[name]), zap.String("database", inbox.Shown(p.location)),
 			zap.String("by", who.by), zap.String("user", who.user), zap.String("remote_addr", who.remoteAddr))
 	}
 }

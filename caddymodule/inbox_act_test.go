@@ -2,7 +2,6 @@ package caddymodule
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"net/http"
 	"strings"
@@ -81,19 +80,17 @@ func TestEventsAreRedeliveredByNumberAndBySelection(t *testing.T) {
 	}
 }
 
-func TestEventsThatCannotBeRedeliveredAreAConflict(t *testing.T) {
+func TestEventsThatCannotBeChangedAreAConflict(t *testing.T) {
 	server, _ := admin(t)
 	o := openInbox(t)
 	gone := o.put(t, "default", "post_call_audio", "conv_1", `{"n":1}`)
 	o.run(t, "default", time.Hour, 0, inbox.Delivered)
-	db, err := sql.Open("sqlite", o.location)
-	require.NoError(t, err)
-	_, err = db.ExecContext(t.Context(), `UPDATE elevenlabs_inbox_event SET stored = 0`) // as the sweeper does after a while
-	require.NoError(t, err)
-	require.NoError(t, db.Close())
+	o.alter(t, `UPDATE elevenlabs_inbox_event SET stored = 0`) // as the sweeper does after a while
 	assert.Equal(t, http.StatusGone, get(t, server, fmt.Sprintf("/elevenlabs/inbox/events/%d/body", gone)).status)
 	got := post(t, server, "/elevenlabs/inbox/redeliver", fmt.Sprintf(`{"events":[%d]}`, gone))
 	assert.Equal(t, adminAnswer{409, nil, "the body of the event is deleted\n"}, withoutHeader(got))
+	got = post(t, server, "/elevenlabs/inbox/discard", fmt.Sprintf(`{"events":[%d]}`, gone))
+	assert.Equal(t, adminAnswer{409, nil, "the event is delivered or discarded already\n"}, withoutHeader(got))
 
 	busy := o.put(t, "default", "post_call_audio", "conv_1", `{"n":2}`)
 	slow := &stuck{started: make(chan struct{}), end: make(chan struct{})}
@@ -102,10 +99,57 @@ func TestEventsThatCannotBeRedeliveredAreAConflict(t *testing.T) {
 		Retention: inbox.Retention{Delivered: time.Hour, Remember: time.Hour, Dead: time.Hour, Limit: 1 << 30},
 	}, slow)
 	<-slow.started
-	got = post(t, server, "/elevenlabs/inbox/redeliver", fmt.Sprintf(`{"events":[%d]}`, busy))
-	assert.Equal(t, adminAnswer{409, nil, "the event is being delivered\n"}, withoutHeader(got))
+	for _, verb := range []string{"redeliver", "discard"} {
+		got = post(t, server, "/elevenlabs/inbox/"+verb, fmt.Sprintf(`{"events":[%d]}`, busy))
+		assert.Equal(t, adminAnswer{409, nil, "the event is being delivered\n"}, withoutHeader(got), verb)
+	}
 	close(slow.end)
 	runner.Stop(10 * time.Second)
+}
+
+func TestEventsThatAreDiscardedGetNoAttemptAndNoAlarm(t *testing.T) {
+	server, _ := admin(t)
+	o := openInbox(t)
+	o.put(t, "default", "post_call_audio", "conv_1", `{"n":1}`)
+	o.run(t, "default", -time.Hour, 9, inbox.Dead)
+	o.put(t, "default", "post_call_audio", "conv_2", `{"n":2}`)
+	o.put(t, "sales", "post_call_audio", "conv_1", `{"n":3}`)
+	before := testutil.ToFloat64(inboxDiscarded.WithLabelValues("default"))
+	assert.JSONEq(t, `{"events":1}`, post(t, server, "/elevenlabs/inbox/discard", `{"events":[1,99]}`).text)
+	assert.JSONEq(t, `{"events":1}`, post(t, server, "/elevenlabs/inbox/discard", `{"inbox":"default","state":"waiting"}`).text)
+	assert.Equal(t, map[int64]inbox.State{1: inbox.Discarded, 2: inbox.Discarded, 3: inbox.Waiting}, o.states(t))
+	assert.Equal(t, before+2, testutil.ToFloat64(inboxDiscarded.WithLabelValues("default"))) //nolint:testifylint // whole numbers
+	logged := o.logs.FilterMessage("events are discarded, as an operator asked").All()
+	require.Len(t, logged, 2)
+	assert.Equal(t, "admin endpoint", logged[0].ContextMap()["by"])
+	assert.NotEmpty(t, logged[0].ContextMap()["remote_addr"])
+	o.run(t, "sales", time.Hour, 0, inbox.Delivered) // the runner finds nothing else
+	assert.JSONEq(t, `{"events":2}`, post(t, server, "/elevenlabs/inbox/redeliver", `{"state":"discarded"}`).text)
+	o.run(t, "default", time.Hour, 0, inbox.Delivered, inbox.Delivered)
+}
+
+func TestALimitedActGoesOnWhereTheLastOneEnded(t *testing.T) {
+	server, _ := admin(t)
+	o := openInbox(t)
+	for i := range 5 {
+		o.put(t, "default", "post_call_audio", "conv_1", fmt.Sprintf(`{"n":%d}`, i))
+	}
+	o.put(t, "sales", "post_call_audio", "conv_1", `{"n":9}`)
+	for _, test := range []struct{ after, want string }{
+		{"", `{"events":2,"last":2}`},
+		{`,"after":2`, `{"events":2,"last":4}`},
+		{`,"after":4`, `{"events":1}`},
+		{`,"after":5`, `{"events":0}`},
+	} { // the events stay in the state by which they are selected
+		got := post(t, server, "/elevenlabs/inbox/redeliver", `{"inbox":"default","state":"waiting","limit":2`+test.after+`}`)
+		assert.JSONEq(t, test.want, got.text)
+	}
+	other := openInbox(t)
+	other.put(t, "other", "post_call_audio", "conv_1", `{"n":1}`)
+	got := post(t, server, "/elevenlabs/inbox/redeliver", `{"state":"waiting","limit":2}`)
+	assert.Equal(t, 400, got.status)
+	assert.Contains(t, got.text, "with limit, name an inbox")
+	assert.JSONEq(t, `{"events":1}`, post(t, server, "/elevenlabs/inbox/redeliver", `{"inbox":"sales","state":"waiting","limit":2}`).text)
 }
 
 // stuck is a backend that answers when it may.
@@ -158,6 +202,7 @@ func TestWhatABrowserSendsByItselfChangesNothing(t *testing.T) {
 	before := o.states(t)
 	for _, act := range []struct{ uri, body string }{
 		{"/elevenlabs/inbox/redeliver", `{"state":"dead"}`},
+		{"/elevenlabs/inbox/discard", `{"state":"dead"}`},
 		{"/elevenlabs/inbox/forget", `{"conversation_id":"conv_1"}`},
 	} {
 		for _, method := range []string{"GET", "HEAD", "PUT", "DELETE"} {
@@ -167,7 +212,7 @@ func TestWhatABrowserSendsByItselfChangesNothing(t *testing.T) {
 			assert.Equal(t, 415, request(t, server, "POST", act.uri, mediaType, act.body).status, mediaType)
 		}
 	}
-	for _, uri := range []string{"events", "events/1", "events/1/body", ""} {
+	for _, uri := range []string{"stats", "events", "events/1", "events/1/body", ""} {
 		assert.Equal(t, 405, post(t, server, strings.TrimSuffix("/elevenlabs/inbox/"+uri, "/"), `{}`).status, uri)
 	}
 	assert.Equal(t, before, o.states(t))
@@ -202,7 +247,7 @@ func TestADatabaseThatDoesNotAnswerIsSaidWithoutItsPassword(t *testing.T) {
 		t.Helper()
 		for _, got := range []adminAnswer{
 			get(t, server, "/elevenlabs/inbox/events"), get(t, server, "/elevenlabs/inbox/events/1"), get(t, server, "/elevenlabs/inbox/events/1/body"),
-			post(t, server, "/elevenlabs/inbox/redeliver", `{"state":"dead"}`), post(t, server, "/elevenlabs/inbox/forget", `{"conversation_id":"conv_1"}`),
+			get(t, server, "/elevenlabs/inbox/stats"), post(t, server, "/elevenlabs/inbox/redeliver", `{"state":"dead"}`), post(t, server, "/elevenlabs/inbox/forget", `{"conversation_id":"conv_1"}`),
 		} {
 			assert.Equal(t, 503, got.status)
 			assert.Contains(t, got.text, says)

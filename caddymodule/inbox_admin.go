@@ -42,49 +42,57 @@ const (
 	maxEvents     = 1000 // the highest limit
 )
 
-var (
-	selectionParameters = []string{"inbox", "state", "type", "conversation", "agent", "event", "since", "until", "before", "limit"}
-	eventIDPrefix       = regexp.MustCompile(`^[0-9a-f]{0,64}$`)
-)
+// listParameters select events for a list.
+var listParameters = []string{"inbox", "state", "type", "conversation", "agent", "event", "webhook", "request", "search", "since", "until", "before", "limit"}
+
+var eventIDPrefix = regexp.MustCompile(`^[0-9a-f]{0,64}$`)
 
 // parseSelection reads the parameters of a list. An empty one counts as missing.
 func parseSelection(query url.Values) (s inbox.Selection, limit int, err error) {
-	for _, name := range slices.Sorted(maps.Keys(query)) {
-		if !slices.Contains(selectionParameters, name) {
-			return s, 0, fmt.Errorf("there is no parameter %q: choose from %s", name, strings.Join(selectionParameters, ", "))
-		}
-	}
-	s = inbox.Selection{
-		Inbox: query.Get("inbox"), State: inbox.State(query.Get("state")), EventID: query.Get("event"),
-		Types:          slices.DeleteFunc(query["type"], func(name string) bool { return name == "" }),
-		ConversationID: query.Get("conversation"), AgentID: query.Get("agent"),
+	if s, err = parseParameters(query, listParameters...); err != nil {
+		return s, 0, err
 	}
 	limit = defaultEvents
-	switch {
-	case s.State != "" && !slices.Contains(inbox.States, s.State):
-		return s, 0, fmt.Errorf("there is no state %q: choose one of %v", s.State, inbox.States)
-	case !eventIDPrefix.MatchString(s.EventID):
-		return s, 0, fmt.Errorf("event must be the beginning of an event's id, in hexadecimal digits, not %q", s.EventID)
-	}
 	if text := query.Get("limit"); text != "" {
 		limit, err = strconv.Atoi(text)
 		if err != nil || limit < 1 || limit > maxEvents {
 			return s, 0, fmt.Errorf("limit must be a number from 1 to %d, not %q", maxEvents, text)
 		}
 	}
+	return s, limit, nil
+}
+
+// parseParameters reads parameters that select events. No others may be there.
+func parseParameters(query url.Values, known ...string) (s inbox.Selection, err error) {
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		if !slices.Contains(known, name) {
+			return s, fmt.Errorf("there is no parameter %q: choose from %s", name, strings.Join(known, ", "))
+		}
+	}
+	s = inbox.Selection{
+		Inbox: query.Get("inbox"), State: inbox.State(query.Get("state")), EventID: query.Get("event"),
+		Types:          slices.DeleteFunc(query["type"], func(name string) bool { return name == "" }),
+		ConversationID: query.Get("conversation"), AgentID: query.Get("agent"), RequestID: query.Get("request"), Webhook: query.Get("webhook"), Search: query.Get("search"),
+	}
+	switch {
+	case s.State != "" && !slices.Contains(inbox.States, s.State):
+		return s, fmt.Errorf("there is no state %q: choose one of %v", s.State, inbox.States)
+	case !eventIDPrefix.MatchString(s.EventID):
+		return s, fmt.Errorf("event must be the beginning of an event's id, in hexadecimal digits, not %q", s.EventID)
+	}
 	if text := query.Get("before"); text != "" {
 		if s.Before, err = parseSeq(text); err != nil {
-			return s, 0, fmt.Errorf("before: %w", err)
+			return s, fmt.Errorf("before: %w", err)
 		}
 	}
 	for name, t := range map[string]*time.Time{"since": &s.Since, "until": &s.Until} {
 		if text := query.Get(name); text != "" {
 			if *t, err = time.Parse(time.RFC3339, text); err != nil {
-				return s, 0, fmt.Errorf("%s must be a time such as 2026-11-29T10:00:00Z, not %q", name, text)
+				return s, fmt.Errorf("%s must be a time such as 2026-11-29T10:00:00Z, not %q", name, text)
 			}
 		}
 	}
-	return s, limit, stored.CheckSpan(s.Since, s.Until)
+	return s, stored.CheckSpan(s.Since, s.Until)
 }
 
 func parseSeq(text string) (int64, error) {

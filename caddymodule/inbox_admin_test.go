@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -63,17 +64,27 @@ func (o opened) put(t *testing.T, name, typ, conversation, body string) int64 {
 	r.Header.Set("X-Trace", "abc")
 	request, err := json.Marshal(toStore(r))
 	require.NoError(t, err)
-	fields, err := json.Marshal(stored.Fields{SignedAt: "1795421654", SecretName: "prod", Secret: "TEST_SECRET", Handler: "TEST_SECRET"})
+	fields, err := json.Marshal(stored.Fields{SignedAt: "1795421654", SecretName: "prod", Handler: "TEST_SECRET"})
 	require.NoError(t, err)
 	sum := sha256.Sum256([]byte(body))
 	_, err = o.store.Accept(t.Context(), inbox.Event{
 		Inbox: name, ID: hex.EncodeToString(sum[:]), Type: typ, ConversationID: conversation, AgentID: "agent_1",
-		Fields: string(fields), Request: string(request),
+		Webhook: "TEST_SECRET", Fields: string(fields), Request: string(request),
 	}, strings.NewReader(body), 1<<30)
 	require.NoError(t, err)
 	entries, err := o.store.List(t.Context(), inbox.Selection{Inbox: name}, 1)
 	require.NoError(t, err)
 	return entries[0].Seq
+}
+
+// alter changes the database behind the store's back.
+func (o opened) alter(t *testing.T, query string) {
+	t.Helper()
+	db, err := sql.Open("sqlite", o.location)
+	require.NoError(t, err)
+	_, err = db.ExecContext(t.Context(), query)
+	require.NoError(t, err)
+	require.NoError(t, db.Close())
 }
 
 // refusing is a backend that repeats the request's headers in its answer.
@@ -157,6 +168,7 @@ func TestTheInboxIsListedNewestFirstAndFiltered(t *testing.T) {
 	o.run(t, "default", time.Hour, 0, inbox.Delivered)
 	second := o.put(t, "default", "post_call_audio", "conv_1", `{"n":2}`)
 	third := o.put(t, "sales", "post_call_audio", "conv_2", `{"n":3}`)
+	o.alter(t, `UPDATE elevenlabs_inbox_event SET request_id = 'req_' || seq`)
 	newest := sha256.Sum256([]byte(`{"n":3}`))
 	now := time.Now()
 	at := func(d time.Duration) string { return now.Add(d).UTC().Format(time.RFC3339) }
@@ -171,7 +183,11 @@ func TestTheInboxIsListedNewestFirstAndFiltered(t *testing.T) {
 		"conversation=conv_1&state=dead": nil,
 		"agent=agent_1":                  {third, second, first},
 		"agent=agent_2":                  nil,
-		"event=" + hex.EncodeToString(newest[:5]): {third},
+		"request=req_3":                  {third},
+		"search=req_3":                   {third},
+		"search=conv_1":                  {second, first},
+		"search=" + hex.EncodeToString(newest[:5]): {third},
+		"event=" + hex.EncodeToString(newest[:5]):  {third},
 		"limit=2":                                {third, second},
 		fmt.Sprintf("limit=2&before=%d", second): {first},
 		"since=" + at(-time.Hour):                {third, second, first},
@@ -195,7 +211,7 @@ func TestAWrongQuestionToTheInboxIsAnsweredWithASentence(t *testing.T) {
 		status    int
 		says      string
 	}{
-		{uri: "events?state=ded", status: 400, says: `there is no state "ded": choose one of [waiting delivering delivered dead]`},
+		{uri: "events?state=ded", status: 400, says: `there is no state "ded": choose one of [waiting delivering delivered dead discarded]`},
 		{uri: "events?sate=dead", status: 400, says: `there is no parameter "sate": choose from inbox, state,`},
 		{uri: "events?inbox=sales", status: 404, says: `there is no inbox "sales": choose one of default`},
 		{uri: "events?event=xyz", status: 400, says: `event must be the beginning of an event's id`},
@@ -208,7 +224,7 @@ func TestAWrongQuestionToTheInboxIsAnsweredWithASentence(t *testing.T) {
 		{uri: "events/99", status: 404, says: `there is no event 99`},
 		{uri: "events/99/body", status: 404, says: `there is no event 99`},
 		{uri: "events/1?inbox=sales", status: 404, says: `there is no inbox "sales"`},
-		{uri: "redeliver", post: `{}`, status: 400, says: `name events, or select them by a state, one of [waiting delivered dead]`},
+		{uri: "redeliver", post: `{}`, status: 400, says: `name events, or select them by a state, one of [waiting delivered dead discarded]`},
 		{uri: "redeliver", post: `{"inbox":"default"}`, status: 400, says: `name events, or select them by a state`},
 		{uri: "redeliver", post: `{"state":"delivering"}`, status: 400, says: `select them by a state`},
 		{uri: "redeliver", post: `{"events":[1],"state":"dead"}`, status: 400, says: `not both`},
@@ -217,6 +233,15 @@ func TestAWrongQuestionToTheInboxIsAnsweredWithASentence(t *testing.T) {
 		{uri: "redeliver", post: `{"stat":"dead"}`, status: 400, says: `unknown field "stat"`},
 		{uri: "redeliver", post: `{"state":"dead"}{}`, status: 400, says: `something follows the object`},
 		{uri: "redeliver", post: `{"events":[` + strings.Repeat("1,", 1<<20) + `1]}`, status: 400, says: `request body too large`},
+		{uri: "redeliver", post: `{"state":"dead","after":1}`, status: 400, says: `give the limit too`},
+		{uri: "redeliver", post: `{"state":"dead","limit":-1}`, status: 400, says: `limit and after must be above 0`},
+		{uri: "redeliver", post: `{"events":[1],"limit":1}`, status: 400, says: `limit is for events that are selected`},
+		{uri: "redeliver", post: `{"state":"dead","since":"2026-11-29T10:00:00Z","until":"2026-11-29T10:00:00Z"}`, status: 400, says: `since must be before until`},
+		{uri: "discard", post: `{"state":"delivered"}`, status: 400, says: `name events, or select them by a state, one of [waiting dead]`},
+		{uri: "discard", post: `{"events":[99]}`, status: 404, says: `there is no such event`},
+		{uri: "stats?state=dead", status: 400, says: `there is no parameter "state": choose from inbox, type, since`},
+		{uri: "stats?inbox=sales", status: 404, says: `there is no inbox "sales"`},
+		{uri: "forget", post: `{"conversation_id":"conv_1","state":"dead"}`, status: 400, says: `nothing else selects what is deleted`},
 		{uri: "forget", post: `{}`, status: 400, says: `name a conversation or events, and not both`},
 		{uri: "forget", post: `{"events":[1],"conversation_id":"conv_1"}`, status: 400, says: `not both`},
 		{uri: "forget", post: `{"inbox":"default"}`, status: 400, says: `name a conversation or events`},
@@ -321,7 +346,7 @@ func TestABodyThatGoesWhileItIsSentIsCutOff(t *testing.T) {
 	response := ask(t, http.MethodGet, fmt.Sprintf("%s/elevenlabs/inbox/events/%d/body", server.URL, seq), http.Header{})
 	_, err := io.CopyN(io.Discard, response.Body, 1<<20)
 	require.NoError(t, err)
-	_, err = o.store.Forget(t.Context(), inbox.Selection{Events: []int64{seq}})
+	_, err = o.store.Forget(t.Context(), inbox.Selection{Events: []int64{seq}}, 0)
 	require.NoError(t, err)
 	rest, err := io.ReadAll(response.Body)
 	require.ErrorIs(t, err, io.ErrUnexpectedEOF)

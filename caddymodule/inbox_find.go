@@ -52,7 +52,28 @@ func openDatabases(ctx context.Context, name string) ([]openDatabase, error) {
 		}
 		opened[i] = openDatabase{d, store}
 	}
-	return opened, nil
+	return havingInbox(ctx, opened, name)
+}
+
+// havingInbox leaves out databases that have no event of the inbox, if another one has. While
+// a reload moves an inbox, several have its handlers.
+func havingInbox(ctx context.Context, all []openDatabase, name string) (some []openDatabase, err error) {
+	if name == "" || len(all) == 1 {
+		return all, nil
+	}
+	for _, d := range all {
+		entries, err := d.store.List(ctx, inbox.Selection{Inbox: name}, 1)
+		if err != nil {
+			return nil, d.unanswered(err, 0)
+		}
+		if len(entries) > 0 {
+			some = append(some, d)
+		}
+	}
+	if len(some) == 0 {
+		return all, nil
+	}
+	return some, nil
 }
 
 // serves reports whether a handler has the inbox of this name.
@@ -87,6 +108,9 @@ func (d *database) unopened(problem error) error {
 // only.
 func (d *database) unanswered(err error, changed int) error {
 	shown := inbox.Shown(d.location)
+	if errors.Is(err, context.Canceled) { // the client left
+		return apiError(http.StatusServiceUnavailable, "the request was canceled")
+	}
 	d.log().Error("the database of an inbox does not answer the admin endpoint", zap.String("database", shown), zap.Error(err))
 	if changed > 0 {
 		return apiError(http.StatusServiceUnavailable, "the database %s does not answer; %d events were changed before", shown, changed)
@@ -190,11 +214,10 @@ func ambiguous(seq int64, inboxes ...string) error {
 	return apiError(http.StatusBadRequest, "several databases have an event %d: name its inbox, one of %s", seq, strings.Join(inboxes, ", "))
 }
 
-// placed are events of one inbox.
+// placed are events of one database.
 type placed struct {
 	openDatabase
-	inbox string
-	seqs  []int64
+	seqs []int64
 }
 
 // eventsPerQuery is how many numbers of events one statement has.
@@ -209,29 +232,22 @@ func placeEvents(ctx context.Context, seqs []int64, name string) ([]placed, erro
 	var places []placed
 	inboxes := map[int64]string{}
 	for _, d := range all {
-		byInbox := map[string]int{} // indexes of places
+		p := placed{d, nil}
 		for some := range slices.Chunk(seqs, eventsPerQuery) {
 			entries, err := d.store.List(ctx, inbox.Selection{Inbox: name, Events: some}, len(some))
 			if err != nil {
 				return nil, d.unanswered(err, 0)
 			}
 			for _, e := range entries {
-				if other, there := inboxes[e.Seq]; there {
+				if other, there := inboxes[e.Seq]; there && !slices.Contains(p.seqs, e.Seq) {
 					return nil, ambiguous(e.Seq, other, e.Inbox)
 				}
-				i, there := byInbox[e.Inbox]
-				if !there {
-					i = len(places)
-					byInbox[e.Inbox] = i
-					places = append(places, placed{d, e.Inbox, nil})
-				}
-				places[i].seqs = append(places[i].seqs, e.Seq)
+				inboxes[e.Seq] = e.Inbox
+				p.seqs = append(p.seqs, e.Seq)
 			}
 		}
-		for _, p := range places {
-			for _, seq := range p.seqs {
-				inboxes[seq] = p.inbox
-			}
+		if len(p.seqs) > 0 {
+			places = append(places, p)
 		}
 	}
 	return places, nil

@@ -27,6 +27,7 @@ var (
 	inboxAttempts    = inboxCounter("attempts_total", "Attempts to deliver events from the inbox, by the reason of their failure; empty if the backend took the event.", "reason")
 	inboxDead        = inboxCounter("dead_total", "Events that were given up.", "event_type")
 	inboxRedelivered = inboxCounter("redelivered_total", "Events that somebody sent again.")
+	inboxDiscarded   = inboxCounter("discarded_total", "Events that somebody discarded.")
 
 	inboxStore   = inboxHistogram("store_seconds", "Time to store an event.", prometheus.ExponentialBuckets(.0005, 2, 15))
 	inboxAttempt = inboxHistogram("attempt_seconds", "Time of an attempt to deliver an event.", prometheus.ExponentialBuckets(.001, 2.5, 13))
@@ -63,6 +64,7 @@ func newInboxMetrics(name string) inboxMetrics {
 // initSeries creates every series at 0, so that increase() sees the first occurrence.
 func (m *inboxMetrics) initSeries(name string) {
 	inboxRedelivered.WithLabelValues(name)
+	inboxDiscarded.WithLabelValues(name)
 	for _, typ := range append(slices.Clone(facts.EventTypeNames), typeOther) {
 		m.events.WithLabelValues(deliveries.InboxStored, typ)
 		m.events.WithLabelValues(deliveries.InboxRepeat, typ)
@@ -102,7 +104,7 @@ func (h *Handler) settled(c *inbox.Claim, o inbox.Outcome, state inbox.State) {
 type inboxCollector struct{}
 
 var (
-	inboxStateDesc  = inboxDesc("events", "Events in the inbox that are not delivered, by state.", "state")
+	inboxStateDesc  = inboxDesc("events", "Events in the inbox that are neither delivered nor discarded, by state.", "state")
 	inboxOldestDesc = inboxDesc("oldest_waiting_seconds", "How long the event waits that has waited longest.")
 	inboxBytesDesc  = inboxDesc("bytes", "Bytes that the bodies in the inbox hold.")
 	inboxLimitDesc  = inboxDesc("limit_bytes", "Bytes that the bodies in the inbox may hold.")

@@ -141,7 +141,7 @@ func (d *database) openOnce(ended chan struct{}) {
 	var err error
 	var store *inbox.Store
 	if folder := filepath.Dir(d.location); folder == defaultFolder() {
-		err = os.MkdirAll(folder, 0o700)
+		err = os.MkdirAll(folder, 0o700) //nolint:gosec // the configuration names it
 	}
 	if err == nil {
 		store, err = inbox.Open(ctx, d.location)

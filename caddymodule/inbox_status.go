@@ -12,8 +12,13 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/stored"
 )
 
-// statusTimeout bounds how long a database may take to tell its counts.
-const statusTimeout = 2 * time.Second
+const (
+	// statusTimeout bounds how long a database may take to answer at all.
+	statusTimeout = 2 * time.Second
+	// countTimeout bounds how long it may take to count its events. A million take a
+	// second or more on a busy machine. Prometheus waits 10 seconds.
+	countTimeout = 8 * time.Second
+)
 
 // allDatabases returns the databases of the process, sorted by location.
 func allDatabases() (all []*database) {
@@ -37,8 +42,6 @@ func inboxStatuses(ctx context.Context) []stored.Inbox {
 }
 
 func (d *database) statuses(ctx context.Context) (all []stored.Inbox) {
-	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
-	defer cancel()
 	d.mu.Lock()
 	store, problem := d.store, d.problem
 	queues := maps.Clone(d.queues)
@@ -46,7 +49,7 @@ func (d *database) statuses(ctx context.Context) (all []stored.Inbox) {
 	var counts map[string]inbox.Count
 	var damage error
 	if store != nil {
-		counts, problem = store.Counts(ctx)
+		counts, problem = countsOf(ctx, store)
 		damage = store.Intact()
 	}
 	for name := range counts {
@@ -76,6 +79,18 @@ func (d *database) statuses(ctx context.Context) (all []stored.Inbox) {
 		all = append(all, s)
 	}
 	return all
+}
+
+// countsOf returns the counts of a database that answers.
+func countsOf(ctx context.Context, store *inbox.Store) (map[string]inbox.Count, error) {
+	checking, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	if err := store.Check(checking); err != nil {
+		return nil, err
+	}
+	counting, cancel := context.WithTimeout(ctx, countTimeout)
+	defer cancel()
+	return store.Counts(counting)
 }
 
 // status returns what is known of an inbox without its database.

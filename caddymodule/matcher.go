@@ -78,7 +78,7 @@ func (m *MatchEvent) Provision(caddy.Context) error {
 // The error is always nil.
 func (m MatchEvent) MatchWithError(r *http.Request) (bool, error) {
 	e := eventOf(r.Context())
-	return e != nil && e.verified && (len(m) == 0 || slices.Contains(m, e.EventType)), nil
+	return e != nil && e.Verified && (len(m) == 0 || slices.Contains(m, e.EventType)), nil
 }
 
 // CELLibrary produces options that expose this matcher for use in CEL

@@ -40,6 +40,10 @@ func matches(t *testing.T, types []string, r *http.Request) bool {
 	return got
 }
 
+func verifiedEvent(d deliveries.Delivery) *event {
+	return &event{Event: deliveries.Event{Delivery: d, Verified: true}}
+}
+
 func TestMatcherIsTrueForVerifiedEventsOfTheTypeOnly(t *testing.T) {
 	audio := deliveries.Delivery{Fields: envelope.Fields{EventType: "post_call_audio"}}
 	otel := deliveries.Delivery{Fields: envelope.Fields{EventType: "post_call_transcription_otel"}}
@@ -52,20 +56,20 @@ func TestMatcherIsTrueForVerifiedEventsOfTheTypeOnly(t *testing.T) {
 		types []string
 		want  bool
 	}{
-		{"the type", &event{verified: true, Delivery: audio}, []string{"post_call_audio"}, true},
-		{"one of the types", &event{verified: true, Delivery: audio}, []string{"voice_removed", "post_call_audio"}, true},
-		{"any type", &event{verified: true, Delivery: audio}, []string{}, true},
-		{"any type, none known", &event{verified: true}, []string{}, true},
-		{"its subscription", &event{verified: true, Delivery: audio}, []string{"audio"}, true},
-		{"a subscription of several types", &event{verified: true, Delivery: otel}, []string{"audio", "transcript"}, true},
-		{"a type that nobody knows yet", &event{verified: true, Delivery: later}, []string{"of_next_year"}, true},
-		{"another subscription", &event{verified: true, Delivery: audio}, []string{"transcript"}, false},
-		{"another type of the subscription", &event{verified: true, Delivery: otel}, []string{"post_call_transcription"}, false},
-		{"another type", &event{verified: true, Delivery: audio}, []string{"voice_removed"}, false},
-		{"another case", &event{verified: true, Delivery: audio}, []string{"POST_CALL_AUDIO"}, false},
-		{"rejected", &event{Delivery: rejected}, []string{"post_call_audio"}, false},
-		{"rejected, its subscription", &event{Delivery: rejected}, []string{"audio"}, false},
-		{"rejected, any type", &event{Delivery: rejected}, []string{}, false},
+		{"the type", verifiedEvent(audio), []string{"post_call_audio"}, true},
+		{"one of the types", verifiedEvent(audio), []string{"voice_removed", "post_call_audio"}, true},
+		{"any type", verifiedEvent(audio), []string{}, true},
+		{"any type, none known", verifiedEvent(deliveries.Delivery{}), []string{}, true},
+		{"its subscription", verifiedEvent(audio), []string{"audio"}, true},
+		{"a subscription of several types", verifiedEvent(otel), []string{"audio", "transcript"}, true},
+		{"a type that nobody knows yet", verifiedEvent(later), []string{"of_next_year"}, true},
+		{"another subscription", verifiedEvent(audio), []string{"transcript"}, false},
+		{"another type of the subscription", verifiedEvent(otel), []string{"post_call_transcription"}, false},
+		{"another type", verifiedEvent(audio), []string{"voice_removed"}, false},
+		{"another case", verifiedEvent(audio), []string{"POST_CALL_AUDIO"}, false},
+		{"rejected", &event{Event: deliveries.Event{Delivery: rejected}}, []string{"post_call_audio"}, false},
+		{"rejected, its subscription", &event{Event: deliveries.Event{Delivery: rejected}}, []string{"audio"}, false},
+		{"rejected, any type", &event{Event: deliveries.Event{Delivery: rejected}}, []string{}, false},
 		{"not verified yet", &event{}, []string{}, false},
 		{"no handler", nil, []string{}, false},
 		{"no handler, a type", nil, []string{"post_call_audio"}, false},

@@ -21,7 +21,7 @@ func (h *Handler) deliver(w http.ResponseWriter, r *http.Request, next caddyhttp
 	answer := newAnswerWriter(w, r)
 	answer.proxied = h.proxy != nil
 	delivered := func() {}
-	if e.verified {
+	if e.Verified {
 		var ctx context.Context
 		ctx, delivered = detach(r.Context(), disconnectTimeout)
 		*r = *r.WithContext(ctx) // in place: Caddy's placeholders hold the pointer
@@ -49,7 +49,7 @@ func (h *Handler) pass(answer *answerWriter, r *http.Request, next caddyhttp.Han
 			return proxy.ServeHTTP(w, r, after)
 		})
 	}
-	e.setHeaders(r.Header)
+	e.SetHeaders(r.Header)
 	if err := h.forward(answer, r, next, e, body); err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ func (h *Handler) conclude(e *event, answer *answerWriter, err error) {
 		err = errNoHandler
 	}
 	logger := h.logger
-	if !e.verified { // report_only: a flood of forgeries must not flood the log
+	if !e.Verified { // report_only: a flood of forgeries must not flood the log
 		logger = h.sampled(e)
 	}
 	level, message := zapcore.ErrorLevel, "event not delivered"

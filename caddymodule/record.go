@@ -36,12 +36,12 @@ func (h *Handler) record(r *http.Request, e *event) {
 
 // attributes returns the attributes of the request's span.
 func (e *event) attributes() []attribute.KeyValue {
-	attributes := make([]attribute.KeyValue, 0, len(identity)+2)
+	attributes := make([]attribute.KeyValue, 0, len(deliveries.IdentityFields)+2)
 	attributes = append(attributes,
 		attribute.String("elevenlabs.result", string(e.Result)),
 		attribute.String("elevenlabs.reason", e.Reason))
-	for i := range identity {
-		attributes = append(attributes, attribute.String("elevenlabs."+identity[i].name, identity[i].value(e)))
+	for i := range deliveries.IdentityFields {
+		attributes = append(attributes, attribute.String("elevenlabs."+deliveries.IdentityFields[i].Name, deliveries.IdentityFields[i].Value(&e.Event)))
 	}
 	return attributes
 }

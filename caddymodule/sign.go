@@ -19,7 +19,7 @@ import (
 // whole body, since the signature begins with the time. What report_only forwards without
 // proof is not signed.
 func (h *Handler) sign(r *http.Request, e *event, body eventBody) error {
-	if len(h.signKeys) == 0 || !e.verified {
+	if len(h.signKeys) == 0 || !e.Verified {
 		return nil
 	}
 	now := time.Now()

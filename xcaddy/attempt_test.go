@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -49,10 +48,17 @@ func TestEachAttemptRunsTheHandlersThatFollowAsTheFirst(t *testing.T) {
 			b, other := newBackend(t), newBackend(t)
 			down := fmt.Sprintf("127.0.0.1:%d", freePort(t))
 			replaced := strings.NewReplacer("$BACKEND", down, "$OTHER", other.address())
-			s := start(t, replaced.Replace("&(app) {\nreverse_proxy $BACKEND\n}\n"+around("", test.after)))
-			b.comeUp(t, down, 250*time.Millisecond)
+			s := start(t, "{\ndebug\n}\n"+replaced.Replace("&(app) {\nreverse_proxy $BACKEND\n}\n"+around("", test.after)))
 			client := s.client("HTTP/1.1")
-			got := send(t, client, s.event([]byte(transcript)))
+			answers := make(chan answer, 1)
+			go func() {
+				got, err := try(client, s.event([]byte(transcript)))
+				assert.NoError(t, err)
+				answers <- got
+			}()
+			s.awaitLog("connection refused") // at the first attempt
+			b.comeUp(t, down, 0)
+			got := <-answers
 			client.CloseIdleConnections()
 			assert.Equal(t, 200, got.status)
 			assert.Empty(t, other.take(), "another application got the event")

@@ -23,7 +23,7 @@ func startCaddyfileExample(t testing.TB) (*server, ports) {
 	site, demo := strings.TrimPrefix(s.address, "localhost"), fmt.Sprint(":", freePort(t))
 	p := ports{strings.NewReplacer(":8443", site, ":9080", demo), strings.NewReplacer(site, ":8443", demo, ":9080")}
 	require.NoError(t, os.WriteFile(s.file, []byte(p.there.Replace(string(content))), 0o600))
-	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", "wsec_demo")
+	s.env = []string{"ELEVENLABS_WEBHOOK_SECRET=wsec_demo"}
 	s.serve()
 	return s, p
 }

@@ -61,6 +61,7 @@ var (
 	keyOfFile    = regexp.MustCompile(`(sign\s+)\{file\.[^}]+\}`)
 	secretOfFile = regexp.MustCompile(`\{file\.[^}]+\}`)
 	spoolDir     = regexp.MustCompile(`(?m)spool_dir\s+\S+`)
+	trustPool    = regexp.MustCompile(`trust_pool file \S+`)
 	logFile      = regexp.MustCompile(`output file \S+`)
 )
 
@@ -74,6 +75,10 @@ func withSecretsAndFiles(t *testing.T, caddyfile string) string {
 	dir := t.TempDir()
 	caddyfile = keyOfFile.ReplaceAllString(caddyfile, "${1}"+signKey)
 	caddyfile = secretOfFile.ReplaceAllString(caddyfile, "{file."+writeFile(t, secret)+"}")
+	if trustPool.MatchString(caddyfile) {
+		_, authority := certificate(t)
+		caddyfile = trustPool.ReplaceAllString(caddyfile, "trust_pool file "+writeFile(t, authority))
+	}
 	caddyfile = spoolDir.ReplaceAllString(caddyfile, "spool_dir "+dir)
 	return logFile.ReplaceAllString(caddyfile, "output file "+filepath.Join(dir, "log"))
 }

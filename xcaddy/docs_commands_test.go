@@ -23,6 +23,8 @@ var scripts = []struct{ page, begins, note string }{
 	{"README.md", "body=", "TestCaddyfileExampleAsTheREADMETriesIt, and CI"},
 	{"README.md", "go test ./...", "CI runs it"},
 	{"README.md", "go build -o caddy ./xcaddy", "TestMain builds the server so"},
+	{"docs/try.md", "ssh -N", "needs another machine"},
+	{"docs/cli/listen.md", "ssh -N", "needs another machine; TestListenThroughATunnelThatBreaksAndComesBack does what SSH would"},
 	{"docs/try.md", "cloudflared tunnel", "needs a company's tunnel; TestTheTunnelsCaddyfile sends what one would"},
 	{"docs/try.md", "ss -ltnp", "TestASecondServerStartsBesideOneThatGoRunLeft"},
 	{"docs/setup.md", "xcaddy/build.sh", "CI runs it"},
@@ -55,6 +57,7 @@ var scripts = []struct{ page, begins, note string }{
 	{"docs/inbox.md", "pg_dump", "TestABackupOfAPostgresInboxIsRestoredAsTheDocumentationSays"},
 	{"docs/inbox.md", "pg_restore", "TestABackupOfAPostgresInboxIsRestoredAsTheDocumentationSays"},
 	{"docs/sign.md", "umask", "TestThePagesCommandMakesAKey"},
+	{"docs/inspector.md", "curl", "TestInspectorShowsNothingToWhoHasNotSignedIn"},
 	{"docs/troubleshoot.md", "curl -i -X POST", "TestTroubleshootingAsksTheURL"},
 }
 

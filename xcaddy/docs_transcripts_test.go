@@ -74,7 +74,7 @@ func runAll(t *testing.T, dir string, commands []string) []string {
 
 // ofAnAccount are the commands whose transcripts need an account at ElevenLabs or
 // hours of traffic. The tests of package cli compare those with its golden files.
-var ofAnAccount = regexp.MustCompile(`(?m)^\$ caddy elevenlabs (status|tail|inbox|webhooks)\b`)
+var ofAnAccount = regexp.MustCompile(`(?m)^\$ caddy elevenlabs (status|tail|listen|inbox|webhooks)\b`)
 
 // Every other transcript in the documentation is what its commands print, to the
 // server that the README begins with.

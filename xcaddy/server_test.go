@@ -51,6 +51,7 @@ func TestMain(m *testing.M) {
 			return 1
 		}
 		defer os.RemoveAll(dir)
+		defer closeBrowser()
 		dataDir = filepath.Join(dir, "data")
 		if binary == "" {
 			binary = filepath.Join(dir, "caddy")

@@ -8,6 +8,7 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/doctor"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/inbox"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/listen"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/operate"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/send"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/verify"
@@ -26,7 +27,7 @@ Exit codes:
   1  the command was used wrongly, or could not begin
   2  the check failed: the output says what failed, and why
 
-Commands never take signing secrets and API keys as arguments, which other users
+Commands never take signing secrets, API keys and passwords as arguments, which other users
 of the machine could see. They read them from an environment variable, a file, or
 standard input ("-").
 `
@@ -35,6 +36,7 @@ standard input ("-").
 const examples = `  caddy elevenlabs send https://hooks.example.com/webhooks/elevenlabs --all
   caddy elevenlabs verify --explain <captured.http
   caddy elevenlabs doctor --config /etc/caddy/Caddyfile
+  caddy elevenlabs listen --forward-to http://localhost:3000/hook
   caddy elevenlabs inbox list --state dead
   caddy elevenlabs webhooks list`
 
@@ -50,6 +52,7 @@ func AddCommands(parent *cobra.Command, env cmdutil.Env) {
 		doctor.NewCmdDoctor(env),
 		operate.NewCmdStatus(env),
 		operate.NewCmdTail(env),
+		listen.NewCmdListen(env),
 		inbox.NewCmdInbox(env),
 		webhooks.NewCmdWebhooks(env),
 		newCmdVersion(),

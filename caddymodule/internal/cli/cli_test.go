@@ -79,6 +79,7 @@ func TestTheHelpOfEachCommandEndsWithALinkToItsPage(t *testing.T) {
 		{"doctor.md", []string{"doctor", "--help"}},
 		{"status.md", []string{"status", "--help"}},
 		{"tail.md", []string{"tail", "--help"}},
+		{"listen.md", []string{"listen", "--help"}},
 		{"inbox.md", []string{"inbox", "redeliver", "--help"}},
 		{"webhooks.md", []string{"webhooks", "--help"}},
 		{"webhooks.md", []string{"webhooks", "create", "--help"}},
@@ -102,7 +103,7 @@ func TestAnUnknownFlagOfAnyCommandNamesThoseThatAreNear(t *testing.T) {
 // backquotes, or else the type.
 func TestThePlaceholdersInTheHelpAreNouns(t *testing.T) {
 	nouns := []string{
-		"adapter", "address", "duration", "durations", "events", "file", "format", "host:address", "id", "length", "name", "name=value",
+		"adapter", "address", "duration", "durations", "events", "file", "folder", "format", "host:address", "id", "length", "name", "name=value",
 		"number", "path=value", "region", "result", "state", "time", "type", "url", "value", "way",
 	}
 	root := &cobra.Command{Use: "elevenlabs"}

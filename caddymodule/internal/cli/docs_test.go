@@ -16,7 +16,7 @@ import (
 
 var (
 	consoleBlock = regexp.MustCompile("(?s)```console\n(.*?)```\n")
-	transcript   = regexp.MustCompile(`(?m)^\$ caddy elevenlabs ((?:status|tail|inbox|webhooks)\b.*)\n((?:[^$\n].*\n|\n)*)`)
+	transcript   = regexp.MustCompile(`(?m)^\$ caddy elevenlabs ((?:status|tail|listen|inbox|webhooks)\b.*)\n((?:[^$\n].*\n|\n)*)`)
 )
 
 // Tests of the built server run those of the other commands.
@@ -39,15 +39,18 @@ func TestTranscriptsInTheDocumentationAreThoseOfTheGoldenFiles(t *testing.T) {
 		}
 	}
 	held := map[string]string{
-		"status":                                "operate/testdata/status/failing.txtar",
-		"status --address localhost:2019":       "operate/testdata/status/inbox_busy.txtar",
-		"tail --once":                           "operate/testdata/tail/once.txtar",
-		"inbox list":                            "inbox/testdata/list.txtar",
-		"inbox show 1043":                       "inbox/testdata/show.txtar",
-		"inbox redeliver --dead --since 2h":     "inbox/testdata/redeliver_dead.txtar",
-		"inbox redeliver 977 978 979":           "inbox/testdata/redeliver_some.txtar",
-		"inbox forget conv_3701kb2s --yes":      "inbox/testdata/forget.txtar",
-		"webhooks list --agent agent_1,agent_2": "webhooks/testdata/list.txtar",
+		"status":                          "operate/testdata/status/failing.txtar",
+		"status --address localhost:2019": "operate/testdata/status/inbox_busy.txtar",
+		"tail --once":                     "operate/testdata/tail/once.txtar",
+		"listen --since 2h --forward-to http://localhost:3000/hook": "listen/testdata/mixed.txtar",
+		"inbox list":      "inbox/testdata/list.txtar",
+		"inbox show 1043": "inbox/testdata/show.txtar",
+		"inbox redeliver --state dead --since 2h --yes": "inbox/testdata/redeliver_state.txtar",
+		"inbox discard 977 976":                         "inbox/testdata/discard.txtar",
+		"inbox stats":                                   "inbox/testdata/stats.txtar",
+		"inbox redeliver 977 978 979":                   "inbox/testdata/redeliver_some.txtar",
+		"inbox forget conv_3701kb2s --yes":              "inbox/testdata/forget.txtar",
+		"webhooks list --agent agent_1,agent_2":         "webhooks/testdata/list.txtar",
 		"webhooks create --name gateway --url " + "https://hooks.example.com/webhooks/elevenlabs" + " --secret-out /etc/caddy/secret --attach": "webhooks/testdata/create_attached.txtar",
 		"webhooks update gateway --retries --header X-Env=prod --events speech_to_text,flows":                                                  "webhooks/testdata/update_some.txtar",
 		"webhooks disable gateway":                        "webhooks/testdata/disable.txtar",

@@ -18,6 +18,9 @@ type Event struct {
 	Type           string
 	ConversationID string
 	AgentID        string
+	RequestID      string
+	// Webhook is the name of the secret that signed the event.
+	Webhook string
 	// Fields and Request are JSON that the package does not look into.
 	Fields  string
 	Request string
@@ -32,7 +35,7 @@ type Body interface {
 
 // Accept stores an event. When it returns nil, the event is on disk. It reports whether
 // an event of this ID was there already; if that one was dead, it waits for delivery
-// again.
+// again. One that was discarded stays so.
 //
 // After an error of the context, the event may be there or not. The limit is how many
 // bytes the bodies of the inbox may hold.
@@ -73,12 +76,15 @@ const rearm = `
 
 const insertEvent = `
 INSERT INTO elevenlabs_inbox_event
-	(inbox, event_id, type, conversation_id, agent_id, fields, request, size, stored, state, armed_at, received_at, next_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, {now}, {now}, {now})`
+	(inbox, event_id, type, conversation_id, agent_id, request_id, webhook, fields, request, size, stored, state, armed_at, received_at, next_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, {now}, {now}, {now})`
 
 // columns returns the parameters of insertEvent.
 func (e *Event) columns(size, stored int64, state State) []any {
-	return []any{e.Inbox, e.ID, text(e.Type), text(e.ConversationID), text(e.AgentID), text(e.Fields), text(e.Request), size, stored, string(state)}
+	return []any{
+		e.Inbox, e.ID, text(e.Type), text(e.ConversationID), text(e.AgentID), text(e.RequestID), text(e.Webhook),
+		text(e.Fields), text(e.Request), size, stored, string(state),
+	}
 }
 
 // text returns a text as every database can hold it.
@@ -127,7 +133,7 @@ func (s *Store) acceptLarge(ctx context.Context, e Event, body Body) (repeat boo
 	}
 	defer func() {
 		if err != nil || repeat {
-			s.discard(seq)
+			s.abandon(seq)
 		}
 	}()
 	for n := int64(0); n*chunkSize < size; n++ {
@@ -176,8 +182,8 @@ func changeOne(ctx context.Context, tx statements, query string, args ...any) er
 	return nil
 }
 
-// discard removes what was stored of an event that is not whole. Nobody waits for it.
-func (s *Store) discard(seq int64) {
+// abandon removes what was stored of an event that is not whole. Nobody waits for it.
+func (s *Store) abandon(seq int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed.Load() {

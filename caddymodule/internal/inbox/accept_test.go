@@ -58,6 +58,7 @@ func TestARepeatIsCountedAndOnlyADeadEventIsArmedAnew(t *testing.T) {
 			require.Zero(t, rows(t, s, "chunk"))
 		}, Delivered},
 		{"dead", func(t *testing.T, s *Store) { bury(t, s) }, Waiting},
+		{"discarded", func(t *testing.T, s *Store) { giveUp(t, s) }, Discarded},
 	}
 	onEach(t, func(t *testing.T, s *Store) {
 		for i, test := range tests {
@@ -87,7 +88,7 @@ func TestARepeatIsCountedAndOnlyADeadEventIsArmedAnew(t *testing.T) {
 						assert.Equal(t, before, after)
 						assertSoon(t, s, -60e9, "armed_at", seq)
 					}
-					_, err = s.Forget(t.Context(), Selection{Events: []int64{seq}})
+					_, err = s.Forget(t.Context(), Selection{Events: []int64{seq}}, 0)
 					require.NoError(t, err)
 				})
 			}
@@ -151,7 +152,7 @@ func TestTheLimitHoldsForEventsAtOnce(t *testing.T) {
 
 		entries, err := s.List(t.Context(), Selection{}, 1)
 		require.NoError(t, err)
-		_, err = s.Forget(t.Context(), Selection{Events: []int64{entries[0].Seq}})
+		_, err = s.Forget(t.Context(), Selection{Events: []int64{entries[0].Seq}}, 0)
 		require.NoError(t, err)
 		_, err = s.Accept(t.Context(), event("next"), content(10), 100)
 		assert.NoError(t, err, "there is room again")
@@ -215,7 +216,7 @@ func TestAnUploadIsThereForNobodyUntilItIsWhole(t *testing.T) {
 			claims, err := s.claim(t.Context(), testInbox, 1)
 			require.NoError(t, err)
 			assert.Empty(t, claims)
-			n, err := s.Forget(t.Context(), Selection{ConversationID: "conv_a"})
+			n, err := total(s.Forget(t.Context(), Selection{ConversationID: "conv_a"}, 0))
 			require.NoError(t, err)
 			assert.Zero(t, n)
 			return nil
@@ -300,7 +301,7 @@ func TestAnUploadWhoseLastWriteWasInDoubtIsWholeOrGone(t *testing.T) {
 					got, err := io.ReadAll(s.Body(c.Seq, c.Size).NewReader())
 					require.NoError(t, err)
 					assert.True(t, bytes.Equal(content(test.pieces*chunkSize), got))
-					_, err = s.Forget(t.Context(), Selection{Events: []int64{c.Seq}})
+					_, err = s.Forget(t.Context(), Selection{Events: []int64{c.Seq}}, 0)
 					require.NoError(t, err)
 				}
 			})

@@ -14,6 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// total returns how many events an act changed.
+func total(done Change, err error) (int, error) { return done.Total(), err }
+
 func TestRedeliver(t *testing.T) {
 	tests := []struct {
 		name    string
@@ -26,6 +29,10 @@ func TestRedeliver(t *testing.T) {
 		}, Waiting, ""},
 		{"a delivered event", func(t *testing.T, s *Store) { deliver(t, s) }, Waiting, ""},
 		{"a dead event", func(t *testing.T, s *Store) { bury(t, s) }, Waiting, ""},
+		{"a discarded event", func(t *testing.T, s *Store) {
+			settle(t, s, claimOne(t, s), refused, patience)
+			giveUp(t, s)
+		}, Waiting, ""},
 		{"an event that is being delivered", func(t *testing.T, s *Store) { claimOne(t, s) }, Delivering, "the event is being delivered"},
 		{"an event without its body", func(t *testing.T, s *Store) {
 			deliver(t, s)
@@ -38,7 +45,7 @@ func TestRedeliver(t *testing.T) {
 				seq := store(t, s, event(fmt.Sprint(i)), content(1))
 				test.set(t, s)
 				alter(t, s, `UPDATE elevenlabs_inbox_event SET armed_at = 0`)
-				n, err := s.Redeliver(t.Context(), Selection{Events: []int64{seq, 1 << 40}})
+				n, err := total(s.Redeliver(t.Context(), Selection{Events: []int64{seq, 1 << 40}}, 0))
 				if assert.Equal(t, test.want, get(t, s, seq).State); test.wantErr != "" {
 					assert.EqualError(t, err, test.wantErr)
 					assert.Zero(t, n)
@@ -50,16 +57,84 @@ func TestRedeliver(t *testing.T) {
 					assert.Zero(t, number(t, s, `SELECT done_at + tries FROM elevenlabs_inbox_event WHERE seq = $1`, seq))
 					assert.Equal(t, 2, deliver(t, s).Attempt)
 				}
-				_, err = s.Forget(t.Context(), Selection{Events: []int64{seq}})
+				_, err = s.Forget(t.Context(), Selection{Events: []int64{seq}}, 0)
 				require.NoError(t, err)
 			})
 		}
-		_, err := s.Redeliver(t.Context(), Selection{Events: []int64{1 << 40}})
+		_, err := s.Redeliver(t.Context(), Selection{Events: []int64{1 << 40}}, 0)
 		assert.ErrorIs(t, err, ErrNotFound)
-		_, err = s.Redeliver(t.Context(), Selection{})
+		_, err = s.Redeliver(t.Context(), Selection{}, 0)
 		assert.Error(t, err, "nothing must not mean all")
-		_, err = s.Forget(t.Context(), Selection{})
+		_, err = s.Forget(t.Context(), Selection{}, 0)
 		assert.Error(t, err, "nothing must not mean all")
+	})
+}
+
+func TestDiscard(t *testing.T) {
+	tests := []struct {
+		name    string
+		set     func(*testing.T, *Store)
+		want    State
+		wantErr string
+	}{
+		{"an event that waits", func(*testing.T, *Store) {}, Discarded, ""},
+		{"a dead event", func(t *testing.T, s *Store) { bury(t, s) }, Discarded, ""},
+		{"an event that is being delivered", func(t *testing.T, s *Store) { claimOne(t, s) }, Delivering, ErrDelivering.Error()},
+		{"a delivered event", func(t *testing.T, s *Store) { deliver(t, s) }, Delivered, ErrFinished.Error()},
+		{"a discarded event", func(t *testing.T, s *Store) { giveUp(t, s) }, Discarded, ErrFinished.Error()},
+	}
+	onEach(t, func(t *testing.T, s *Store) {
+		for i, test := range tests {
+			t.Run(test.name, func(t *testing.T) {
+				seq := store(t, s, event(fmt.Sprint(i)), content(1))
+				test.set(t, s)
+				n, err := total(s.Discard(t.Context(), Selection{Events: []int64{seq, 1 << 40}}, 0))
+				if assert.Equal(t, test.want, get(t, s, seq).State); test.wantErr != "" {
+					assert.EqualError(t, err, test.wantErr)
+					assert.Zero(t, n)
+				} else {
+					require.NoError(t, err)
+					assert.Equal(t, 1, n)
+					assertSoon(t, s, 0, "done_at", seq)
+					due, err := s.due(t.Context(), testInbox)
+					require.NoError(t, err)
+					assert.False(t, due, "no attempt is made")
+				}
+				_, err = s.Forget(t.Context(), Selection{Events: []int64{seq}}, 0)
+				require.NoError(t, err)
+			})
+		}
+		_, err := s.Discard(t.Context(), Selection{Events: []int64{1 << 40}}, 0)
+		assert.ErrorIs(t, err, ErrNotFound)
+		_, err = s.Discard(t.Context(), Selection{}, 0)
+		assert.Error(t, err, "nothing must not mean all")
+	})
+}
+
+func TestALimitedChangeGoesOnAfterItsLastEvent(t *testing.T) {
+	const many = sweepBatch + 50
+	onEach(t, func(t *testing.T, s *Store) {
+		storeSome(t, s, many)
+		e := event("other")
+		e.Inbox = "other"
+		_, err := s.Accept(t.Context(), e, content(1), noLimit)
+		require.NoError(t, err)
+		changed, looked := map[string]int{}, 0
+		for selection := (Selection{State: Waiting}); ; { // they stay in this state
+			done, err := s.Redeliver(t.Context(), selection, 60)
+			require.NoError(t, err)
+			for inbox, n := range done.Events {
+				changed[inbox] += n
+			}
+			assert.LessOrEqual(t, done.Total(), 60)
+			looked += done.Total()
+			if done.Last == 0 {
+				break
+			}
+			require.LessOrEqual(t, looked, many+1, "it goes on, and does not begin anew")
+			selection.After = done.Last
+		}
+		assert.Equal(t, map[string]int{testInbox: many, "other": 1}, changed)
 	})
 }
 
@@ -72,13 +147,13 @@ func TestManyEventsAreRedeliveredOrForgottenTogether(t *testing.T) {
 		require.Len(t, claims, many)
 		alter(t, s, `UPDATE elevenlabs_inbox_event SET state = 'dead', done_at = {now}, owner = ''`)
 		alter(t, s, `UPDATE elevenlabs_inbox_event SET type = 'other', stored = 0 WHERE seq = $1`, seqs[0])
-		n, err := s.Redeliver(t.Context(), Selection{Inbox: testInbox, State: Dead, Types: []string{"post_call_transcription", "x"}})
+		n, err := total(s.Redeliver(t.Context(), Selection{Inbox: testInbox, State: Dead, Types: []string{"post_call_transcription", "x"}}, 0))
 		require.NoError(t, err)
 		assert.Equal(t, many-1, n)
-		n, err = s.Redeliver(t.Context(), Selection{Inbox: testInbox, State: Dead})
+		n, err = total(s.Redeliver(t.Context(), Selection{Inbox: testInbox, State: Dead}, 0))
 		require.NoError(t, err, "the one that is left has no body")
 		assert.Zero(t, n)
-		n, err = s.Forget(t.Context(), Selection{AgentID: "agent_1"})
+		n, err = total(s.Forget(t.Context(), Selection{AgentID: "agent_1"}, 0))
 		require.NoError(t, err)
 		assert.Equal(t, many, n)
 		assert.Zero(t, rows(t, s, "event")+rows(t, s, "chunk"))
@@ -101,7 +176,7 @@ func TestForgetDeletesEventsInEachStateOfOneConversation(t *testing.T) {
 			set()
 		}
 		kept := store(t, s, event("other"), content(1))
-		n, err := s.Forget(t.Context(), Selection{ConversationID: "conv_1"})
+		n, err := total(s.Forget(t.Context(), Selection{ConversationID: "conv_1"}, 0))
 		require.NoError(t, err)
 		assert.Equal(t, len(sets), n)
 		assert.EqualValues(t, 1, rows(t, s, "event"))
@@ -110,7 +185,7 @@ func TestForgetDeletesEventsInEachStateOfOneConversation(t *testing.T) {
 		assert.Equal(t, Waiting, get(t, s, kept).State)
 		_, err = s.Get(t.Context(), kept-1)
 		assert.ErrorIs(t, err, ErrNotFound)
-		n, err = s.Forget(t.Context(), Selection{ConversationID: "conv_1"})
+		n, err = total(s.Forget(t.Context(), Selection{ConversationID: "conv_1"}, 0))
 		require.NoError(t, err)
 		assert.Zero(t, n)
 	})
@@ -123,18 +198,18 @@ func TestForgetFinishesWhatAnEarlierForgetLeft(t *testing.T) {
 		inner := s.dialect
 		d := &interposed{dialect: inner}
 		d.after = func(n int) error {
-			if n == 3 { // two to find the events, one for the first pieces
+			if n == 2 { // one to remove the event, one for the first pieces
 				return errBroken
 			}
 			return nil
 		}
 		s.dialect = d
-		_, err := s.Forget(t.Context(), Selection{Events: []int64{seq}})
+		_, err := s.Forget(t.Context(), Selection{Events: []int64{seq}}, 0)
 		require.ErrorIs(t, err, errBroken)
 		s.dialect = inner
 		assert.EqualValues(t, manyPieces-deletesPerWrite, rows(t, s, "chunk"))
 		assert.EqualValues(t, 1, rows(t, s, "event"))
-		_, err = s.Forget(t.Context(), Selection{Events: []int64{seq}})
+		_, err = s.Forget(t.Context(), Selection{Events: []int64{seq}}, 0)
 		require.NoError(t, err)
 		assert.Zero(t, rows(t, s, "event")+rows(t, s, "chunk"))
 	})
@@ -147,7 +222,7 @@ func TestAForgottenDeliveryIsCanceledAndItsOutcomeDropped(t *testing.T) {
 		runner := s.Start(options(), d)
 		seq := store(t, s, event("a"), content(1))
 		<-d.begun
-		n, err := s.Forget(t.Context(), Selection{Events: []int64{seq}})
+		n, err := total(s.Forget(t.Context(), Selection{Events: []int64{seq}}, 0))
 		require.NoError(t, err)
 		assert.Equal(t, 1, n)
 		assert.ErrorIs(t, <-d.canceled, errForgotten)
@@ -178,7 +253,7 @@ func TestNothingOfAForgottenBodyIsInTheFilesOfSQLite(t *testing.T) {
 	store(t, s, event("kept"), memory("this text stays"))
 
 	require.True(t, inFiles(t, path, secret), "the test can find it")
-	n, err := s.Forget(t.Context(), Selection{ConversationID: e.ConversationID})
+	n, err := total(s.Forget(t.Context(), Selection{ConversationID: e.ConversationID}, 0))
 	require.NoError(t, err)
 	assert.Equal(t, 2, n)
 	assert.False(t, inFiles(t, path, secret))
@@ -234,7 +309,7 @@ func TestADeliveryThatIsForgottenBeforeItBeginsIsCanceled(t *testing.T) {
 		s.dialect = &followed{dialect: s.dialect, after: func() { // it is claimed, and not yet delivered
 			forgetting.Go(func() {
 				defer close(forgotten)
-				n, err := s.Forget(t.Context(), Selection{Events: []int64{seq}})
+				n, err := total(s.Forget(t.Context(), Selection{Events: []int64{seq}}, 0))
 				assert.NoError(t, err)
 				assert.Equal(t, 1, n)
 			})

@@ -58,6 +58,11 @@ func acceptMany(b *testing.B, s *Store, count, callers int) {
 	wait.Wait()
 }
 
+// perLoop reports how much of the processor each loop took since before.
+func perLoop(b *testing.B, before time.Duration) {
+	b.ReportMetric(float64((cpu(b)-before).Microseconds())/float64(b.N), "cpu-us/op")
+}
+
 func perSecond(b *testing.B, count int, unit string) {
 	b.ReportMetric(float64(count)/b.Elapsed().Seconds(), unit)
 }
@@ -66,8 +71,10 @@ func BenchmarkAccept(b *testing.B) {
 	benchmark(b, func(b *testing.B, s *Store) {
 		for _, callers := range []int{1, 16, 64} {
 			b.Run(fmt.Sprint(callers), func(b *testing.B) {
+				before := cpu(b)
 				acceptMany(b, s, b.N, callers)
 				perSecond(b, b.N, "events/s")
+				perLoop(b, before)
 			})
 		}
 	})
@@ -153,4 +160,49 @@ func cpu(b *testing.B) time.Duration {
 	var usage syscall.Rusage
 	require.NoError(b, syscall.Getrusage(syscall.RUSAGE_SELF, &usage))
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+// BenchmarkList measures the first page of 50 events of a million.
+func BenchmarkList(b *testing.B) {
+	benchmark(b, func(b *testing.B, s *Store) {
+		fill(b, s, 1_000_000)
+		for _, selection := range selections {
+			b.Run(selection.name, func(b *testing.B) {
+				before := cpu(b)
+				defer func() { perLoop(b, before) }()
+				for b.Loop() {
+					list, err := s.List(b.Context(), selection.Selection, 50)
+					require.NoError(b, err)
+					if selection.want >= 0 {
+						require.Len(b, list, selection.want)
+					}
+				}
+			})
+		}
+	})
+}
+
+// BenchmarkStats measures the figures of a million events.
+func BenchmarkStats(b *testing.B) {
+	benchmark(b, func(b *testing.B, s *Store) {
+		fill(b, s, 1_000_000)
+		for name, since := range map[string]time.Time{"all": {}, "day": ago(24 * time.Hour)} {
+			b.Run(name, func(b *testing.B) {
+				before := cpu(b)
+				defer func() { perLoop(b, before) }()
+				for b.Loop() {
+					_, err := s.Stats(b.Context(), "", nil, since)
+					require.NoError(b, err)
+				}
+			})
+		}
+		b.Run("counts", func(b *testing.B) {
+			before := cpu(b)
+			defer func() { perLoop(b, before) }()
+			for b.Loop() {
+				_, err := s.Counts(b.Context())
+				require.NoError(b, err)
+			}
+		})
+	})
 }

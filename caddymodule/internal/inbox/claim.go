@@ -35,7 +35,7 @@ WITH due AS MATERIALIZED (
 UPDATE elevenlabs_inbox_event
 SET state = 'delivering', attempts = attempts + 1, tries = tries + 1, owner = $3, lease_until = {now} + $4
 WHERE seq IN (SELECT seq FROM due)
-RETURNING seq, event_id, type, conversation_id, agent_id, fields, request, size, attempts, tries, received_at, next_at`,
+RETURNING seq, event_id, type, conversation_id, agent_id, request_id, webhook, fields, request, size, attempts, tries, received_at, next_at`,
 			inbox, count, s.owner, leaseTime.Milliseconds())
 		if err != nil {
 			return nil, err
@@ -44,7 +44,7 @@ RETURNING seq, event_id, type, conversation_id, agent_id, fields, request, size,
 		for rows.Next() {
 			c := &Claim{Event: Event{Inbox: inbox}}
 			var received int64
-			if err := rows.Scan(&c.Seq, &c.ID, &c.Type, &c.ConversationID, &c.AgentID, &c.Fields, &c.Request,
+			if err := rows.Scan(&c.Seq, &c.ID, &c.Type, &c.ConversationID, &c.AgentID, &c.RequestID, &c.Webhook, &c.Fields, &c.Request,
 				&c.Size, &c.Attempt, &c.tries, &received, &c.due); err != nil {
 				return nil, err
 			}

@@ -159,7 +159,7 @@ func TestTheFenceKeepsOutcomesOfLostClaimsOut(t *testing.T) {
 				assert.Equal(t, []*Claim{lost}, renewed(t, s, lost))
 				assert.Equal(t, test.want, get(t, s, seq).State)
 				assert.Equal(t, before, rows(t, s, "attempt"))
-				_, err := s.Forget(t.Context(), Selection{Events: []int64{seq}})
+				_, err := s.Forget(t.Context(), Selection{Events: []int64{seq}}, 0)
 				require.NoError(t, err)
 			})
 		}
@@ -251,7 +251,7 @@ func TestTriesCountWhatFailedSinceTheEventWasArmed(t *testing.T) {
 		assert.Equal(t, 4, c.tries, "an attempt that was interrupted is none")
 		assert.Equal(t, 5, c.Attempt)
 		settle(t, s, c, refused, now)
-		n, err := s.Redeliver(t.Context(), Selection{Events: []int64{seq}})
+		n, err := total(s.Redeliver(t.Context(), Selection{Events: []int64{seq}}, 0))
 		require.NoError(t, err)
 		assert.Equal(t, 1, n)
 		c = claimOne(t, s)

@@ -3,6 +3,7 @@ package inbox
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -36,7 +37,7 @@ func (s *Store) Follow(selection Selection, position int64) *Follower {
 
 // Skip passes over the events that are there.
 func (f *Follower) Skip(ctx context.Context) error {
-	if err := f.advance(ctx); err != nil { // so that not all of them are read
+	if err := f.advance(ctx, math.MaxInt64); err != nil { // so that not all of them are read
 		return err
 	}
 	for {
@@ -52,23 +53,27 @@ func (f *Follower) Position() int64 { return f.position }
 
 // Next returns the events that have come since the last call, oldest first, perhaps none.
 func (f *Follower) Next(ctx context.Context) (events []Entry, err error) {
-	its := f.selection
-	its.After = f.position
-	condition, args, err := its.where()
-	if err != nil { // nothing has come yet
-		condition = "seq > 0"
+	if f.position == 0 && !f.selection.Since.IsZero() {
+		if err := f.start(ctx); err != nil {
+			return nil, err
+		}
 	}
+	var c conditions
+	c.add("seq > %s AND {+}state <> 'receiving'", f.position)
+	f.selection.filter(&c)
 	rows, err := f.store.read().QueryContext(ctx, `SELECT `+entryColumns+` FROM elevenlabs_inbox_event
-WHERE state <> 'receiving' AND `+condition+fmt.Sprintf(` ORDER BY seq LIMIT %d`, followLimit+len(f.found)), args...)
+WHERE `+c.String()+fmt.Sprintf(` ORDER BY seq LIMIT %d`, followLimit+len(f.found)), c.args...)
 	if err != nil {
 		return nil, fmt.Errorf("looking for new events: %w", err)
 	}
 	defer rows.Close()
+	last := int64(math.MaxInt64)
 	for rows.Next() && len(events) < followLimit {
 		e, err := scanEntry(rows.Scan)
 		if err != nil {
 			return nil, fmt.Errorf("looking for new events: %w", err)
 		}
+		last = e.Seq
 		if _, known := f.found[e.Seq]; !known {
 			f.found[e.Seq] = struct{}{}
 			events = append(events, e)
@@ -77,21 +82,36 @@ WHERE state <> 'receiving' AND `+condition+fmt.Sprintf(` ORDER BY seq LIMIT %d`,
 	if err := rows.Err(); err != nil {
 		return nil, fmt.Errorf("looking for new events: %w", err)
 	}
-	if len(events) == followLimit {
-		return events, nil
+	if len(events) < followLimit {
+		last = math.MaxInt64
 	}
-	return events, f.advance(ctx)
+	return events, f.advance(ctx, last)
+}
+
+// start moves the position past the events that came before the selection begins. A large
+// event may have a lower number than those that came before it.
+func (f *Follower) start(ctx context.Context) error {
+	before := Selection{Inbox: f.selection.Inbox, Until: f.selection.Since.Add(-arrivesWithin)}
+	last, err := f.store.page(ctx, f.store.read(), before, true, nil, 1)
+	if err != nil {
+		return fmt.Errorf("looking for new events: %w", err)
+	}
+	if len(last) > 0 {
+		f.position = last[0].seq
+	}
+	return nil
 }
 
 // advance moves the position to where nothing can come any more: before the first event
-// that is being received, and before those that came just now.
-func (f *Follower) advance(ctx context.Context) error {
+// that is being received, and before those that came just now. It does not move past the
+// last event that was read.
+func (f *Follower) advance(ctx context.Context, last int64) error {
 	var position int64
 	err := f.store.read().QueryRowContext(ctx, `SELECT COALESCE(MAX(seq), 0) FROM elevenlabs_inbox_event
-WHERE seq > $1 AND received_at <= {now} - $2
+WHERE seq > $1 AND seq <= $4 AND received_at <= {now} - $2
 	AND seq < (SELECT COALESCE(MIN(seq), 9223372036854775807) FROM elevenlabs_inbox_event 
 		WHERE state = 'receiving' AND done_at = 0 AND received_at > {now} - $3)`,
-		f.position, settledAfter.Milliseconds(), arrivesWithin.Milliseconds()).Scan(&position)
+		f.position, settledAfter.Milliseconds(), arrivesWithin.Milliseconds(), last).Scan(&position)
 	if err != nil {
 		return fmt.Errorf("looking for new events: %w", err)
 	}

@@ -2,6 +2,7 @@ package inbox
 
 import (
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -58,5 +59,35 @@ func TestAFollowerFindsEachNewEventOnce(t *testing.T) {
 		alter(t, s, `UPDATE elevenlabs_inbox_event SET received_at = {now} - 60000 WHERE event_id IN ('a3', 'b3')`)
 		assert.Equal(t, []string{"a3", "b3"}, next(f))
 		assert.Empty(t, f.found, "what another process left does not hold the position")
+	})
+}
+
+func TestAFollowerReadsALongPastOnce(t *testing.T) {
+	onEach(t, func(t *testing.T, s *Store) {
+		fill(t, s, 5000) // one a second
+		// a large one that began to arrive before the others of the last hour, and is whole now
+		alter(t, s, `UPDATE elevenlabs_inbox_event SET received_at = {now} - 3000000 WHERE seq = 900`)
+		since := ago(time.Hour)
+		f := s.Follow(Selection{Since: since}, 0)
+		found := map[int64]bool{}
+		for more := true; more; {
+			events, err := f.Next(t.Context())
+			require.NoError(t, err)
+			assert.Less(t, len(f.found), 100, "only what came just now may come again")
+			for _, e := range events {
+				assert.False(t, found[e.Seq], e.Seq)
+				assert.False(t, e.ReceivedAt.Before(since))
+				found[e.Seq] = true
+			}
+			more = len(events) > 0
+		}
+		all, err := s.List(t.Context(), Selection{Since: since}, 5000)
+		require.NoError(t, err)
+		assert.Len(t, found, len(all))
+		assert.True(t, found[900])
+
+		f = s.Follow(Selection{Since: since}, 0)
+		require.NoError(t, f.start(t.Context()))
+		assert.InDelta(t, 5000-3600-15*60, f.position, 5, "what came long before is not read")
 	})
 }

@@ -17,6 +17,7 @@ func TestEventsAreListedByWhatSelectsThem(t *testing.T) {
 			e := event(fmt.Sprintf("%d%d", i%2, i))
 			e.Type = []string{"audio", "transcript", "failure"}[i%3]
 			e.AgentID = fmt.Sprint("agent_", i)
+			e.RequestID = fmt.Sprint("req_", i)
 			if i == 5 {
 				e.Inbox = "other"
 			}
@@ -31,6 +32,8 @@ func TestEventsAreListedByWhatSelectsThem(t *testing.T) {
 			alter(t, s, `UPDATE elevenlabs_inbox_event SET received_at = $1 WHERE seq = $2`, base.Add(time.Duration(i)*time.Minute).UnixMilli(), seq)
 		}
 		alter(t, s, `UPDATE elevenlabs_inbox_event SET state = 'dead', done_at = 1 WHERE seq = $1`, seqs[2])
+		alter(t, s, `UPDATE elevenlabs_inbox_event SET event_id = 'abcd3' WHERE seq = $1`, seqs[3])
+		alter(t, s, `UPDATE elevenlabs_inbox_event SET event_id = 'abcdef' WHERE seq = $1`, seqs[4])
 		tests := []struct {
 			name      string
 			selection Selection
@@ -42,8 +45,18 @@ func TestEventsAreListedByWhatSelectsThem(t *testing.T) {
 			{"types", Selection{Types: []string{"audio", "failure"}}, []int{5, 3, 2, 0}},
 			{"conversation", Selection{ConversationID: "conv_11"}, []int{1}},
 			{"agent", Selection{AgentID: "agent_4"}, []int{4}},
-			{"beginning of the ID", Selection{EventID: "1"}, []int{5, 3, 1}},
-			{"ID", Selection{EventID: "13"}, []int{3}},
+			{"agent and type", Selection{AgentID: "agent_4", Types: []string{"transcript"}}, []int{4}},
+			{"agent of another type", Selection{AgentID: "agent_4", Types: []string{"audio"}}, nil},
+			{"beginning of the ID", Selection{EventID: "1"}, []int{5, 1}},
+			{"ID", Selection{EventID: "abcd3"}, []int{3}},
+			{"longer beginning of the ID", Selection{EventID: "abcd"}, []int{4, 3}},
+			{"request", Selection{RequestID: "req_3"}, []int{3}},
+			{"search for a conversation", Selection{Search: "conv_11"}, []int{1}},
+			{"search for an agent", Selection{Search: "agent_2"}, []int{2}},
+			{"search for a request", Selection{Search: "req_4", State: Waiting}, []int{4}},
+			{"search for the beginning of an ID", Selection{Search: "abcd"}, []int{4, 3}},
+			{"search for too little of an ID", Selection{Search: "abc"}, nil},
+			{"search in an inbox", Selection{Search: "agent_5", Inbox: testInbox}, nil},
 			{"numbers", Selection{Events: []int64{seqs[0], seqs[4], 1 << 40}}, []int{4, 0}},
 			{"since", Selection{Since: base.Add(4 * time.Minute)}, []int{5, 4}},
 			{"until", Selection{Until: base.Add(time.Minute)}, []int{0}},
@@ -65,6 +78,40 @@ func TestEventsAreListedByWhatSelectsThem(t *testing.T) {
 		list, err := s.List(t.Context(), Selection{}, 2)
 		require.NoError(t, err)
 		assert.Len(t, list, 2)
+	})
+}
+
+// Events come, go on and are deleted while somebody turns the pages.
+func TestPagesHaveEachEventOnceWhileOthersComeAndGo(t *testing.T) {
+	onEach(t, func(t *testing.T, s *Store) {
+		const many = 60
+		seqs := storeSome(t, s, many)
+		alter(t, s, `UPDATE elevenlabs_inbox_event SET received_at = received_at + (seq % 7) * 1000`) // several of one time
+		seen := map[int64]bool{}
+		for selection, page := (Selection{}), 0; ; page++ {
+			list, err := s.List(t.Context(), selection, 10)
+			require.NoError(t, err)
+			if len(list) == 0 {
+				break
+			}
+			for _, e := range list {
+				assert.False(t, seen[e.Seq], "event %d comes twice", e.Seq)
+				seen[e.Seq] = true
+			}
+			selection.Before = list[len(list)-1].Seq
+			e := event(fmt.Sprintf("new%d", page))
+			_, err = s.Accept(t.Context(), e, content(1), noLimit)
+			require.NoError(t, err)
+			alter(t, s, `UPDATE elevenlabs_inbox_event SET received_at = received_at + 100000 WHERE event_id = $1`, e.ID)
+			claims, err := s.claim(t.Context(), testInbox, 5) // into a part of the index that is read before or after
+			require.NoError(t, err)
+			for _, c := range claims {
+				settle(t, s, c, taken, patience)
+			}
+		}
+		for _, seq := range seqs {
+			assert.True(t, seen[seq], "event %d is missing", seq)
+		}
 	})
 }
 

@@ -198,6 +198,14 @@ func bury(t testing.TB, s *Store) *Claim {
 	return c
 }
 
+// giveUp discards all events that wait.
+func giveUp(t testing.TB, s *Store) *Claim {
+	t.Helper()
+	_, err := s.Discard(t.Context(), Selection{State: Waiting}, 0)
+	require.NoError(t, err)
+	return nil
+}
+
 // alter changes rows behind the store's back, such as to move times.
 func alter(t testing.TB, s *Store, query string, args ...any) {
 	t.Helper()

@@ -23,7 +23,7 @@ const postgresConnections = 16
 // index can be used with it.
 const postgresTime = `(extract(epoch FROM statement_timestamp()) * 1000)::bigint`
 
-var postgresWords = strings.NewReplacer("{now}", postgresTime, "{skip locked}", "FOR UPDATE SKIP LOCKED", "{for update}", "FOR UPDATE")
+var postgresWords = strings.NewReplacer("{now}", postgresTime, "{skip locked}", "FOR UPDATE SKIP LOCKED", "{for update}", "FOR UPDATE", "{+}", "")
 
 // IsPostgres reports whether a location is the URL of a Postgres database. Otherwise it
 // is the path of a SQLite file.
@@ -114,7 +114,7 @@ func (p *postgresDB) transact(ctx context.Context, do func(context.Context, stat
 	if err != nil {
 		return err
 	}
-	if err := do(ctx, postgresTx{tx}); err != nil {
+	if err := do(ctx, expanded{tx, postgresWords.Replace}); err != nil {
 		_ = tx.Rollback()
 		return err
 	}
@@ -122,6 +122,10 @@ func (p *postgresDB) transact(ctx context.Context, do func(context.Context, stat
 }
 
 func (p *postgresDB) read() statements { return expanded{p.db, postgresWords.Replace} }
+
+func (p *postgresDB) snapshot(ctx context.Context, do func(statements) error) error {
+	return inSnapshot(ctx, p.db, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}, postgresWords.Replace, do)
+}
 
 // recover knows the server's disk as full when it says so.
 func (p *postgresDB) recover(err error) error {
@@ -149,21 +153,6 @@ func (p *postgresDB) close() error {
 	err := p.db.Close()
 	p.pool.Close()
 	return err
-}
-
-// postgresTx runs statements in a transaction.
-type postgresTx struct{ *sql.Tx }
-
-func (t postgresTx) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	return t.Tx.ExecContext(ctx, postgresWords.Replace(query), args...)
-}
-
-func (t postgresTx) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return t.Tx.QueryContext(ctx, postgresWords.Replace(query), args...)
-}
-
-func (t postgresTx) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	return t.Tx.QueryRowContext(ctx, postgresWords.Replace(query), args...)
 }
 
 // schemaPostgres keeps the version in a table with one row.

@@ -40,7 +40,7 @@ const (
 // sqliteTime is Unix milliseconds. It is the same in a whole statement.
 const sqliteTime = `CAST(unixepoch('subsec') * 1000 AS INTEGER)`
 
-var sqliteWords = strings.NewReplacer("{now}", sqliteTime, " {skip locked}", "", "{skip locked}", "", " {for update}", "")
+var sqliteWords = strings.NewReplacer("{now}", sqliteTime, " {skip locked}", "", "{skip locked}", "", " {for update}", "", "{+}", "+")
 
 type sqliteDB struct {
 	path    string
@@ -259,6 +259,10 @@ func (db *sqliteDB) write(ctx context.Context, size int64, do func(context.Conte
 
 func (db *sqliteDB) read() statements { return expanded{db.readers, sqliteWords.Replace} }
 
+func (db *sqliteDB) snapshot(ctx context.Context, do func(statements) error) error {
+	return inSnapshot(ctx, db.readers, nil, sqliteWords.Replace, do)
+}
+
 // recover gives the reserve away if the disk is full. What is stored can then be
 // delivered, and gives way.
 func (db *sqliteDB) recover(err error) error {
@@ -397,24 +401,6 @@ func (db *sqliteDB) close() (err error) {
 		err = errors.Join(err, db.unlock())
 	}
 	return err
-}
-
-// expanded runs statements on any of the connections.
-type expanded struct {
-	*sql.DB
-	expand func(string) string
-}
-
-func (e expanded) ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error) {
-	return e.DB.ExecContext(ctx, e.expand(query), args...)
-}
-
-func (e expanded) QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
-	return e.DB.QueryContext(ctx, e.expand(query), args...)
-}
-
-func (e expanded) QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row {
-	return e.DB.QueryRowContext(ctx, e.expand(query), args...)
 }
 
 // sqliteCode returns the primary code of an error of SQLite, or 0.

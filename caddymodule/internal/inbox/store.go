@@ -26,11 +26,12 @@ const (
 	Waiting    State = "waiting"    // for its next attempt
 	Delivering State = "delivering" // an attempt is under way
 	Delivered  State = "delivered"  // the backend took it
-	Dead       State = "dead"       // no attempt is made any more
+	Dead       State = "dead"       // all attempts failed, and no more are made
+	Discarded  State = "discarded"  // an operator gave it up
 )
 
 // States are the states that an operator sees.
-var States = []State{Waiting, Delivering, Delivered, Dead}
+var States = []State{Waiting, Delivering, Delivered, Dead, Discarded}
 
 var (
 	// ErrClosed is returned after Close.
@@ -44,9 +45,12 @@ var (
 	// ErrBodyGone is returned for an event that cannot be delivered, since its body
 	// was deleted.
 	ErrBodyGone = errors.New("the body of the event is deleted")
-	// ErrDelivering is returned for an event that cannot be delivered again, since an
-	// attempt is under way.
+	// ErrDelivering is returned for an event that cannot be delivered again or discarded,
+	// since an attempt is under way.
 	ErrDelivering = errors.New("the event is being delivered")
+	// ErrFinished is returned for an event that cannot be discarded, since no attempt
+	// would follow.
+	ErrFinished = errors.New("the event is delivered or discarded already")
 	// ErrUnreachable is wrapped by the error of Open if the database may be there
 	// later. After any other error, Open would fail again.
 	ErrUnreachable = errors.New("the database cannot be reached")
@@ -69,7 +73,9 @@ const (
 )
 
 // statements runs SQL. In all texts, {now} is the time by the database's clock, and
-// {skip locked} and {for update} are what Postgres needs and SQLite does not have.
+// {skip locked} and {for update} are what Postgres needs and SQLite does not have. {+}
+// before a column keeps SQLite from using an index for it: SQLite knows nothing of how
+// many events have a value, and Postgres does.
 type statements interface {
 	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
@@ -83,6 +89,8 @@ type dialect interface {
 	write(ctx context.Context, size int64, do func(context.Context, statements) error) error
 	// read is for statements that change nothing.
 	read() statements
+	// snapshot is for statements that must see one state of the database.
+	snapshot(ctx context.Context, do func(statements) error) error
 	// recover makes room if an error says that the disk is full. It returns the error
 	// to tell.
 	recover(err error) error

@@ -9,17 +9,21 @@ import (
 
 // Retention is how long events stay after they are done.
 type Retention struct {
-	// Delivered is how long the body of a delivered event stays.
+	// Delivered is how long the body of an event stays that is delivered or discarded.
 	Delivered time.Duration
-	// Remember is how long a delivered event stays without its body, so that a repeat
-	// of it is recognized. It is at least as long as Delivered.
+	// Remember is how long such an event stays without its body, so that a repeat of it
+	// is recognized. It is at least as long as Delivered.
 	Remember time.Duration
 	// Dead is how long a dead event stays.
 	Dead time.Duration
 	// Limit is how many bytes the bodies of the inbox may hold. When four fifths are
-	// used, the bodies of delivered events go, oldest first.
+	// used, the bodies of delivered and discarded events go, oldest first.
 	Limit int64
 }
+
+// finished is the condition for an event of which no more is expected. Its body gives way
+// first.
+const finished = `state IN ('delivered', 'discarded')`
 
 // sweepBatch is how many events one step of a sweep looks at.
 const sweepBatch = 100
@@ -30,7 +34,7 @@ func (s *Store) sweep(ctx context.Context, inbox string, keep Retention) error {
 	for _, step := range []func(context.Context) (more bool, err error){
 		func(ctx context.Context) (bool, error) { return s.sweepBodies(ctx, inbox, keep.Delivered) },
 		func(ctx context.Context) (bool, error) { return s.crowdOut(ctx, inbox, keep.Limit) },
-		func(ctx context.Context) (bool, error) { return s.sweepDelivered(ctx, inbox, keep.Remember) },
+		func(ctx context.Context) (bool, error) { return s.sweepFinished(ctx, inbox, keep.Remember) },
 		func(ctx context.Context) (bool, error) { return s.sweepDead(ctx, inbox, keep.Dead) },
 		s.sweepRest,
 	} {
@@ -53,10 +57,10 @@ func repeatedly(ctx context.Context, step func(context.Context) (more bool, err 
 	}
 }
 
-// sweepBodies deletes bodies of delivered events.
+// sweepBodies deletes bodies of events that are delivered or discarded.
 func (s *Store) sweepBodies(ctx context.Context, inbox string, keep time.Duration) (more bool, err error) {
 	seqs, err := scanSeqs(s.read().QueryContext(ctx, `SELECT seq FROM elevenlabs_inbox_event
-WHERE inbox = $1 AND state = 'delivered' AND stored > 0 AND done_at <= {now} - $2 ORDER BY done_at LIMIT $3`,
+WHERE inbox = $1 AND `+finished+` AND stored > 0 AND done_at <= {now} - $2 ORDER BY done_at LIMIT $3`,
 		inbox, keep.Milliseconds(), sweepBatch))
 	if err != nil {
 		return false, err
@@ -69,7 +73,7 @@ func (s *Store) crowded(inbox string, limit int64) int64 {
 	return max(0, s.usedBy(inbox).get()-limit/5*4)
 }
 
-// crowdOut deletes the oldest bodies of delivered events while the inbox is nearly full.
+// crowdOut deletes the oldest bodies of such events while the inbox is nearly full.
 func (s *Store) crowdOut(ctx context.Context, inbox string, limit int64) (more bool, err error) {
 	if s.crowded(inbox, limit) == 0 {
 		return false, nil
@@ -78,7 +82,7 @@ func (s *Store) crowdOut(ctx context.Context, inbox string, limit int64) (more b
 		return false, err
 	}
 	rows, err := s.read().QueryContext(ctx, `SELECT seq, stored FROM elevenlabs_inbox_event
-WHERE inbox = $1 AND state = 'delivered' AND stored > 0 ORDER BY done_at LIMIT $2`, inbox, sweepBatch)
+WHERE inbox = $1 AND `+finished+` AND stored > 0 ORDER BY done_at LIMIT $2`, inbox, sweepBatch)
 	if err != nil {
 		return false, err
 	}
@@ -98,11 +102,11 @@ WHERE inbox = $1 AND state = 'delivered' AND stored > 0 ORDER BY done_at LIMIT $
 	return len(seqs) == sweepBatch, s.deleteBodies(ctx, seqs)
 }
 
-// deleteBodies deletes the bodies of delivered events.
+// deleteBodies deletes the bodies of events that are delivered or discarded.
 func (s *Store) deleteBodies(ctx context.Context, seqs []int64) error {
 	return s.inSteps(ctx, seqs, func(ctx context.Context, tx statements, seq, most int64) (deleted int64, err error) {
 		var one int
-		err = tx.QueryRowContext(ctx, `SELECT 1 FROM elevenlabs_inbox_event WHERE seq = $1 AND state = 'delivered' {for update}`, seq).Scan(&one)
+		err = tx.QueryRowContext(ctx, `SELECT 1 FROM elevenlabs_inbox_event WHERE seq = $1 AND `+finished+` {for update}`, seq).Scan(&one)
 		if errors.Is(err, sql.ErrNoRows) { // sent again meanwhile, or forgotten
 			return 0, nil
 		}
@@ -151,12 +155,12 @@ WHERE seq = $1 AND n IN (SELECT n FROM elevenlabs_inbox_chunk WHERE seq = $1 ORD
 	return result.RowsAffected()
 }
 
-// sweepDelivered deletes events that need not be remembered any more.
-func (s *Store) sweepDelivered(ctx context.Context, inbox string, keep time.Duration) (more bool, err error) {
+// sweepFinished deletes events that need not be remembered any more.
+func (s *Store) sweepFinished(ctx context.Context, inbox string, keep time.Duration) (more bool, err error) {
 	return updateReturning(ctx, s, 0, func(ctx context.Context, tx statements) (more bool, err error) {
-		result, err := tx.ExecContext(ctx, `DELETE FROM elevenlabs_inbox_event WHERE state = 'delivered' AND seq IN (
+		result, err := tx.ExecContext(ctx, `DELETE FROM elevenlabs_inbox_event WHERE `+finished+` AND seq IN (
 	SELECT seq FROM elevenlabs_inbox_event
-	WHERE inbox = $1 AND state = 'delivered' AND stored = 0 AND done_at <= {now} - $2 ORDER BY done_at LIMIT $3)`,
+	WHERE inbox = $1 AND `+finished+` AND stored = 0 AND done_at <= {now} - $2 ORDER BY done_at LIMIT $3)`,
 			inbox, keep.Milliseconds(), sweepBatch)
 		if err != nil {
 			return false, err

@@ -44,6 +44,9 @@ func TestSweepDeletesWhatIsPastItsRetention(t *testing.T) {
 		{"delivered, the body of many pieces goes", deliver, 121 * minute, manyPieces, 1, 0},
 		{"delivered, and need not be remembered", deliver, 181 * minute, 5, 0, 0},
 		{"delivered without a body", deliver, 179 * minute, 0, 1, 0},
+		{"discarded, not long ago", giveUp, 119 * minute, 5, 1, 1},
+		{"discarded, the body of many pieces goes", giveUp, 121 * minute, manyPieces, 1, 0},
+		{"discarded, and need not be remembered", giveUp, 181 * minute, 5, 0, 0},
 		{"dead, not long ago", bury, 239 * minute, 5, 1, 1},
 		{"dead", bury, 241 * minute, 5, 0, 0},
 		{"dead, of many pieces", bury, 241 * minute, manyPieces, 0, 0},
@@ -61,7 +64,7 @@ func TestSweepDeletesWhatIsPastItsRetention(t *testing.T) {
 				stored := number(t, s, `SELECT COALESCE(SUM(stored), 0) FROM elevenlabs_inbox_event`)
 				assert.Equal(t, test.wantChunk*int64(test.size), stored)
 				assert.Equal(t, stored, s.usedBy(testInbox).get())
-				_, err := s.Forget(t.Context(), Selection{Events: []int64{seq}})
+				_, err := s.Forget(t.Context(), Selection{Events: []int64{seq}}, 0)
 				require.NoError(t, err)
 			})
 		}

@@ -70,7 +70,10 @@ func (p *Pages) act(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	http.Redirect(w, r, visitor.Base+withNotice(back, verb, count), http.StatusSeeOther)
+	if verb == "forget" && strings.HasPrefix(back, "/events/") { // its page is gone
+		back = "/events?" + url.Values{"inbox": {act.Inbox}}.Encode()
+	}
+	http.Redirect(w, r, visitor.Base+withNotice(back, verb, count), http.StatusSeeOther) //nolint:gosec // ownPath lets only paths of these pages through
 	return nil
 }
 
@@ -80,9 +83,11 @@ func readAct(form url.Values) (act stored.Act, err error) {
 	if typ := form.Get("type"); typ != "" {
 		act.Types = []string{typ}
 	}
-	if text := form.Get("since"); text != "" {
-		if act.Since, err = time.Parse(time.RFC3339, text); err != nil {
-			return act, fmt.Errorf("since must be a time, not %q", text)
+	for name, t := range map[string]*time.Time{"since": &act.Since, "until": &act.Until} {
+		if text := form.Get(name); text != "" {
+			if *t, err = time.Parse(time.RFC3339, text); err != nil {
+				return act, fmt.Errorf("%s must be a time, not %q", name, text)
+			}
 		}
 	}
 	for _, text := range form["event"] {
@@ -93,7 +98,7 @@ func readAct(form url.Values) (act stored.Act, err error) {
 		act.Events = append(act.Events, seq)
 	}
 	if len(act.Events) > 0 { // the filter of the list says nothing more
-		act.State, act.Types, act.ConversationID, act.Since = "", nil, "", time.Time{}
+		act = stored.Act{Inbox: act.Inbox, Events: act.Events}
 	}
 	return act, nil
 }

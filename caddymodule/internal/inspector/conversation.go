@@ -11,7 +11,13 @@ type conversation struct {
 	// Facts are names and values, such as how long the call was.
 	Facts [][2]string
 	Turns []turn
+	// More is how many turns are left out.
+	More int
 }
+
+// maxTurns is how many turns are shown. An hour has about 600. A browser takes seconds to
+// lay out many thousands.
+const maxTurns = 1000
 
 // turn is what one side said, and the tools that the agent called.
 type turn struct {
@@ -53,7 +59,10 @@ func readConversation(root *node) *conversation {
 	add("language", data.at("metadata", "main_language").text())
 	add("ended by", data.at("metadata", "termination_reason").text())
 	add("error", data.at("metadata", "error", "reason").text())
-	for _, t := range data.at("transcript").Children {
+	turns := data.at("transcript").Children
+	shown := turns[:min(len(turns), maxTurns)]
+	c.More = len(turns) - len(shown)
+	for _, t := range shown {
 		c.Turns = append(c.Turns, readTurn(t))
 	}
 	return c

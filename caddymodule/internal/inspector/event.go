@@ -45,14 +45,18 @@ func (p *Pages) showEvent(w http.ResponseWriter, r *http.Request) error {
 	if seconds, err := strconv.ParseInt(detail.SignedAt, 10, 64); err == nil {
 		v.SignedAt = time.Unix(seconds, 0)
 	}
-	for _, name := range slices.Sorted(maps.Keys(detail.Request.Header)) {
-		for _, value := range detail.Request.Header[name] {
+	copied, withheld := detail.CopyHeader()
+	for _, name := range withheld {
+		copied[name] = detail.Request.Header[name]
+	}
+	for _, name := range slices.Sorted(maps.Keys(copied)) {
+		for _, value := range copied[name] {
 			v.Headers = append(v.Headers, header{name, value})
 		}
 	}
 	v.CanRedeliver = detail.HasBody && detail.State != inbox.Delivering
 	v.CanDiscard = detail.State == inbox.Waiting || detail.State == inbox.Dead
-	if detail.HasBody {
+	if detail.HasBody && !r.URL.Query().Has("live") { // the script renews the rest of the page
 		if err := p.readBody(r, &v, name); err != nil {
 			return err
 		}

@@ -60,16 +60,22 @@ func TestTheListAsksForWhatItsFieldsSay(t *testing.T) {
 	s := new(source)
 	s.add(1, inbox.Dead, `{}`)
 	s.inboxes = append(s.inboxes, stored.Inbox{Name: "sales"})
+	s.webhooks = []Webhook{{Secrets: []deliveries.SecretStatus{{Secret: "prod"}, {Secret: "old"}, {}}}, {Secrets: []deliveries.SecretStatus{{Secret: "prod"}}}}
 	for query, want := range map[string]inbox.Selection{
 		"":                              {Inbox: "default"},
 		"inbox=sales&state=dead&type=t": {Inbox: "sales", State: inbox.Dead, Types: []string{"t"}},
-		"period=24h&before=5":           {Inbox: "default", Since: noon.Add(-24 * time.Hour), Before: 5},
-		"period=never&search=conv_1":    {Inbox: "default"},
+		"webhook=old":                   {Inbox: "default", Webhook: "old"},
+		"from=2026-11-28T10:00&to=2026-11-28T11:30": {Inbox: "default", Since: noon.Add(-26 * time.Hour), Until: noon.Add(-24*time.Hour - 30*time.Minute)},
+		"period=24h&before=5":                       {Inbox: "default", Since: noon.Add(-24 * time.Hour), Before: 5},
+		"period=never&search=conv_1":                {Inbox: "default", Search: "conv_1"},
 	} {
 		assert.Equal(t, http.StatusOK, s.visit(t, "/events?"+query, "").Code, query)
 		assert.Equal(t, want, s.selected, query)
 	}
-	assert.Equal(t, http.StatusBadRequest, s.visit(t, "/events?before=0", "").Code)
+	assert.Equal(t, 1, strings.Count(s.visit(t, "/events", "").Body.String(), "<option>prod</option>"))
+	for _, query := range []string{"before=0", "from=yesterday", "from=2026-11-28T10:00&to=2026-11-28T09:00"} {
+		assert.Equal(t, http.StatusBadRequest, s.visit(t, "/events?"+query, "").Code, query)
+	}
 }
 
 func TestTheNextPageBeginsAfterTheLastRow(t *testing.T) {
@@ -89,7 +95,7 @@ func TestButtonsDoWhatTheySay(t *testing.T) {
 		{"one event", "/redeliver", "event=5&inbox=default&return=/events/5%3Finbox%3Ddefault", `redeliver in "default": [5]  []  by alice`, ""},
 		{"selected ones, whatever the filter", "/discard", "event=5&event=6&inbox=a&state=dead&type=t", `discard in "a": [5 6]  []  by alice`, ""},
 		{"to forget asks back", "/forget", "event=5", "", "Selected: 1 event."},
-		{"to forget", "/forget", "event=5&confirmed=yes", `forget in "": [5]  []  by alice`, ""},
+		{"to forget", "/forget", "event=5&confirmed=yes&return=/events/5", `forget in "": [5]  []  by alice`, ""},
 		{"a conversation asks back", "/forget", "conversation=c", "", "All events of the conversation c."},
 		{"a conversation", "/forget", "conversation=c&confirmed=yes", `forget in "": []  [] c by alice`, ""},
 		{"all of a filter asks back", "/redeliver", "state=dead", "", "All dead events"},
@@ -110,6 +116,9 @@ func TestButtonsDoWhatTheySay(t *testing.T) {
 			assert.Equal(t, http.StatusSeeOther, w.Code)
 			assert.Equal(t, []string{test.want}, s.acts)
 			assert.True(t, strings.HasPrefix(w.Header().Get("Location"), "/inspect/events"), w.Header().Get("Location"))
+			if test.path == "/forget" {
+				assert.NotContains(t, w.Header().Get("Location"), "/events/5", "the page is gone")
+			}
 		})
 	}
 }
@@ -186,8 +195,18 @@ func TestChartsHaveAScaleEach(t *testing.T) {
 	require.Len(t, all, 2)
 	rejected, failed := all[0], all[1]
 	assert.Equal(t, deliveries.Rejected, rejected.Result)
-	assert.EqualValues(t, []int64{1001, 1000}, []int64{rejected.Total, rejected.Most})
+	assert.Equal(t, []int64{1001, 1000}, []int64{rejected.Total, rejected.Most})
 	assert.Equal(t, []int{chartHeight, 2, 0}, []int{rejected.Bars[0].Height, rejected.Bars[1].Height, rejected.Bars[2].Height}, "one is seen beside a thousand")
 	assert.Equal(t, chartHeight, failed.Bars[23].Height)
 	assert.Len(t, charts(new(deliveries.History).Hours(noon)), 1, "that nothing failed is shown too")
+}
+
+func TestARenewalOfAnEventsPageReadsNoBody(t *testing.T) {
+	s := new(source)
+	s.add(1, inbox.Waiting, `{"a":"needle"}`)
+	assert.Contains(t, s.visit(t, "/events/1", "").Body.String(), "needle")
+	renewed := s.visit(t, "/events/1?live=1", "").Body.String()
+	assert.NotContains(t, renewed, "needle")
+	assert.Contains(t, renewed, "Deliver again")
+	assert.Contains(t, renewed, "Download")
 }

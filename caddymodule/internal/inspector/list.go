@@ -2,6 +2,7 @@ package inspector
 
 import (
 	"errors"
+	"fmt"
 	"html/template"
 	"net/http"
 	"net/url"
@@ -20,9 +21,15 @@ const rows = 50
 
 // filter is what the fields above a list say.
 type filter struct {
-	Search, State, Result, Type, Inbox, Webhook, Period string
-	Before                                              int64
+	Search, State, Result, Type, Inbox, Webhook string
+	// Period is one of the periods. From and To are times in UTC that replace it.
+	Period, From, To string
+	Since, Until     time.Time // that these say
+	Before           int64
 }
+
+// fieldTime is the form in which a browser sends the field of a time.
+const fieldTime = "2006-01-02T15:04"
 
 // periods are the choices of the field for the time.
 var periods = []struct {
@@ -36,10 +43,14 @@ var periods = []struct {
 	{"30d", "last 30 days", 30 * 24 * time.Hour},
 }
 
-func readFilter(query url.Values) (f filter, err error) {
+func readFilter(query url.Values, now time.Time) (f filter, err error) {
 	f = filter{
 		Search: query.Get("search"), State: query.Get("state"), Result: query.Get("result"), Type: query.Get("type"),
 		Inbox: query.Get("inbox"), Webhook: query.Get("webhook"), Period: query.Get("period"),
+		From: query.Get("from"), To: query.Get("to"),
+	}
+	if err := f.readSpan(now); err != nil {
+		return f, err
 	}
 	if text := query.Get("before"); text != "" {
 		if f.Before, err = strconv.ParseInt(text, 10, 64); err != nil || f.Before < 1 {
@@ -49,14 +60,28 @@ func readFilter(query url.Values) (f filter, err error) {
 	return f, nil
 }
 
-// since returns since when events are shown, or the zero time.
-func (f *filter) since(now time.Time) time.Time {
+// readSpan reads the fields for the time.
+func (f *filter) readSpan(now time.Time) (err error) {
 	for _, period := range periods {
 		if period.Name == f.Period && period.Length > 0 {
-			return now.Add(-period.Length)
+			f.Since = now.Add(-period.Length)
 		}
 	}
-	return time.Time{}
+	for _, field := range []struct {
+		text string
+		time *time.Time
+	}{{f.From, &f.Since}, {f.To, &f.Until}} {
+		if field.text == "" {
+			continue
+		}
+		if *field.time, err = time.Parse(fieldTime, field.text); err != nil {
+			return statusError{http.StatusBadRequest, fmt.Errorf("a time must be like 2026-11-29T10:00, not %q", field.text)}
+		}
+	}
+	if err := stored.CheckSpan(f.Since, f.Until); err != nil {
+		return statusError{http.StatusBadRequest, err}
+	}
+	return nil
 }
 
 // Query returns the filter as the query of a URL, without the place in the list.
@@ -64,6 +89,7 @@ func (f filter) Query() template.URL {
 	query := url.Values{}
 	for name, value := range map[string]string{
 		"search": f.Search, "state": f.State, "result": f.Result, "type": f.Type, "inbox": f.Inbox, "webhook": f.Webhook, "period": f.Period,
+		"from": f.From, "to": f.To,
 	} {
 		if value != "" {
 			query.Set(name, value)
@@ -82,12 +108,10 @@ func (f *filter) types() []string {
 
 // eventList is what the list of stored events shows.
 type eventList struct {
-	Filter  filter
-	Events  []stored.Event
-	Next    int64 // the number before which the next page begins; 0 on the last one
-	Inboxes []string
-	// Since is the beginning of the period, for the buttons that act on all events.
-	Since    string
+	Filter   filter
+	Events   []stored.Event
+	Next     int64 // the number before which the next page begins; 0 on the last one
+	Inboxes  []string
 	Webhooks []string
 	States   []inbox.State
 	Types    []string
@@ -95,19 +119,23 @@ type eventList struct {
 }
 
 func (p *Pages) showEvents(w http.ResponseWriter, r *http.Request) error {
-	f, err := readFilter(r.URL.Query())
+	f, err := readFilter(r.URL.Query(), p.now())
 	if err != nil {
 		return err
 	}
 	list := eventList{Filter: f, States: inbox.States, Types: facts.EventTypeNames, Periods: periods, Inboxes: p.source.InboxNames()}
-	if since := f.since(p.now()); !since.IsZero() {
-		list.Since = since.UTC().Format(time.RFC3339)
+	for _, webhook := range p.source.Webhooks() {
+		for _, secret := range webhook.Secrets {
+			if secret.Secret != "" && !slices.Contains(list.Webhooks, secret.Secret) {
+				list.Webhooks = append(list.Webhooks, secret.Secret)
+			}
+		}
 	}
 	if len(list.Inboxes) > 0 && f.Inbox == "" { // each counts by itself
 		list.Filter.Inbox = list.Inboxes[0]
 	}
 	selection := inbox.Selection{
-		Inbox: list.Filter.Inbox, State: inbox.State(f.State), Types: f.types(), Since: f.since(p.now()), Before: f.Before,
+		Inbox: list.Filter.Inbox, State: inbox.State(f.State), Types: f.types(), Since: f.Since, Until: f.Until, Before: f.Before, Search: f.Search, Webhook: f.Webhook,
 	}
 	if list.Events, err = p.source.Events(r.Context(), selection, rows+1); err != nil {
 		return err
@@ -131,7 +159,7 @@ type deliveryList struct {
 }
 
 func (p *Pages) showDeliveries(w http.ResponseWriter, r *http.Request) error {
-	f, err := readFilter(r.URL.Query())
+	f, err := readFilter(r.URL.Query(), p.now())
 	if err != nil {
 		return err
 	}

@@ -72,6 +72,7 @@ var functions = template.FuncMap{
 	"event":   eventPath,
 	"percent": func(part, whole int64) int64 { return part * 100 / max(whole, 1) },
 	"quote":   quote,
+	"rfc3339": rfc3339,
 	"seconds": seconds,
 	"short":   short,
 	"size":    func(n int64) string { return humanize.IBytes(uint64(max(n, 0))) },
@@ -80,6 +81,14 @@ var functions = template.FuncMap{
 		return seconds(d.ReceiveSeconds + d.VerifySeconds + d.UpstreamSeconds)
 	},
 	"words": func(name string) string { return strings.ReplaceAll(name, "_", " ") },
+}
+
+// rfc3339 writes a time for a form. It is empty if there is none.
+func rfc3339(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
 }
 
 func seconds(s float64) string { return strconv.FormatFloat(s, 'f', 3, 64) + " s" }

@@ -17,9 +17,9 @@ type node struct {
 	// Text is the value, if it has no others in it.
 	Text     string
 	Children []*node
-	// Found reports whether what was searched for is in this value or its key, and Open
-	// whether the values in it are shown at once.
-	Found, Open bool
+	// FoundKey and FoundText report where what was searched for is. Open reports whether
+	// the values in this one are shown at once.
+	FoundKey, FoundText, Open bool
 }
 
 // The bounds of what is shown of a body. The whole can be downloaded.
@@ -28,7 +28,8 @@ const (
 	maxString  = 16 << 10 // bytes of a string
 	maxNodes   = 20_000
 	maxDepth   = 100
-	openLevels = 3 // that are open at first
+	openLevels = 3   // that are open at first
+	maxOpen    = 300 // values that are open at first in one: a browser takes seconds to lay out thousands
 )
 
 var errTooLarge = errors.New("too many values")
@@ -97,6 +98,7 @@ func (p *treeParser) children(n *node, depth int, begin json.Delim) error {
 		if child.Kind != "" {
 			n.Children = append(n.Children, child)
 		}
+		n.Open = n.Open && len(n.Children) <= maxOpen
 		if err != nil {
 			return err
 		}
@@ -109,8 +111,9 @@ func (p *treeParser) children(n *node, depth int, begin json.Delim) error {
 // what is around them. It returns how many there are.
 func (n *node) find(text string) (count int) {
 	text = strings.ToLower(text)
-	if strings.Contains(strings.ToLower(n.Key), text) || strings.Contains(strings.ToLower(n.Text), text) {
-		n.Found = true
+	n.FoundKey = strings.Contains(strings.ToLower(n.Key), text)
+	n.FoundText = strings.Contains(strings.ToLower(n.Text), text)
+	if n.FoundKey || n.FoundText {
 		count = 1
 	}
 	for _, child := range n.Children {

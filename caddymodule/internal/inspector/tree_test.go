@@ -94,13 +94,33 @@ func TestTreeIsBounded(t *testing.T) {
 	}
 }
 
+func TestALongListIsFoldedUnlessSomethingWasFoundInIt(t *testing.T) {
+	for _, end := range []string{"]}", ""} {
+		root, _ := parseTree(strings.NewReader(`{"short":[1],"long":[` + strings.TrimSuffix(strings.Repeat(`1,`, maxOpen+1), ",") + end))
+		assert.True(t, root.at("short").Open)
+		assert.False(t, root.at("long").Open, end)
+		root.find("1")
+		assert.True(t, root.at("long").Open)
+	}
+}
+
 func TestFindOpensWhatIsAroundIt(t *testing.T) {
 	root, _ := parseTree(strings.NewReader(`{"a":{"b":{"c":{"d":{"e":"Needle"}}}},"x":{"y":{"z":{"w":1}}},"needles":2}`))
 	assert.Equal(t, 2, root.find("NEEDLE"))
 	assert.True(t, root.at("a", "b", "c", "d").Open)
-	assert.True(t, root.at("a", "b", "c", "d", "e").Found)
-	assert.True(t, root.at("needles").Found)
+	assert.True(t, root.at("a", "b", "c", "d", "e").FoundText)
+	assert.True(t, root.at("needles").FoundKey)
+	assert.False(t, root.at("needles").FoundText, "of the value of this key")
 	assert.False(t, root.at("x", "y", "z").Open)
+}
+
+func TestALongConversationIsCut(t *testing.T) {
+	for turns, more := range map[int]int{maxTurns: 0, maxTurns + 5: 5} {
+		root, _ := parseTree(strings.NewReader(`{"data":{"transcript":[` + strings.Repeat(`{"role":"user"},`, turns-1) + `{}]}}`))
+		c := readConversation(root)
+		assert.Len(t, c.Turns, maxTurns)
+		assert.Equal(t, more, c.More)
+	}
 }
 
 func TestConversationHasWhoSaidWhatWhenAndTheTools(t *testing.T) {

@@ -18,6 +18,10 @@ type Act struct {
 	AgentID        string      `json:"agent_id,omitempty"`
 	Since          time.Time   `json:"since,omitzero"`
 	Until          time.Time   `json:"until,omitzero"`
+	// Limit is how many events are looked at, oldest first; 0 means all.
+	Limit int `json:"limit,omitempty"`
+	// After is the Last of an act that had a limit: this one goes on.
+	After int64 `json:"after,omitempty"`
 }
 
 // Selects reports whether the act selects events otherwise than by their numbers.
@@ -25,12 +29,25 @@ func (a *Act) Selects() bool {
 	return a.State != "" || len(a.Types) > 0 || a.ConversationID != "" || a.AgentID != "" || !a.Since.IsZero() || !a.Until.IsZero()
 }
 
-// Selection returns the selection of the act in one inbox.
-func (a *Act) Selection(name string) inbox.Selection {
+// Selection returns what the act selects.
+func (a *Act) Selection() inbox.Selection {
 	return inbox.Selection{
-		Inbox: name, State: a.State, Types: a.Types, ConversationID: a.ConversationID, AgentID: a.AgentID,
-		Events: a.Events, Since: a.Since, Until: a.Until,
+		Inbox: a.Inbox, State: a.State, Types: a.Types, ConversationID: a.ConversationID, AgentID: a.AgentID,
+		Events: a.Events, Since: a.Since, Until: a.Until, After: a.After,
 	}
+}
+
+// Check returns an error if the act contradicts itself.
+func (a *Act) Check() error {
+	switch {
+	case a.Limit < 0 || a.After < 0:
+		return errors.New("limit and after must be above 0")
+	case a.After > 0 && a.Limit == 0:
+		return errors.New("after goes on with an act that had a limit: give the limit too")
+	case a.Limit > 0 && len(a.Events) > 0:
+		return errors.New("limit is for events that are selected: name fewer events")
+	}
+	return CheckSpan(a.Since, a.Until)
 }
 
 // CheckSpan returns an error if no time is in a span.
@@ -44,6 +61,8 @@ func CheckSpan(since, until time.Time) error {
 // Changed says how many events an act changed.
 type Changed struct {
 	Events int `json:"events"`
+	// Last is the number of the last event that the act looked at, if there may be more.
+	Last int64 `json:"last,omitempty"`
 }
 
 // Words are JSON: a string, or a list of strings.

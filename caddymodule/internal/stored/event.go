@@ -19,6 +19,9 @@ type Event struct {
 	EventType      string `json:"event_type,omitempty"`
 	ConversationID string `json:"conversation_id,omitempty"`
 	AgentID        string `json:"agent_id,omitempty"`
+	RequestID      string `json:"request_id,omitempty"`
+	// Secret is the name of the secret that signed the event.
+	Secret string `json:"secret,omitempty"`
 	Fields
 	State inbox.State `json:"state"`
 	Size  int64       `json:"size"`
@@ -36,11 +39,9 @@ type Event struct {
 // of its own in the database.
 type Fields struct {
 	EventTimestamp string `json:"event_timestamp,omitempty"`
-	RequestID      string `json:"request_id,omitempty"`
 	VoiceID        string `json:"voice_id,omitempty"`
 	SignedAt       string `json:"signed_at,omitempty"`
 	SecretName     string `json:"secret_name,omitempty"`
-	Secret         string `json:"secret,omitempty"`
 	Handler        string `json:"handler,omitempty"`
 	Test           bool   `json:"test,omitempty"`
 }
@@ -65,7 +66,7 @@ type Attempt struct {
 // NewEvent returns an event as a list shows it.
 func NewEvent(e inbox.Entry) (Event, error) {
 	shown := Event{
-		Seq: e.Seq, Inbox: e.Inbox, EventID: e.ID, EventType: e.Type, ConversationID: e.ConversationID, AgentID: e.AgentID,
+		Seq: e.Seq, Inbox: e.Inbox, EventID: e.ID, EventType: e.Type, ConversationID: e.ConversationID, AgentID: e.AgentID, RequestID: e.RequestID, Secret: e.Webhook,
 		State: e.State, Size: e.Size, HasBody: e.Stored == e.Size, Attempts: e.Attempts, Repeats: e.Repeats,
 		ReceivedAt: e.ReceivedAt.UTC(), NextAt: e.NextAt.UTC(), DoneAt: e.DoneAt.UTC(),
 	}

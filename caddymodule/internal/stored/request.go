@@ -105,6 +105,7 @@ func (r *Request) hideCredentials() (hide func(answer string) string) {
 			}
 		}
 	}
+	r.KeepBytes() // of what is left
 	known := strings.NewReplacer(pairs...)
 	return func(answer string) string { return facts.HideCredentials(known.Replace(answer), "…") }
 }

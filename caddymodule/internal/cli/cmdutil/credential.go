@@ -34,6 +34,11 @@ func APIKeyFlags(cmd *cobra.Command) *Credential {
 	return credentialFlags(cmd, "api-key", "an API key of the workspace", "ELEVENLABS_API_KEY")
 }
 
+// PasswordFlags adds the flags that say where the password of a user is.
+func PasswordFlags(cmd *cobra.Command, whose string) *Credential {
+	return credentialFlags(cmd, "password", "the password of "+whose, "ELEVENLABS_INSPECTOR_PASSWORD")
+}
+
 func credentialFlags(cmd *cobra.Command, flag, what, env string) *Credential {
 	c := &Credential{flag: flag}
 	cmd.Flags().StringVar(&c.file, flag+"-file", "", "read "+what+", from this `file`; - for standard input")
@@ -48,6 +53,17 @@ func (c *Credential) FromStdin() bool { return c.file == "-" }
 // Named reports whether a flag says where the credential is.
 func (c *Credential) Named(cmd *cobra.Command) bool {
 	return cmd.Flags().Changed(c.flag+"-file") || cmd.Flags().Changed(c.flag+"-env")
+}
+
+// ReadOrAsk returns the credential, or asks for it at the terminal if neither a flag nor
+// the environment has it.
+func (c *Credential) ReadOrAsk(cmd *cobra.Command, question string) (string, error) {
+	if _, set := os.LookupEnv(c.Env); !set && !c.Named(cmd) {
+		if file, ok := terminal(cmd); ok {
+			return askHidden(cmd, file, question)
+		}
+	}
+	return c.Read(cmd)
 }
 
 // Source says where the credential comes from. It never returns the credential, even

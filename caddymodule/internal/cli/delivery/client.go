@@ -35,15 +35,24 @@ type Client struct {
 
 // NewClient returns a client for a URL. Nothing is sent yet.
 func NewClient(target string, now func() time.Time, c *Connection) (*Client, error) {
-	parsed, err := url.Parse(target)
-	if err != nil || parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Hostname() == "" {
-		return nil, fmt.Errorf("%q is not a URL that begins with https:// or http://", target)
+	parsed, err := ParseURL(target)
+	if err != nil {
+		return nil, err
 	}
-	client, err := c.client(parsed, now)
+	client, err := c.Client(parsed, now)
 	if err != nil {
 		return nil, err
 	}
 	return &Client{URL: parsed, now: now, http: client}, nil
+}
+
+// ParseURL parses the URL of a server.
+func ParseURL(target string) (*url.URL, error) {
+	parsed, err := url.Parse(target)
+	if err != nil || parsed.Scheme != "http" && parsed.Scheme != "https" || parsed.Hostname() == "" {
+		return nil, fmt.Errorf("%q is not a URL that begins with https:// or http://", target)
+	}
+	return parsed, nil
 }
 
 // Result is the result of one delivery.

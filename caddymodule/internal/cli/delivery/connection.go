@@ -24,6 +24,9 @@ import (
 type Connection struct {
 	// Network is the network for net.Dial. Empty means any.
 	Network string
+	// AnswerWithin is how long the server may take to begin its answer. 0 means that only
+	// the timeout of the whole request counts.
+	AnswerWithin time.Duration
 
 	ca       string // a file of certificates
 	insecure bool
@@ -40,6 +43,11 @@ func ConnectionFlags(cmd *cobra.Command, timeout time.Duration) *Connection {
 	flags.BoolVar(&c.insecure, "insecure", false, "do not verify the server's certificate")
 	flags.StringVar(&c.resolve, "resolve", "", "for the URL's host, connect to this IP address, with a port or without, as `host:address`")
 	return c
+}
+
+// NewConnection returns a connection for which no flags of this package are.
+func NewConnection(ca string, insecure bool, timeout time.Duration) *Connection {
+	return &Connection{ca: ca, insecure: insecure, timeout: timeout}
 }
 
 // Check returns an error if the flags have values that they cannot have.
@@ -59,16 +67,17 @@ func (c *Connection) Resolved() bool { return c.resolve != "" }
 // Insecure reports whether the server's certificate is not verified.
 func (c *Connection) Insecure() bool { return c.insecure }
 
-// client makes an HTTP/1.1 client, since ElevenLabs documents chunked bodies and
+// Client makes an HTTP/1.1 client, since ElevenLabs documents chunked bodies and
 // only that version has them. Each request has its own connection, and thus its
 // own TLS handshake, so that no request fails because of an earlier one.
-func (c *Connection) client(target *url.URL, now func() time.Time) (*http.Client, error) {
+func (c *Connection) Client(target *url.URL, now func() time.Time) (*http.Client, error) {
 	transport := &http.Transport{
-		Proxy:              http.ProxyFromEnvironment,
-		TLSClientConfig:    &tls.Config{InsecureSkipVerify: c.insecure, Time: now}, //nolint:gosec // by --insecure
-		DisableKeepAlives:  true,
-		DisableCompression: true,
-		Protocols:          new(http.Protocols),
+		Proxy:                 http.ProxyFromEnvironment,
+		TLSClientConfig:       &tls.Config{InsecureSkipVerify: c.insecure, Time: now}, //nolint:gosec // by --insecure
+		DisableKeepAlives:     true,
+		DisableCompression:    true,
+		ResponseHeaderTimeout: c.AnswerWithin,
+		Protocols:             new(http.Protocols),
 	}
 	transport.Protocols.SetHTTP1(true)
 	if c.ca != "" {
@@ -96,7 +105,7 @@ func (c *Connection) client(target *url.URL, now func() time.Time) (*http.Client
 		} else {
 			network = cmp.Or(c.Network, network)
 		}
-		conn, err := new(net.Dialer).DialContext(ctx, network, address)
+		conn, err := (&net.Dialer{Timeout: c.AnswerWithin}).DialContext(ctx, network, address)
 		if err != nil {
 			return nil, err
 		}

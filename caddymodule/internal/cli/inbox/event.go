@@ -21,13 +21,13 @@ var stateColors = map[inbox.State]*color.Color{
 	inbox.Waiting: cmdutil.Warning, inbox.Delivering: cmdutil.Warning, inbox.Delivered: cmdutil.Good, inbox.Dead: cmdutil.Bad,
 }
 
-// stateNames are the values of --state.
-func stateNames() []string {
-	names := make([]string, len(inbox.States))
-	for i, state := range inbox.States {
-		names[i] = string(state)
+// names returns states as texts.
+func names(states []inbox.State) []string {
+	all := make([]string, len(states))
+	for i, state := range states {
+		all[i] = string(state)
 	}
-	return names
+	return all
 }
 
 // clock writes a time as the clock of this machine shows it.

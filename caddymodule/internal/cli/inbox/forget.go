@@ -1,11 +1,11 @@
 package inbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/url"
-	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -45,13 +45,6 @@ The command asks before it deletes. Without a terminal to ask at, it needs --yes
 	return cmd
 }
 
-// deletion is what the admin endpoint is asked.
-type deletion struct {
-	Inbox          string  `json:"inbox,omitempty"`
-	Events         []int64 `json:"events,omitempty"`
-	ConversationID string  `json:"conversation_id,omitempty"`
-}
-
 func (o *forgetOptions) run(cmd *cobra.Command, args []string) error {
 	if len(args) > 1 || (len(args) == 1) == (len(o.events) > 0) || len(args) == 1 && args[0] == "" {
 		return errors.New("give the id of a conversation, or --events with numbers, and not both")
@@ -59,7 +52,7 @@ func (o *forgetOptions) run(cmd *cobra.Command, args []string) error {
 	if err := cmdutil.RejectEmpty(cmd, "inbox"); err != nil {
 		return err
 	}
-	ask := deletion{Inbox: o.inbox}
+	ask := stored.Act{Inbox: o.inbox}
 	if len(args) == 1 {
 		ask.ConversationID = args[0]
 	}
@@ -76,7 +69,7 @@ func (o *forgetOptions) run(cmd *cobra.Command, args []string) error {
 			return err
 		}
 	}
-	var done count
+	var done stored.Changed
 	if err := cmdutil.Wait(cmd, "deleting", func(context.Context) error {
 		return o.endpoint.PostJSON(cmd, "/elevenlabs/inbox/forget", ask, &done)
 	}); err != nil {
@@ -90,21 +83,17 @@ func (o *forgetOptions) run(cmd *cobra.Command, args []string) error {
 }
 
 // question says what would be deleted.
-func (o *forgetOptions) question(cmd *cobra.Command, ask deletion) (string, error) {
+func (o *forgetOptions) question(cmd *cobra.Command, ask stored.Act) (string, error) {
 	if len(ask.Events) > 0 {
 		return fmt.Sprintf("Delete %s and what is stored of them?", plural(len(ask.Events))), nil
 	}
-	query := url.Values{"conversation": {ask.ConversationID}, "limit": {strconv.Itoa(maxEvents)}}
+	query := url.Values{"conversation": {ask.ConversationID}}
 	if o.inbox != "" {
 		query.Set("inbox", o.inbox)
 	}
-	var found []stored.Event
-	if err := o.endpoint.GetJSON(cmd, events+"?"+query.Encode(), &found); err != nil {
+	many, err := howMany(cmd, o.endpoint, query)
+	if err != nil {
 		return "", err
 	}
-	many := plural(len(found))
-	if len(found) == maxEvents {
-		many += " or more"
-	}
-	return fmt.Sprintf("Delete %s of the conversation %s and what is stored of them?", many, cmdutil.Printable(ask.ConversationID)), nil
+	return fmt.Sprintf("Delete %s of the conversation %s and what is stored of them?", cmp.Or(many, plural(0)), cmdutil.Printable(ask.ConversationID)), nil
 }

@@ -1,5 +1,5 @@
 // Package inbox has the commands `inbox …`, which show what is in the inboxes of a
-// running Caddy, deliver events again, and delete them.
+// running Caddy, deliver events again, give them up, and delete them.
 package inbox
 
 import (
@@ -12,22 +12,26 @@ import (
 func NewCmdInbox(env cmdutil.Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "inbox <command>",
-		Short: "Shows stored events, delivers them again, and deletes them",
-		Long: `Shows the events in the inboxes of a running Caddy, delivers them again, and deletes
-them.
+		Short: "Shows stored events, delivers them again, and gives them up",
+		Long: `Shows the events in the inboxes of a running Caddy, delivers them again, gives them
+up, and deletes them.
 
 The commands ask Caddy's admin endpoint, so they work while Caddy runs. With several
 Caddies on one Postgres, any of them answers for all.`,
 		Example: `  caddy elevenlabs inbox list --state dead
   caddy elevenlabs inbox show 42
-  caddy elevenlabs inbox redeliver --dead --since 2h
+  caddy elevenlabs inbox redeliver --state dead --since 2h
+  caddy elevenlabs inbox discard 42 43
+  caddy elevenlabs inbox stats
   caddy elevenlabs inbox forget conv_3701kb2s`,
 	}
 	cmdutil.Group(cmd,
 		newCmdList(env),
 		newCmdShow(env),
 		newCmdRedeliver(env),
+		newCmdDiscard(env),
 		newCmdForget(env),
+		newCmdStats(env),
 		newCmdSchema(),
 	)
 	return cmd

@@ -18,6 +18,7 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/clitest"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/inbox"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/stored"
 )
 
 var noon = time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC)
@@ -106,7 +107,7 @@ func TestTheInboxCommandsTakeOnlyWhatThereIs(t *testing.T) {
 		args []string
 		says string
 	}{
-		{[]string{"list", "--state", "ded"}, `there is no state "ded" (did you mean dead?): give --state one of waiting, delivering, delivered, dead`},
+		{[]string{"list", "--state", "ded"}, `there is no state "ded" (did you mean dead?): give --state one of waiting, delivering, delivered, dead, discarded`},
 		{[]string{"list", "--type", "post_call_audo"}, `did you mean post_call_audio?`},
 		{[]string{"list", "--limit", "1001"}, "--limit must be from 1 to 1000, not 1001"},
 		{[]string{"list", "--before", "0"}, "--before must be above 0, not 0"},
@@ -121,9 +122,18 @@ func TestTheInboxCommandsTakeOnlyWhatThereIs(t *testing.T) {
 		{[]string{"show", "last"}, `"last" names no event: give its number, or at least 8 characters of its id`},
 		{[]string{"show", "42", "--body", "--json"}, "leave --json out"},
 		{[]string{"show", "42", "--inbox", ""}, "--inbox is empty"},
-		{[]string{"redeliver"}, "give numbers of events, or --dead for all that were given up"},
-		{[]string{"redeliver", "--dead", "42"}, "not both"},
-		{[]string{"redeliver", "42", "--since", "2h"}, "--type, --conversation, --since and --until need --dead"},
+		{[]string{"list", "--request", ""}, "--request is empty"},
+		{[]string{"list", "--search", ""}, "--search is empty"},
+		{[]string{"redeliver"}, "give numbers of events, or --state for all that are dead or delivered or waiting or discarded"},
+		{[]string{"redeliver", "--state", "dead", "42"}, "give numbers of events, or --state, not both"},
+		{[]string{"redeliver", "42", "--since", "2h"}, "--type, --conversation, --agent, --since and --until need --state"},
+		{[]string{"redeliver", "--state", "delivering"}, "give --state one of dead, delivered, waiting, discarded"},
+		{[]string{"redeliver", "--state", ""}, "--state is empty"},
+		{[]string{"discard"}, "give numbers of events, or --state for all that are waiting or dead"},
+		{[]string{"discard", "--state", "delivered"}, "give --state one of waiting, dead"},
+		{[]string{"discard", "42", "--agent", "agent_1"}, "need --state"},
+		{[]string{"stats", "--since", "yesterday"}, "--since must be a time such as"},
+		{[]string{"stats", "--since", ""}, "--since is empty"},
 		{[]string{"redeliver", "4b"}, `"4b" is no number of an event`},
 		{[]string{"forget", "--yes"}, "give the id of a conversation, or --events with numbers, and not both"},
 		{[]string{"forget", "", "--yes"}, "give the id of a conversation"},
@@ -141,6 +151,32 @@ func TestTheInboxCommandsTakeOnlyWhatThereIs(t *testing.T) {
 	}
 }
 
+// A selection is changed by requests that each look at few events.
+func TestASelectionIsChangedStepByStepInEachInbox(t *testing.T) {
+	answers := []string{`[{"inbox":"a"},{"inbox":"b"}]`, `{"events":900,"last":1000}`, `{"events":7}`, `{"events":1000,"last":5}`, "503"}
+	var asked []string
+	env := cmdutil.Env{Now: func() time.Time { return noon }, Admin: func(_ context.Context, ask cmdutil.AdminRequest) (*http.Response, error) {
+		answer := answers[len(asked)]
+		asked = append(asked, strings.TrimPrefix(ask.URI, "/elevenlabs/inbox")+" "+string(ask.Post))
+		if answer == "503" {
+			return nil, &cmdutil.AdminError{Status: 503, Message: "it answered 503"}
+		}
+		return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(answer))}, nil
+	}}
+	outcome := clitest.Run(NewCmdInbox, env, "", "inbox", "redeliver", "--state", "waiting", "--yes")
+	assert.EqualError(t, outcome.Err, "it answered 503; before that, 1907 events were changed")
+	assert.Equal(t, 1, outcome.Code)
+	assert.Equal(t, []string{
+		" ", `/redeliver {"inbox":"a","state":"waiting","limit":1000}`, `/redeliver {"inbox":"a","state":"waiting","limit":1000,"after":1000}`,
+		`/redeliver {"inbox":"b","state":"waiting","limit":1000}`, `/redeliver {"inbox":"b","state":"waiting","limit":1000,"after":5}`,
+	}, asked)
+	answers = append(answers[:4], `{"events":0}`)
+	asked = nil
+	outcome = clitest.Run(NewCmdInbox, env, "", "inbox", "redeliver", "--state", "waiting", "--yes")
+	require.NoError(t, outcome.Err)
+	assert.Equal(t, "1907 events will be delivered again\n", outcome.Stdout)
+}
+
 func TestForgetNeedsYesWithoutATerminalAndThenDeletesNothing(t *testing.T) {
 	e := newEndpoint("GET /elevenlabs/inbox/events?conversation=conv_1&limit=1000 200 [{},{}]\n")
 	outcome := clitest.Run(NewCmdInbox, e.env(), "y\n", "inbox", "forget", "conv_1")
@@ -149,16 +185,25 @@ func TestForgetNeedsYesWithoutATerminalAndThenDeletesNothing(t *testing.T) {
 	assert.Equal(t, []string{"GET /elevenlabs/inbox/events?conversation=conv_1&limit=1000"}, e.asked)
 }
 
+func TestShellsCompleteTheStatesThatACommandTakes(t *testing.T) {
+	for command, want := range map[string]string{
+		"list": "waiting\ndelivering\ndelivered\ndead\ndiscarded\n:4\n", "redeliver": "dead\ndelivered\nwaiting\ndiscarded\n:4\n", "discard": "waiting\ndead\n:4\n",
+	} {
+		outcome := clitest.Run(NewCmdInbox, newEndpoint("").env(), "", "__complete", "inbox", command, "--state", "")
+		assert.Equal(t, want, outcome.Stdout, command)
+	}
+}
+
 func TestTheQuestionSaysHowManyEventsWouldGo(t *testing.T) {
 	e := newEndpoint("GET /elevenlabs/inbox/events?conversation=conv_1&inbox=sales&limit=1000 200 [{},{}]\n")
 	o := &forgetOptions{inbox: "sales"}
 	cmd := newCmdForget(e.env())
 	cmd.SetContext(t.Context())
 	o.endpoint = cmdutil.EndpointFlags(newCmdSchema(), e.env())
-	question, err := o.question(cmd, deletion{ConversationID: "conv_1"})
+	question, err := o.question(cmd, stored.Act{ConversationID: "conv_1"})
 	require.NoError(t, err)
 	assert.Equal(t, "Delete 2 events of the conversation conv_1 and what is stored of them?", question)
-	question, err = o.question(cmd, deletion{Events: []int64{42}})
+	question, err = o.question(cmd, stored.Act{Events: []int64{42}})
 	require.NoError(t, err)
 	assert.Equal(t, "Delete 1 event and what is stored of them?", question)
 }

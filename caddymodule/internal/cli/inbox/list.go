@@ -4,13 +4,13 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"net/url"
 	"strconv"
-	"time"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/inbox"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/stored"
 )
 
@@ -19,12 +19,14 @@ const maxEvents = 1000
 
 // listOptions are the options of `list`.
 type listOptions struct {
-	env                 cmdutil.Env
-	endpoint            *cmdutil.Endpoint
-	selection           *selection
-	state, agent, event string
-	limit               int
-	before              int64
+	env             cmdutil.Env
+	endpoint        *cmdutil.Endpoint
+	selection       *selection
+	state, event    string
+	webhook         string
+	request, search string
+	limit           int
+	before          int64
 }
 
 func newCmdList(env cmdutil.Env) *cobra.Command {
@@ -39,24 +41,28 @@ An event is
   delivering  an attempt is under way
   delivered   your application took it
   dead        all attempts failed, and no more are made
+  discarded   you gave it up, and no attempts are made
 
 Times are those of this machine's clock. If there may be more events than --limit, a
 line on standard error says how to see them.`,
 		Example: `  caddy elevenlabs inbox list
   caddy elevenlabs inbox list --state dead --since 24h
   caddy elevenlabs inbox list --conversation conv_3701kb2s --json
+  caddy elevenlabs inbox list --search 5b1cdaee
   caddy elevenlabs inbox list --type audio --before 1000 --limit 50`,
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	o := &listOptions{env: env, endpoint: cmdutil.EndpointFlags(cmd, env), selection: selectionFlags(cmd, env)}
 	flags := cmd.Flags()
-	flags.StringVar(&o.state, "state", "", "only events in this `state`: waiting, delivering, delivered, dead")
-	flags.StringVar(&o.agent, "agent", "", "only events of the agent with this `id`")
+	flags.StringVar(&o.state, "state", "", "only events in this `state`: "+strings.Join(names(inbox.States), ", "))
 	flags.StringVar(&o.event, "event", "", "only events whose `id` is this, or begins so")
+	flags.StringVar(&o.webhook, "webhook", "", "only events that the secret of this `name` signed, as in metrics")
+	flags.StringVar(&o.request, "request", "", "only events of the request with this `id`")
+	flags.StringVar(&o.search, "search", "", "only events of the conversation, agent or request with this `id`, or whose own id begins so")
 	flags.IntVarP(&o.limit, "limit", "n", 100, "the highest `number` of events to list, at most 1000")
 	flags.Int64Var(&o.before, "before", 0, "only events before the one with this `number`, for the next page")
-	cmdutil.Complete(cmd, "state", stateNames())
+	cmdutil.Complete(cmd, "state", names(inbox.States))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return o.run(cmd) }
 	return cmd
 }
@@ -65,10 +71,10 @@ func (o *listOptions) run(cmd *cobra.Command) error {
 	if err := o.selection.read(cmd); err != nil {
 		return err
 	}
-	if err := cmdutil.RejectEmpty(cmd, "agent", "event"); err != nil {
+	if err := cmdutil.RejectEmpty(cmd, "event", "webhook", "request", "search"); err != nil {
 		return err
 	}
-	if err := cmdutil.CheckChoice(cmd, "state", stateNames()); err != nil {
+	if err := cmdutil.CheckChoice(cmd, "state", names(inbox.States)); err != nil {
 		return err
 	}
 	if o.limit < 1 || o.limit > maxEvents {
@@ -101,25 +107,18 @@ func (o *listOptions) run(cmd *cobra.Command) error {
 
 // uri asks for the events that the flags select.
 func (o *listOptions) uri() string {
-	query := url.Values{"limit": {strconv.Itoa(o.limit)}}
+	query := o.selection.query()
 	set := func(name, value string) {
 		if value != "" {
 			query.Set(name, value)
 		}
 	}
-	set("inbox", o.selection.inbox)
 	set("state", o.state)
-	set("conversation", o.selection.conversation)
-	set("agent", o.agent)
 	set("event", o.event)
-	for _, typ := range o.selection.types {
-		query.Add("type", typ)
-	}
-	for name, t := range map[string]time.Time{"since": o.selection.since, "until": o.selection.until} {
-		if !t.IsZero() {
-			set(name, t.UTC().Format(time.RFC3339))
-		}
-	}
+	set("webhook", o.webhook)
+	set("request", o.request)
+	set("search", o.search)
+	set("limit", strconv.Itoa(o.limit))
 	if o.before > 0 {
 		set("before", strconv.FormatInt(o.before, 10))
 	}

@@ -2,9 +2,6 @@ package inbox
 
 import (
 	"errors"
-	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,7 +12,8 @@ import (
 // selection are the flags by which several commands select events.
 type selection struct {
 	env                  cmdutil.Env
-	inbox, conversation  string
+	inbox                string
+	conversation, agent  string
 	sinceText, untilText string
 	types                []string
 	since, until         time.Time
@@ -27,6 +25,7 @@ func selectionFlags(cmd *cobra.Command, env cmdutil.Env) *selection {
 	inboxFlag(cmd, &s.inbox)
 	cmdutil.TypeFlag(cmd)
 	flags.StringVar(&s.conversation, "conversation", "", "only events of the conversation with this `id`")
+	flags.StringVar(&s.agent, "agent", "", "only events of the agent with this `id`")
 	flags.StringVar(&s.sinceText, "since", "", "only events that came since this `time`: RFC 3339, or a duration before now such as 2h or 3d")
 	flags.StringVar(&s.untilText, "until", "", "only events that came before this `time`, likewise")
 	return s
@@ -38,7 +37,7 @@ func inboxFlag(cmd *cobra.Command, name *string) {
 
 // selected reports whether one of the flags is given.
 func selected(cmd *cobra.Command) bool {
-	for _, name := range []string{"type", "conversation", "since", "until"} {
+	for _, name := range []string{"type", "conversation", "agent", "since", "until"} {
 		if cmd.Flags().Changed(name) {
 			return true
 		}
@@ -48,40 +47,20 @@ func selected(cmd *cobra.Command) bool {
 
 // read reads and checks the flags.
 func (s *selection) read(cmd *cobra.Command) (err error) {
-	if err := cmdutil.RejectEmpty(cmd, "inbox", "conversation", "since", "until"); err != nil {
+	if err := cmdutil.RejectEmpty(cmd, "inbox", "conversation", "agent", "since", "until"); err != nil {
 		return err
 	}
 	if s.types, err = cmdutil.EventTypes(cmd); err != nil {
 		return err
 	}
-	if s.since, err = s.time("since", s.sinceText); err != nil {
+	if s.since, err = cmdutil.ParseTime(s.env.Now(), "since", s.sinceText); err != nil {
 		return err
 	}
-	if s.until, err = s.time("until", s.untilText); err != nil {
+	if s.until, err = cmdutil.ParseTime(s.env.Now(), "until", s.untilText); err != nil {
 		return err
 	}
 	if !s.since.IsZero() && !s.until.IsZero() && !s.since.Before(s.until) {
 		return errors.New("--since must be before --until")
 	}
 	return nil
-}
-
-// time reads a time, or a duration before now. It is zero for an empty text.
-func (s *selection) time(flag, text string) (time.Time, error) {
-	if text == "" {
-		return time.Time{}, nil
-	}
-	if t, err := time.Parse(time.RFC3339, text); err == nil {
-		return t, nil
-	}
-	ago, err := time.ParseDuration(text)
-	if days, ok := strings.CutSuffix(text, "d"); ok {
-		var n uint64
-		n, err = strconv.ParseUint(days, 10, 16)
-		ago = time.Duration(n) * 24 * time.Hour
-	}
-	if err != nil || ago <= 0 {
-		return time.Time{}, fmt.Errorf("--%s must be a time such as 2026-11-20T10:00:00Z, or a duration before now such as 2h or 3d, not %q", flag, text)
-	}
-	return s.env.Now().Add(-ago), nil
 }

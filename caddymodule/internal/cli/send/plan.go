@@ -37,8 +37,17 @@ func (o *sendOptions) plan(cmd *cobra.Command) ([]planned, error) {
 		if err != nil {
 			return nil, err
 		}
-		event := sample.FromBody(sample.TypeOf(body), body)
-		return []planned{{func() (sample.Event, error) { return event, nil }, forgery}}, nil
+		return []planned{same(sample.FromBody(sample.TypeOf(body), body), forgery)}, nil
+	}
+	if o.last {
+		if err := checkSampleFlags(cmd, "the event of --last", nil); err != nil {
+			return nil, err
+		}
+		event, err := o.lastEvent(cmd)
+		if err != nil {
+			return nil, err
+		}
+		return []planned{same(event, forgery)}, nil
 	}
 	assignments, err := o.assignments()
 	if err != nil {
@@ -62,6 +71,11 @@ func (o *sendOptions) plan(cmd *cobra.Command) ([]planned, error) {
 		plan = append(plan, planned{o.sample(facts.EventTypeNames[0], assignments), f})
 	}
 	return plan, nil
+}
+
+// same plans an event that is the same each time.
+func same(event sample.Event, forgery delivery.Forgery) planned {
+	return planned{func() (sample.Event, error) { return event, nil }, forgery}
 }
 
 // typeNamed returns the type that a name stands for: that of a type, or that of a

@@ -17,6 +17,7 @@ import (
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/delivery"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/source"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/sample"
 )
@@ -27,14 +28,15 @@ type sendOptions struct {
 	secret     *cmdutil.Credential
 	connection *delivery.Connection
 	headers    *delivery.Headers
+	endpoint   *cmdutil.Endpoint
 
-	event, file, forge string
-	all, print         bool
-	turns              int
-	minutes            float64
-	failed             bool
-	set                []string
-	count, concurrency int
+	event, file, forge, inbox string
+	all, print, last          bool
+	turns                     int
+	minutes                   float64
+	failed                    bool
+	set                       []string
+	count, concurrency        int
 }
 
 // NewCmdSend returns the command `send`.
@@ -48,13 +50,19 @@ func NewCmdSend(env cmdutil.Env) *cobra.Command {
   caddy elevenlabs send https://hooks.example.com/webhooks/elevenlabs --event audio --minutes 30
   caddy elevenlabs send https://hooks.example.com/webhooks/elevenlabs --forge stale
   caddy elevenlabs send https://hooks.example.com/webhooks/elevenlabs --file captured.json --json
+  caddy elevenlabs send https://localhost:8443/webhooks/elevenlabs --insecure --last --event audio
   caddy elevenlabs send https://hooks.example.com/webhooks/elevenlabs --resolve hooks.example.com:192.0.2.1
   caddy elevenlabs send --print >body.json`,
 	}
-	o := &sendOptions{env: env, secret: cmdutil.SecretFlags(cmd), connection: delivery.ConnectionFlags(cmd, time.Minute), headers: delivery.HeaderFlag(cmd)}
+	o := &sendOptions{
+		env: env, secret: cmdutil.SecretFlags(cmd), connection: delivery.ConnectionFlags(cmd, time.Minute), headers: delivery.HeaderFlag(cmd),
+		endpoint: cmdutil.EndpointFlags(cmd, env),
+	}
 	flags := cmd.Flags()
 	flags.StringVar(&o.event, "event", "post_call_transcription", "the `type` of the event, or the name of a subscription")
 	flags.StringVar(&o.file, "file", "", "send the body in this `file` instead of a sample; - for standard input")
+	flags.BoolVar(&o.last, "last", false, "send the last event that a server has stored, or with --event the last of that type, signed anew")
+	source.InboxFlag(cmd, &o.inbox)
 	flags.StringVar(&o.forge, "forge", "", "forge the delivery in this `way`, and expect a rejection")
 	flags.BoolVar(&o.all, "all", false, "send every type of event, and every forgery")
 	flags.BoolVar(&o.print, "print", false, "print the sample, and send nothing; without a URL and a secret")
@@ -73,6 +81,7 @@ func NewCmdSend(env cmdutil.Env) *cobra.Command {
 		return cmdutil.OneArgument(cmd, args)
 	}
 	cmd.MarkFlagsMutuallyExclusive("event", "file", "all")
+	cmd.MarkFlagsMutuallyExclusive("last", "file", "all")
 	cmd.MarkFlagsMutuallyExclusive("forge", "all")
 	cmd.MarkFlagsMutuallyExclusive("failed", "turns")
 	cmd.MarkFlagsMutuallyExclusive("failed", "minutes")
@@ -100,6 +109,11 @@ An event must be answered with exactly 200. A forgery must be rejected as listed
 below. A rejection without the header X-ElevenLabs-Rejection comes from something
 other than this module. It counts if its status is 400, 401 or 403, and it may
 have another cause: send genuine events too, as --all does.
+
+With --file, send signs a body of yours, such as one that "listen --save" has saved.
+With --last, it signs the last event in a server's inbox anew, which it reads over
+Caddy's admin endpoint. Its event id stays, so a server with an inbox, or an
+application that drops repeats, drops it.
 
 Redirects are not followed. The exit code is 2 if any answer is not as expected.
 
@@ -157,6 +171,9 @@ func (o *sendOptions) run(cmd *cobra.Command, target string) error {
 // check returns an error if the flags have values that they cannot have.
 func (o *sendOptions) check(cmd *cobra.Command) error {
 	if err := cmdutil.RejectEmpty(cmd, "event", "file", "forge"); err != nil {
+		return err
+	}
+	if err := o.checkLast(cmd); err != nil {
 		return err
 	}
 	for _, flag := range []struct {

@@ -65,7 +65,9 @@
     timer = 0;
     last = Date.now();
     try {
-      const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+      const address = new URL(location.href);
+      address.searchParams.set("live", "1"); // without the parts that stay as they are
+      const answer = await fetch(address, { headers: { Accept: "text/html" } });
       // a sign-in that has run out shows another page
       if (!answer.ok || answer.redirected || !replace(await answer.text())) ended = answer.status < 500;
     } catch { /* Caddy is being restarted */ }

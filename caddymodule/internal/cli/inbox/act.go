@@ -1,0 +1,196 @@
+package inbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/inbox"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/stored"
+)
+
+// actOptions are the options of a command that changes events, by their numbers or all
+// that are in a state.
+type actOptions struct {
+	endpoint  *cmdutil.Endpoint
+	selection *selection
+	state     string
+	yes       bool
+
+	states []inbox.State // that --state takes
+	verb   string        // in the route, and in the name of the command
+	doing  string
+	ask    string // with %s for a number of events
+	done   string // the same
+	cannot string // why events stay as they are that are named
+}
+
+func (o *actOptions) register(cmd *cobra.Command, env cmdutil.Env) {
+	o.endpoint, o.selection = cmdutil.EndpointFlags(cmd, env), selectionFlags(cmd, env)
+	cmd.Flags().StringVar(&o.state, "state", "", "all events in this `state`: "+strings.Join(names(o.states), ", "))
+	cmdutil.Complete(cmd, "state", names(o.states))
+	cmdutil.YesFlag(cmd, &o.yes)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return o.run(cmd, args) }
+}
+
+func (o *actOptions) run(cmd *cobra.Command, args []string) error {
+	bySelection := cmd.Flags().Changed("state")
+	switch {
+	case bySelection && len(args) > 0:
+		return errors.New("give numbers of events, or --state, not both")
+	case !bySelection && len(args) == 0:
+		return fmt.Errorf("give numbers of events, or --state for all that are %s", strings.Join(names(o.states), " or "))
+	case !bySelection && selected(cmd):
+		return errors.New("--type, --conversation, --agent, --since and --until need --state")
+	}
+	if err := o.selection.read(cmd); err != nil {
+		return err
+	}
+	if bySelection {
+		if err := errors.Join(cmdutil.RejectEmpty(cmd, "state"), cmdutil.CheckChoice(cmd, "state", names(o.states))); err != nil {
+			return err
+		}
+		return o.runSelection(cmd)
+	}
+	seqs, err := parseSeqs(args)
+	if err != nil {
+		return err
+	}
+	var done stored.Changed
+	if err := cmdutil.Wait(cmd, o.doing, func(context.Context) error {
+		return o.endpoint.PostJSON(cmd, o.route(), stored.Act{Inbox: o.selection.inbox, Events: seqs}, &done)
+	}); err != nil {
+		return err
+	}
+	if err := o.print(cmd, done.Events); err != nil {
+		return err
+	}
+	if missing := len(seqs) - done.Events; missing > 0 {
+		return fmt.Errorf("%w: %d of %d %s", cmdutil.ErrCheckFailed, missing, len(seqs), o.cannot)
+	}
+	return nil
+}
+
+func (o *actOptions) route() string { return "/elevenlabs/inbox/" + o.verb }
+
+// perRequest is how many events one request looks at. It takes a second or so.
+const perRequest = 1000
+
+// runSelection changes all events that the flags select, some at a time.
+func (o *actOptions) runSelection(cmd *cobra.Command) error {
+	if !o.yes {
+		some, err := o.confirm(cmd)
+		if err != nil {
+			return err
+		}
+		if !some {
+			return o.print(cmd, 0)
+		}
+	}
+	names, err := o.inboxes(cmd)
+	if err != nil {
+		return err
+	}
+	bar := cmdutil.NewProgress(cmd, -1, o.doing, progressbar.OptionSetPredictTime(false), progressbar.OptionShowCount())
+	count := 0
+	for _, name := range names {
+		ask := stored.Act{
+			Inbox: name, State: inbox.State(o.state), Types: o.selection.types, ConversationID: o.selection.conversation, AgentID: o.selection.agent,
+			Since: o.selection.since.UTC(), Until: o.selection.until.UTC(), Limit: perRequest,
+		}
+		for more := true; more; {
+			var done stored.Changed
+			if err := o.endpoint.PostJSON(cmd, o.route(), ask, &done); err != nil {
+				_ = bar.Finish() // a bar that cannot be drawn does no harm
+				if count > 0 {
+					return fmt.Errorf("%w; before that, %s were changed", err, plural(count))
+				}
+				return err
+			}
+			count += done.Events
+			_ = bar.Add(done.Events)
+			ask.After, more = done.Last, done.Last > 0
+		}
+	}
+	_ = bar.Finish()
+	return o.print(cmd, count)
+}
+
+// inboxes returns the inboxes that are named, or all of them. Each database counts its
+// events by itself, so a request that goes on after an event needs an inbox.
+func (o *actOptions) inboxes(cmd *cobra.Command) ([]string, error) {
+	if o.selection.inbox != "" {
+		return []string{o.selection.inbox}, nil
+	}
+	var all []stored.Inbox
+	if err := o.endpoint.GetJSON(cmd, "/elevenlabs/inbox", &all); err != nil {
+		return nil, err
+	}
+	names := make([]string, len(all))
+	for i, one := range all {
+		names[i] = one.Name
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}
+
+// confirm asks whether so many events are to be changed. It reports whether there are some.
+func (o *actOptions) confirm(cmd *cobra.Command) (some bool, err error) {
+	query := o.selection.query()
+	query.Set("state", o.state)
+	many, err := howMany(cmd, o.endpoint, query)
+	if err != nil || many == "" {
+		return false, err
+	}
+	return true, cmdutil.Confirm(cmd, fmt.Sprintf(o.ask, many))
+}
+
+// howMany says how many events a list has, or nothing if it has none.
+func howMany(cmd *cobra.Command, endpoint *cmdutil.Endpoint, query url.Values) (string, error) {
+	query.Set("limit", strconv.Itoa(maxEvents))
+	var found []stored.Event
+	if err := endpoint.GetJSON(cmd, events+"?"+query.Encode(), &found); err != nil || len(found) == 0 {
+		return "", err
+	}
+	many := plural(len(found))
+	if len(found) == maxEvents {
+		many += " or more"
+	}
+	return many, nil
+}
+
+func (o *actOptions) print(cmd *cobra.Command, count int) error {
+	if cmdutil.WantsJSON(cmd) {
+		return cmdutil.PrintJSON(cmd, stored.Changed{Events: count})
+	}
+	_, err := fmt.Fprintf(cmd.OutOrStdout(), o.done+"\n", plural(count))
+	return err
+}
+
+// query returns the parameters of a list that selects alike.
+func (s *selection) query() url.Values {
+	query := url.Values{}
+	for name, value := range map[string]string{"inbox": s.inbox, "conversation": s.conversation, "agent": s.agent} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	for _, typ := range s.types {
+		query.Add("type", typ)
+	}
+	for name, t := range map[string]time.Time{"since": s.since, "until": s.until} {
+		if !t.IsZero() {
+			query.Set(name, t.UTC().Format(time.RFC3339))
+		}
+	}
+	return query
+}
