@@ -22,7 +22,7 @@ import (
 
 // The race detector takes blocks out of the pools at random, so this runs without it.
 func TestAllocationsDoNotGrowWithTheBody(t *testing.T) {
-	h, _ := provision(t, &Handler{})
+	h, _ := provision(t, signing())
 	h.proxy = discard{}
 	allocated := func(size int64, tries int) int64 {
 		mac := hmac.New(sha256.New, []byte(testSecret))

@@ -35,6 +35,10 @@ func (h *Handler) forward(w *answerWriter, r *http.Request, next caddyhttp.Handl
 		if h.proxy == nil { // our own proxy works on a copy itself
 			a.isolate(w)
 		}
+		if err := h.sign(a.request, e, body); err != nil {
+			a.adopt()
+			return err
+		}
 		again, err := a.run(w, next, e, body)
 		if !again || retries == 0 || !sleep(r.Context(), pause) {
 			a.adopt()

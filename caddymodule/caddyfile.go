@@ -49,6 +49,7 @@ func parseCaddyfile(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, e
 //		source_ips    <elevenlabs|region|cidr>...
 //		events        <type>...
 //		retries       <count> [<pause>]
+//		sign          <secret>
 //		inbox         [<name>] {
 //			database    <path|url>
 //			concurrency <count>
@@ -65,7 +66,7 @@ func parseCaddyfile(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, e
 //		}
 //	}
 //
-// secret may be repeated. Every other option may stand only once. reverse_proxy has
+// secret and sign may be repeated. Every other option may stand only once. reverse_proxy has
 // the whole syntax of Caddy's directive, except handle_response, which only the
 // directive itself can parse.
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {

@@ -45,7 +45,8 @@
 //  3. It reads the body once, into memory or a temporary file, and computes the
 //     signature while the body passes.
 //  4. It compares the signature, then the time of signing.
-//  5. It forwards the same bytes, and turns a 2xx of the backend into a 200. With an
+//  5. It forwards the same bytes, and turns a 2xx of the backend into a 200. If the
+//     option sign is set, it signs each attempt for the backend. With an
 //     [Inbox], it stores the event instead, and answers 200. The [App] delivers it
 //     later, at least once. An event that cannot be stored is forwarded at once.
 //

@@ -36,12 +36,12 @@ type event struct {
 // newEvent deletes the headers that only this handler may set. It installs the
 // placeholders, which are all empty at first. If a request passes several handlers,
 // each keeps its own event; placeholders show the innermost.
-func newEvent(r *http.Request, handler string) *event {
+func (h *Handler) newEvent(r *http.Request) *event {
 	keepMark(r)
-	clearHeaders(r.Header)
+	h.clearHeaders(r.Header)
 	ctx := r.Context()
 	e := &event{Event: deliveries.Event{Delivery: deliveries.Delivery{
-		Time: time.Now(), Handler: handler, ClientIP: clientIP(r), Size: -1,
+		Time: time.Now(), Handler: h.group.name, ClientIP: clientIP(r), Size: -1,
 		// it stays so if another handler panics
 		Result: deliveries.Failed, Reason: facts.HandlerError.Code,
 		Test: marked(ctx),
@@ -101,10 +101,16 @@ func placeholder(ctx context.Context, key string) (any, bool) {
 }
 
 // clearHeaders deletes every header that a backend could take for ours.
-func clearHeaders(header http.Header) {
+func (h *Handler) clearHeaders(header http.Header) {
 	for name := range header {
-		if kindOf(name) != headerOther {
+		switch kindOf(name) {
+		case headerOurs, headerKey:
 			delete(header, name)
+		case headerSigned:
+			if len(h.signKeys) > 0 {
+				delete(header, name)
+			}
+		case headerOther:
 		}
 	}
 }
@@ -113,15 +119,16 @@ func clearHeaders(header http.Header) {
 type headerKind uint8
 
 const (
-	headerOther headerKind = iota
-	headerOurs             // X-ElevenLabs-*
-	headerKey              // Idempotency-Key
+	headerOther  headerKind = iota
+	headerOurs              // X-ElevenLabs-*
+	headerKey               // Idempotency-Key
+	headerSigned            // Webhook-Id, Webhook-Timestamp and Webhook-Signature, which sign sets
 )
 
 // kindOf returns the kind of a header. CGI and its heirs (WSGI, Rack, PHP) turn "-" into
 // "_", and some servers any other character too, so all spellings count.
 func kindOf(name string) headerKind {
-	if name == "" || name[0]|0x20 != 'x' && name[0]|0x20 != 'i' { // most names, at no cost
+	if name == "" || name[0]|0x20 != 'x' && name[0]|0x20 != 'i' && name[0]|0x20 != 'w' { // most names, at no cost
 		return headerOther
 	}
 	spelling := strings.Map(func(c rune) rune {
@@ -138,6 +145,8 @@ func kindOf(name string) headerKind {
 		return headerOurs
 	case spelling == "idempotency-key":
 		return headerKey
+	case spelling == "webhook-id", spelling == "webhook-timestamp", spelling == "webhook-signature":
+		return headerSigned
 	}
 	return headerOther
 }
@@ -145,8 +154,8 @@ func kindOf(name string) headerKind {
 // strip removes the event from a request: the body, the signature and our headers.
 // Handlers that run after this one, such as those of an error route, may forward the
 // request to a backend.
-func strip(r *http.Request) {
-	clearHeaders(r.Header)
+func (h *Handler) strip(r *http.Request) {
+	h.clearHeaders(r.Header)
 	for _, name := range []string{signature.HeaderName, "Content-Length", "Transfer-Encoding", "Expect"} {
 		r.Header.Del(name)
 	}

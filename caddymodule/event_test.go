@@ -60,7 +60,8 @@ func TestVerifiedEventsComeWithTheirIdentity(t *testing.T) {
 
 func TestPlaceholdersAreEmptyUntilVerifiedAndUnknownOnesUnknown(t *testing.T) {
 	r := caddyhttp.PrepareRequest(newRequest(""), caddy.NewReplacer(), nil, nil)
-	newEvent(r, "")
+	h, _ := provision(t, &Handler{})
+	h.newEvent(r)
 	repl := r.Context().Value(caddy.ReplacerCtxKey).(*caddy.Replacer)
 	for _, row := range deliveries.EventFields {
 		value, known := repl.GetString("http.elevenlabs." + row.Name)

@@ -92,7 +92,7 @@ func secretNames(secrets []Secret) []string {
 		names[i] = s.Name
 		if s.Name == "" {
 			names[i] = fmt.Sprintf("secret %d", i+1)
-			if source, ok := s.placeholder(); ok {
+			if source, ok := placeholderKey(s.Value); ok {
 				_, name, _ := strings.Cut(source, ".") // env.NAME, file./path
 				names[i] = cmp.Or(name, source)
 			}

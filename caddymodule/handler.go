@@ -113,6 +113,14 @@ type Handler struct {
 	// before it answers.
 	Retries Retries `json:"retries,omitzero"`
 
+	// Sign each verified event for the backend by
+	// [Standard Webhooks](https://www.standardwebhooks.com), in the headers
+	// `webhook-id`, `webhook-timestamp` and `webhook-signature`. A value is a key of
+	// your own: `whsec_` and base64 of 24 to 64 random bytes. Use placeholders, as for
+	// the secrets. With several keys there is a signature of each, so that a key can
+	// be changed. Headers of these names that a client sends are deleted.
+	Sign []string `json:"sign,omitempty"`
+
 	// Accept requests over plain HTTP. For local development only: the signature
 	// protects the event from change, and nothing protects it from being read.
 	AllowHTTP bool `json:"allow_http,omitempty"`
@@ -142,6 +150,7 @@ type Handler struct {
 	// secretNames are the names of the secrets for the operator.
 	secretNames []string
 	sources     []netip.Prefix
+	signKeys    [][]byte // empty if events are not signed
 	eventTypes  []string // those that Events names
 	proxy       caddyhttp.MiddlewareHandler
 	now         func() time.Time // nil except in tests
@@ -197,6 +206,9 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.verifier, err = signature.NewVerifier(keys, time.Duration(h.Tolerance.Past), time.Duration(h.Tolerance.Future), h.now)
 	if err != nil {
 		return fmt.Errorf("secret: %w", err)
+	}
+	if h.signKeys, err = resolveSign(h.Sign, h.logger); err != nil {
+		return err
 	}
 	if h.sources, err = parseSources(h.SourceIPs); err != nil {
 		return fmt.Errorf("source_ips: %w", err)
@@ -268,11 +280,11 @@ func (h *Handler) Validate() error {
 
 // ServeHTTP is the way of a request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	e := newEvent(r, h.group.name)
+	e := h.newEvent(r)
 	h.group.metrics.inFlight.Inc()
 	defer h.group.metrics.inFlight.Dec()
 	defer h.record(r, e)
-	defer strip(r)
+	defer h.strip(r)
 
 	// It also bounds how long the server drains the body of a request that is
 	// rejected by its headers.

@@ -36,6 +36,8 @@ var signedAt = time.Unix(1_795_421_654, 0)
 func TestMain(m *testing.M) {
 	_ = os.Setenv("TEST_SECRET", testSecret)
 	_ = os.Setenv("TEST_OLD_SECRET", "wsec_old")
+	_ = os.Setenv("TEST_SIGN_KEY", signKey)
+	_ = os.Setenv("TEST_OLD_SIGN_KEY", oldSignKey)
 	os.Exit(m.Run())
 }
 

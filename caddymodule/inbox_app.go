@@ -55,7 +55,8 @@ func (a *App) add(h *Handler, location string) error {
 		if other.inbox.queue != h.inbox.queue {
 			return fmt.Errorf("two databases have an inbox %q: give one of them another name, as in \"inbox NAME\"", h.Inbox.Name)
 		}
-		if !reflect.DeepEqual(other.inboxOptions(), h.inboxOptions()) || !sameProxy(other.ReverseProxyRaw, h.ReverseProxyRaw) {
+		if !reflect.DeepEqual(other.inboxOptions(), h.inboxOptions()) || !sameProxy(other.ReverseProxyRaw, h.ReverseProxyRaw) ||
+			!reflect.DeepEqual(other.signKeys, h.signKeys) {
 			return fmt.Errorf("two handlers deliver the inbox %q differently: give one of them another name, as in \"inbox NAME\"", h.Inbox.Name)
 		}
 		return nil

@@ -41,7 +41,7 @@ func (h *Handler) deliverStored(ctx context.Context, c *inbox.Claim, body eventB
 	if err != nil {
 		return h.failed(c, facts.HandlerError, fmt.Errorf("making the stored request anew: %w", err))
 	}
-	e := newEvent(r, h.group.name)
+	e := h.newEvent(r)
 	e.restore(fields, c)
 
 	answer := newAnswerWriter(w, r)

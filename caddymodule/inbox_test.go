@@ -96,6 +96,7 @@ func TestHandlersOfOneInboxMustDeliverAlike(t *testing.T) {
 		{"another backend", in("", a, "1"), in("", a, "2"), `two handlers deliver the inbox "default" differently`},
 		{"other options", in("", a, "1"), in("", a, "1\ntolerance 40m"), ""},
 		{"other options of the inbox", in("", a, "1"), "inbox {\ndatabase " + a + "\ntimeout 5s\n}\nreverse_proxy localhost:1", "differently"},
+		{"another key to sign with", in("", a, "1"), in("", a, "1\nsign {env.TEST_SIGN_KEY}"), "differently"},
 		{"another database", in("", a, "1"), in("", b, "1"), `two databases have an inbox "default"`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -247,9 +248,14 @@ func attemptOf(t *testing.T, proxy string, body testBody) inbox.Outcome {
 	h := &Handler{Secrets: []Secret{{Value: "{env.TEST_SECRET}"}}, ReverseProxyRaw: json.RawMessage(proxy)}
 	require.NoError(t, h.Provision(ctx))
 	t.Cleanup(func() { assert.NoError(t, h.Cleanup()) })
-	return h.deliverStored(t.Context(), &inbox.Claim{
+	return h.deliverStored(t.Context(), claimOf(body), body)
+}
+
+// claimOf returns the claim of an event with a body.
+func claimOf(body testBody) *inbox.Claim {
+	return &inbox.Claim{
 		Event: inbox.Event{ID: body.digest(), Fields: "{}", Request: `{"host":"localhost","uri":"/","header":{}}`}, Seq: 1, Size: body.Size(), Attempt: 1,
-	}, body)
+	}
 }
 
 // testBody is a body and the digest that its event has.

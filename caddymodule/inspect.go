@@ -262,10 +262,10 @@ func (w *walker) add(config map[string]any, at place) {
 		MaxSize: h.MaxSize, AllowHTTP: h.AllowHTTP, ReportOnly: h.ReportOnly, Events: facts.EventTypesNamedBy(h.Events),
 	}
 	for _, secret := range h.Secrets {
-		value, err := secret.resolve()
-		found.Secrets = append(found.Secrets, cmdutil.ConfigSecret{
-			Text: secret.Value, Literal: !strings.Contains(secret.Value, "{"), Name: secret.Name, Value: value, Problem: err,
-		})
+		found.Secrets = append(found.Secrets, configSecret(secret.Value, secret.Name))
+	}
+	for _, key := range h.Sign {
+		found.SignKeys = append(found.SignKeys, configSecret(key, ""))
 	}
 	if h.Inbox != nil {
 		found.Inbox = h.Inbox.inspect()
@@ -277,6 +277,12 @@ func (w *walker) add(config map[string]any, at place) {
 		found.Upstreams = proxied(at.after[i])
 	}
 	w.found = append(w.found, foundHandler{ConfigHandler: found})
+}
+
+// configSecret reads a secret as the server would.
+func configSecret(text, name string) cmdutil.ConfigSecret {
+	value, err := resolveSecret(text)
+	return cmdutil.ConfigSecret{Text: text, Literal: !strings.Contains(text, "{"), Name: name, Value: value, Problem: err}
 }
 
 // proxied finds the upstreams of all proxies in a part of the routes.

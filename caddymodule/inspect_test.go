@@ -106,7 +106,7 @@ func TestInspectFindsUpstreams(t *testing.T) {
 }
 
 func TestInspectReadsTheHandlersOptions(t *testing.T) {
-	config := inspectText(t, "a.test {\nelevenlabs_webhook {\nsecret wsec_literal old\nsecret {env.NOT_SET}\ntolerance 1h\nevents audio of_next_year\nallow_http\nreport_only\n}\n}")
+	config := inspectText(t, "a.test {\nelevenlabs_webhook {\nsecret wsec_literal old\nsecret {env.NOT_SET}\ntolerance 1h\nevents audio of_next_year\nsign {env.TEST_SIGN_KEY}\nsign whsec_literal\nallow_http\nreport_only\n}\n}")
 	require.Error(t, config.Problem)
 	assert.NotContains(t, config.Problem.Error(), "wsec_literal")
 	require.Len(t, config.Handlers, 1, "also where Caddy does not load the configuration")
@@ -114,6 +114,9 @@ func TestInspectReadsTheHandlersOptions(t *testing.T) {
 	assert.Equal(t, cmdutil.ConfigSecret{Text: "wsec_literal", Literal: true, Name: "old", Value: "wsec_literal"}, h.Secrets[0])
 	assert.Equal(t, "{env.NOT_SET}", h.Secrets[1].Text)
 	require.Error(t, h.Secrets[1].Problem)
+	assert.Equal(t, []cmdutil.ConfigSecret{
+		{Text: "{env.TEST_SIGN_KEY}", Value: signKey}, {Text: "whsec_literal", Literal: true, Value: "whsec_literal"},
+	}, h.SignKeys)
 	assert.Equal(t, time.Hour, h.Past)
 	assert.Equal(t, 5*time.Minute, h.Future)
 	assert.True(t, h.AllowHTTP && h.ReportOnly)

@@ -145,6 +145,15 @@ var options = []option{
 		},
 	},
 	{
+		name: "sign", args: "<secret>", repeats: true,
+		parse: func(h *Handler, args []string) error {
+			h.Sign = append(h.Sign, args[0])
+			return checkSign(h)
+		},
+		check: checkSign,
+		shown: shownSign,
+	},
+	{
 		name: "inbox", args: "[<name>]", block: inboxOptions,
 		parse: func(h *Handler, args []string) error {
 			h.Inbox = &Inbox{Name: strings.Join(args, "")}
@@ -242,7 +251,7 @@ func shownSecrets(h *Handler) any {
 	secrets := make([]Secret, len(h.Secrets))
 	for i, s := range h.Secrets {
 		secrets[i].Name = s.Name
-		if _, ok := s.placeholder(); ok {
+		if _, ok := placeholderKey(s.Value); ok {
 			secrets[i].Value = s.Value
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"os/user"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -47,10 +48,6 @@ func (s Secret) check() error {
 	return nil
 }
 
-// placeholder returns the placeholder's key, if the value is a placeholder and nothing
-// else.
-func (s Secret) placeholder() (key string, ok bool) { return placeholderKey(s.Value) }
-
 // placeholderKey returns a placeholder's key, if the value is a placeholder and nothing
 // else.
 func placeholderKey(value string) (key string, ok bool) {
@@ -59,29 +56,33 @@ func placeholderKey(value string) (key string, ok bool) {
 	return key, opened && closed && !strings.ContainsAny(key, "{}:")
 }
 
-// resolve replaces the placeholders. The error has nothing of the secret.
-func (s Secret) resolve() (value string, err error) {
-	value, err = caddy.NewReplacer().ReplaceOrErr(s.Value, true, true)
+// resolveSecret replaces the placeholders of a secret. The error has nothing of the secret.
+func resolveSecret(text string) (value string, err error) {
+	value, err = caddy.NewReplacer().ReplaceOrErr(text, true, true)
 	key := strings.TrimSpace(value)
+	prefix := func(s string) bool { return strings.Contains(text, s) }
 	switch {
-	case err != nil && strings.Contains(s.Value, facts.SecretPrefix):
+	case err != nil && slices.ContainsFunc(secretPrefixes, prefix):
 		return "", errors.New("the secret itself seems to stand in place of a name: write {env.NAME} or {file./path}")
 	case err != nil:
-		return "", placeholderProblem(s.Value, err, "the secret")
+		return "", placeholderProblem(text, err, "the secret")
 	case key == "":
-		return "", fmt.Errorf("%s is blank", s.Value)
+		return "", fmt.Errorf("%s is blank", text)
 	case strings.ContainsAny(key, "\r\n"):
-		return "", fmt.Errorf("%s has more than one line: put nothing but the secret there", s.source())
-	case strings.Trim(strings.TrimPrefix(key, facts.SecretPrefix), ".…") == "":
-		return "", fmt.Errorf("%s has %q, which stands for a secret in the documentation: put the webhook's own there", s.source(), key)
+		return "", fmt.Errorf("%s has more than one line: put nothing but the secret there", sourceOf(text))
+	case slices.ContainsFunc(secretPrefixes, func(s string) bool { return strings.Trim(strings.TrimPrefix(key, s), ".…") == "" }):
+		return "", fmt.Errorf("%s has %q, which stands for a secret in the documentation: put your own there", sourceOf(text), key)
 	}
 	return value, nil
 }
 
-// source returns where the secret comes from. It never returns the secret.
-func (s Secret) source() string {
-	if _, ok := s.placeholder(); ok {
-		return s.Value
+// secretPrefixes begin the secrets of a configuration: ElevenLabs' and those of sign.
+var secretPrefixes = []string{facts.SecretPrefix, facts.KeyPrefix}
+
+// sourceOf returns where a secret comes from. It never returns the secret.
+func sourceOf(text string) string {
+	if _, ok := placeholderKey(text); ok {
+		return text
 	}
 	return "the configuration"
 }
@@ -136,16 +137,9 @@ func resolveSecrets(secrets []Secret, logger *zap.Logger) ([][]byte, error) {
 	keys := make([][]byte, len(secrets))
 	for i, secret := range secrets {
 		log := logger.With(zap.Int("secret", i+1), zap.String("name", secret.Name))
-		if !strings.Contains(secret.Value, "{") {
-			log.Warn("the secret is written out in the configuration, where others may read it: set it as {env.NAME} or {file./path}")
-		}
-		value, err := secret.resolve()
+		key, err := resolveTrimmed(secret.Value, log)
 		if err != nil {
 			return nil, fmt.Errorf("secret %d: %w", i+1, err)
-		}
-		key := strings.TrimSpace(value)
-		if key != value {
-			log.Warn("spaces or line ends around the secret were removed")
 		}
 		if !strings.HasPrefix(key, facts.SecretPrefix) {
 			log.Warn("the secret does not begin with " + facts.SecretPrefix + " as the secrets of ElevenLabs do: is it complete?")
@@ -153,4 +147,18 @@ func resolveSecrets(secrets []Secret, logger *zap.Logger) ([][]byte, error) {
 		keys[i] = []byte(key)
 	}
 	return keys, nil
+}
+
+// resolveTrimmed is resolveSecret without the blanks around the secret. It warns of what
+// may be wrong, and never logs the secret.
+func resolveTrimmed(text string, logger *zap.Logger) (string, error) {
+	if !strings.Contains(text, "{") {
+		logger.Warn("the secret is written out in the configuration, where others may read it: set it as {env.NAME} or {file./path}")
+	}
+	value, err := resolveSecret(text)
+	secret := strings.TrimSpace(value)
+	if secret != value {
+		logger.Warn("spaces or line ends around the secret were removed")
+	}
+	return secret, err
 }

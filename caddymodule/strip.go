@@ -30,6 +30,9 @@ func init() {
 // It deletes an `Idempotency-Key` only if it has the form of an event id, which is 64
 // hexadecimal digits. Other clients of the application may have keys of their own.
 //
+// It leaves the headers of `sign` alone: other webhooks may use the same names, and an
+// invented signature fits no key.
+//
 // It has no options.
 type Strip struct{}
 

@@ -25,6 +25,7 @@ func TestStripDeletesWhatOnlyTheHandlerMaySet(t *testing.T) {
 		{"Idempotency-Key", "c7f64d70-8787-46a0-af6e-f38de8b5c425", true},
 		{"Idempotency-Key", id[1:], true},
 		{"Elevenlabs-Signature", "t=1", true},
+		{"Webhook-Signature", "v1,AQEB", true},
 		{"X-Request-Id", "1", true},
 	} {
 		r := &http.Request{Header: http.Header{test.name: {"other", test.value}}}

@@ -58,6 +58,7 @@ func TestCaddyfilesInTheDocumentation(t *testing.T) {
 
 var (
 	secretOfEnv  = regexp.MustCompile(`\{env\.(\w+)\}`)
+	keyOfFile    = regexp.MustCompile(`(sign\s+)\{file\.[^}]+\}`)
 	secretOfFile = regexp.MustCompile(`\{file\.[^}]+\}`)
 	spoolDir     = regexp.MustCompile(`(?m)spool_dir\s+\S+`)
 	trustPool    = regexp.MustCompile(`trust_pool file \S+`)
@@ -72,6 +73,7 @@ func withSecretsAndFiles(t *testing.T, caddyfile string) string {
 	}
 	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", secret)
 	dir := t.TempDir()
+	caddyfile = keyOfFile.ReplaceAllString(caddyfile, "${1}"+signKey)
 	caddyfile = secretOfFile.ReplaceAllString(caddyfile, "{file."+writeFile(t, secret)+"}")
 	if trustPool.MatchString(caddyfile) {
 		_, authority := certificate(t)

@@ -56,6 +56,7 @@ var scripts = []struct{ page, begins, note string }{
 	{"docs/inbox.md", "rm -f", "TestABackupOfTheInboxIsRestoredAsTheDocumentationSays"},
 	{"docs/inbox.md", "pg_dump", "TestABackupOfAPostgresInboxIsRestoredAsTheDocumentationSays"},
 	{"docs/inbox.md", "pg_restore", "TestABackupOfAPostgresInboxIsRestoredAsTheDocumentationSays"},
+	{"docs/sign.md", "umask", "TestThePagesCommandMakesAKey"},
 	{"docs/inspector.md", "curl", "TestInspectorShowsNothingToWhoHasNotSignedIn"},
 	{"docs/troubleshoot.md", "curl -i -X POST", "TestTroubleshootingAsksTheURL"},
 }

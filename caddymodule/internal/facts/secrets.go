@@ -6,8 +6,9 @@ const (
 	// SecretPrefix begins every signing secret that ElevenLabs makes. It belongs
 	// to the key.
 	SecretPrefix = "wsec_"
-	// ForeignSecretPrefix begins the secrets of Standard Webhooks and Stripe.
-	ForeignSecretPrefix = "whsec_"
+	// KeyPrefix begins the keys of Standard Webhooks, which sign takes. Stripe's secrets
+	// have it too.
+	KeyPrefix = "whsec_"
 )
 
 var (

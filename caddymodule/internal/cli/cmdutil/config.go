@@ -25,7 +25,10 @@ type ConfigHandler struct {
 	// Hosts and Paths are those of the matchers in front of the handler.
 	Hosts, Paths []string
 
-	Secrets   []ConfigSecret
+	// Secrets are those that events must be signed with. SignKeys are those that the
+	// handler signs with for its backend.
+	Secrets, SignKeys []ConfigSecret
+
 	Upstreams []ConfigUpstream
 	// Bypasses are other ways to the upstreams.
 	Bypasses []ConfigBypass
@@ -61,7 +64,7 @@ type ConfigInbox struct {
 	Limit int64
 }
 
-// ConfigSecret is a signing secret of a handler.
+// ConfigSecret is a secret of a handler.
 type ConfigSecret struct {
 	// Text is the secret as written in the configuration, usually a placeholder.
 	// Literal reports whether it is the secret itself.

@@ -3,6 +3,7 @@ package doctor
 import (
 	"context"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,7 +30,7 @@ func (e *examination) checkConfig(context.Context) []finding {
 // withoutSecrets hides secrets in an error, even those that look like other words.
 func withoutSecrets(c *cmdutil.Config, text string) string {
 	for _, h := range c.Handlers {
-		for _, s := range h.Secrets {
+		for _, s := range slices.Concat(h.Secrets, h.SignKeys) {
 			if value := strings.TrimSpace(s.Value); value != "" {
 				text = strings.ReplaceAll(text, value, "…")
 			}

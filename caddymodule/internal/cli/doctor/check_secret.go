@@ -3,10 +3,12 @@ package doctor
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/standardwebhooks"
 )
 
 // shortestSecret is well below the length of ElevenLabs's secrets. Those observed
@@ -19,10 +21,10 @@ func (e *examination) checkSecrets(context.Context) []finding {
 	inEnvironment := false
 	for _, h := range e.handlers() {
 		for i, s := range h.Secrets {
-			findings = append(findings, checkSecret(s, i+1)...)
-			inEnvironment = inEnvironment || strings.Contains(s.Text, "{env.")
+			findings = append(findings, checkSecret(s, fmt.Sprintf("secret %d", i+1), examine)...)
 			known = known || s.Problem != nil || e.key != nil && strings.TrimSpace(s.Value) == string(e.key)
 		}
+		inEnvironment = inEnvironment || slices.ContainsFunc(slices.Concat(h.Secrets, h.SignKeys), func(s cmdutil.ConfigSecret) bool { return strings.Contains(s.Text, "{env.") })
 	}
 	if pid := printsEnvironment(e.configFile); pid != "" && inEnvironment {
 		findings = append(findings, found(statusWarn, "process %s was started by `caddy run --environ`, which prints the secret into its log", pid).
@@ -43,9 +45,19 @@ func (e *examination) checkSecrets(context.Context) []finding {
 	return findings
 }
 
-// checkSecret checks a secret of the configuration.
-func checkSecret(s cmdutil.ConfigSecret, number int) []finding {
-	label := fmt.Sprintf("secret %d", number)
+// checkSign checks the keys that events are signed with for the backend.
+func (e *examination) checkSign(context.Context) []finding {
+	var findings []finding
+	for _, h := range e.handlers() {
+		for i, s := range h.SignKeys {
+			findings = append(findings, checkSecret(s, fmt.Sprintf("sign %d", i+1), examineKey)...)
+		}
+	}
+	return findings
+}
+
+// checkSecret checks a secret of the configuration. The form is that of its value.
+func checkSecret(s cmdutil.ConfigSecret, label string, form func(label, value string) []finding) []finding {
 	if s.Name != "" {
 		label += fmt.Sprintf(" %q", s.Name)
 	}
@@ -60,12 +72,40 @@ func checkSecret(s cmdutil.ConfigSecret, number int) []finding {
 		return append(findings, found(statusFail, "%s cannot be read: %s", label, facts.HideCredentials(s.Problem.Error(), "…")).
 			withRemedy("Set it where Caddy runs. If it is missing only here, run doctor as the server's user and with its environment."))
 	}
-	return append(findings, examine(label, s.Value)...)
+	return append(findings, form(label, s.Value)...)
 }
 
 // examine checks the form of a secret. It never shows the secret.
 func examine(label, secret string) []finding {
 	trimmed := strings.TrimSpace(secret)
+	if wrong := misread(label, trimmed); wrong != nil {
+		return wrong
+	}
+	switch {
+	case strings.HasPrefix(trimmed, facts.KeyPrefix):
+		return only(statusFail, "%s begins with %s: it is another service's, or a key of the option sign", label, facts.KeyPrefix)
+	case !strings.HasPrefix(trimmed, facts.SecretPrefix):
+		return only(statusWarn, "%s does not begin with %s, as ElevenLabs's secrets do", label, facts.SecretPrefix)
+	case len(trimmed) < shortestSecret:
+		return only(statusWarn, "%s has only %d characters: is it complete?", label, len(trimmed))
+	}
+	return judgeBlanks(label, secret)
+}
+
+// examineKey checks the form of a key to sign with. It never shows the key.
+func examineKey(label, key string) []finding {
+	trimmed := strings.TrimSpace(key)
+	if wrong := misread(label, trimmed); wrong != nil {
+		return wrong
+	}
+	if _, err := standardwebhooks.ParseKey(trimmed); err != nil {
+		return only(statusFail, "%s is wrong: %s", label, err)
+	}
+	return judgeBlanks(label, key)
+}
+
+// misread returns what shows that a secret was copied or read wrongly.
+func misread(label, trimmed string) []finding {
 	notASCII := func(r rune) bool { return r <= ' ' || r > '~' }
 	switch {
 	case trimmed == "":
@@ -79,13 +119,13 @@ func examine(label, secret string) []finding {
 		return only(statusFail, "%s has blanks or line ends in it", label)
 	case strings.ContainsFunc(trimmed, notASCII):
 		return only(statusFail, "%s has characters in it that are not plain ASCII, such as a byte order mark", label)
-	case strings.HasPrefix(trimmed, facts.ForeignSecretPrefix):
-		return only(statusFail, "%s begins with %s: it is another service's", label, facts.ForeignSecretPrefix)
-	case !strings.HasPrefix(trimmed, facts.SecretPrefix):
-		return only(statusWarn, "%s does not begin with %s, as ElevenLabs's secrets do", label, facts.SecretPrefix)
-	case len(trimmed) < shortestSecret:
-		return only(statusWarn, "%s has only %d characters: is it complete?", label, len(trimmed))
-	case trimmed != secret:
+	}
+	return nil
+}
+
+// judgeBlanks says whether there are blanks around a secret that has the right form.
+func judgeBlanks(label, secret string) []finding {
+	if strings.TrimSpace(secret) != secret {
 		return []finding{found(statusWarn, "%s has blanks or line ends around it", label).
 			withRemedy("This command ignores them, but other software may read them as part of the secret: remove them.")}
 	}

@@ -14,6 +14,7 @@ var checks = []check{
 	{"config", (*examination).checkConfig, "Correct the file: `caddy validate --config <file>` shows the same. If only a variable or a file is missing here, run doctor as the server's user and with its environment."},
 	{"handler", (*examination).checkHandler, "Put elevenlabs_webhook into the site, as in Caddyfile.example."},
 	{"secret", (*examination).checkSecrets, "The whole secret is wsec_ and what follows, as the dashboard showed it once, without quotes. If it is lost, create a new webhook."},
+	{"sign", (*examination).checkSign, "The whole key is whsec_ and base64 of 24 to 64 random bytes, without quotes. Your application needs the same."},
 	{"upstream", (*examination).checkUpstreams, "Start the application, and let it listen at that address. Run doctor on the machine that Caddy runs on."},
 	{"bypass", (*examination).checkBypass, ""},
 	{"url", (*examination).checkURL, ""},

@@ -90,6 +90,23 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 			p.args = []string{"--secret-env", "OTHER"}
 		}},
 
+		{"keys to sign with", "sign", statusOK, "sign 1 ({env.KEY}) has the right form", func(p *patient) { p.signWith("whsec_" + strings.Repeat("AQEB", 8)) }},
+		{"a key with a line end", "sign", statusWarn, "sign 1 ({env.KEY}) has blanks or line ends around it", func(p *patient) { p.signWith("whsec_" + strings.Repeat("AQEB", 8) + "\n\n") }},
+		{"a key in quotes", "sign", statusFail, "sign 1 ({env.KEY}) has quotes around it", func(p *patient) { p.signWith("'whsec_" + strings.Repeat("AQEB", 8) + "'") }},
+		{"a key that is too short", "sign", statusFail, "sign 1 ({env.KEY}) is wrong: it has 3 bytes after base64 is decoded, and must have from 24 to 64\n      Remedy: The whole key is whsec_", func(p *patient) { p.signWith("whsec_AQEB") }},
+		{"the webhook's secret as a key", "sign", statusFail, "sign 1 ({env.KEY}) is wrong: it begins with wsec_", func(p *patient) { p.signWith(doctorSecret) }},
+		{"a literal key", "sign", statusWarn, "sign 1 is written out in the configuration", func(p *patient) {
+			p.first().SignKeys = []cmdutil.ConfigSecret{{Text: "whsec_x", Literal: true, Value: "whsec_x"}}
+		}},
+		{"a second key that is not there", "sign", statusFail, "sign 2 ({env.OLD_KEY}) cannot be read: not set", func(p *patient) {
+			p.signWith("whsec_" + strings.Repeat("AQEB", 8))
+			p.first().SignKeys = append(p.first().SignKeys, cmdutil.ConfigSecret{Text: "{env.OLD_KEY}", Problem: errors.New("not set")})
+		}},
+		{"an error that quotes a key without its prefix", "config", statusFail, "does not load: no … here", func(p *patient) {
+			p.signWith("AQEBAQEB")
+			p.config.Problem = errors.New("no AQEBAQEB here")
+		}},
+
 		{"an upstream that does not listen", "upstream", statusFail, "localhost:3000 does not listen: ", func(p *patient) {
 			p.first().Upstreams[0].Address = closedPort(p.t)
 		}},
@@ -209,6 +226,7 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 				assert.Contains(t, lines, "      Remedy: ")
 			}
 			assert.NotContains(t, got.Stdout+got.Stderr, doctorSecret[len(facts.SecretPrefix):], "the secret is not printed")
+			assert.NotContains(t, got.Stdout+got.Stderr, "AQEBAQEB", "nor a key to sign with")
 		})
 	}
 }

@@ -85,6 +85,11 @@ func newPatient(t *testing.T) *patient {
 	}
 }
 
+// signWith lets the handler sign with a key.
+func (p *patient) signWith(key string) {
+	p.first().SignKeys = []cmdutil.ConfigSecret{{Text: "{env.KEY}", Value: key}}
+}
+
 func (p *patient) first() *cmdutil.ConfigHandler { return &p.config.Handlers[0] }
 
 // run serves the patient over TLS, and runs doctor on it.

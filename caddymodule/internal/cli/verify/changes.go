@@ -82,7 +82,7 @@ var simpleChanges = []change{
 			if strings.HasPrefix(s, facts.SecretPrefix) {
 				return nil
 			}
-			return []string{facts.SecretPrefix + s, facts.SecretPrefix + strings.TrimPrefix(s, facts.ForeignSecretPrefix)}
+			return []string{facts.SecretPrefix + s, facts.SecretPrefix + strings.TrimPrefix(s, facts.KeyPrefix)}
 		}),
 	},
 	{
