@@ -17,6 +17,9 @@ const (
 	checkpointPages = 1000
 	// bulkPages is that while large bodies are stored: small events wait for it less long.
 	bulkPages = 256
+	// emptyTimeout is how long emptying the log waits for those who read it. All writes
+	// wait meanwhile.
+	emptyTimeout = 100 * time.Millisecond
 )
 
 // files watches the files of an open database. SQLite does not notice if somebody deletes,
@@ -123,7 +126,7 @@ func (f *files) miss(path string) {
 func (f *files) check() {
 	err := f.checkPages()
 	if err == nil {
-		_, err = emptyLog(context.Background(), f.conn)
+		_, err = f.conn.emptyLog(context.Background())
 		f.look()
 	}
 	if err != nil && !isDiskFull(err) {
@@ -143,6 +146,24 @@ func (f *files) checkPages() error {
 		return err
 	}
 	return errors.Join(checkPages(ctx, conn), conn.Close())
+}
+
+// emptyLog reports whether the log is empty. It stays as it is while others read it.
+func (p *prepared) emptyLog(ctx context.Context) (empty bool, err error) {
+	// SQLite sets the timeout when it prepares the statement, so it must not be a kept one
+	if _, err := p.conn.ExecContext(ctx, "PRAGMA "+busy(emptyTimeout)); err != nil {
+		return false, fmt.Errorf("emptying the log of the database: %w", err)
+	}
+	defer func() {
+		_, restored := p.conn.ExecContext(ctx, "PRAGMA "+busy(busyTimeout))
+		err = errors.Join(err, restored)
+	}()
+	var held, pages, done int
+	err = p.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&held, &pages, &done)
+	if err != nil && sqliteCode(err) != sqlite3.SQLITE_BUSY {
+		return false, fmt.Errorf("emptying the log of the database: %w", err)
+	}
+	return err == nil && held == 0, nil
 }
 
 // spoilt notes an error that says that the file is damaged.
