@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -31,8 +32,9 @@ type files struct {
 	database, log file
 	conn          *prepared
 
-	missing atomic.Pointer[error] // until the files are there again
-	damage  atomic.Pointer[error] // until the process ends
+	missing   atomic.Pointer[error] // until the files are there again
+	unchecked atomic.Pointer[error] // until a check of what somebody changed succeeds
+	damage    atomic.Pointer[error] // until the process ends
 }
 
 // file is a file as the last write of this process left it.
@@ -70,7 +72,7 @@ func (f *file) look() (there, changed bool) {
 
 // before looks at the files before a write. If somebody else changed them, it checks them.
 func (f *files) before() {
-	if changed := f.look(); changed && f.damage.Load() == nil {
+	if changed := f.look(); f != nil && (changed || f.unchecked.Load() != nil) && f.damage.Load() == nil {
 		f.check()
 	}
 }
@@ -129,7 +131,13 @@ func (f *files) check() {
 		_, err = f.conn.emptyLog(context.Background())
 		f.look()
 	}
-	if err != nil && !isDiskFull(err) {
+	switch {
+	case err == nil, isDiskFull(err):
+		f.unchecked.Store(nil)
+	case isPassing(err):
+		err = fmt.Errorf("%s was changed by another program, and could not be checked, which is tried again: %w", f.database.path, err)
+		f.unchecked.Store(&err)
+	default:
 		f.spoilt(asDamaged(err))
 	}
 }
@@ -180,10 +188,16 @@ func (f *files) spoilt(err error) {
 
 // problem returns why what is written now may be lost, or nil.
 func (f *files) problem() error {
-	for _, p := range []*atomic.Pointer[error]{&f.damage, &f.missing} {
+	for _, p := range []*atomic.Pointer[error]{&f.damage, &f.missing, &f.unchecked} {
 		if err := p.Load(); err != nil {
 			return *err
 		}
 	}
 	return nil
+}
+
+// isPassing reports whether an error says nothing of the file, and may pass: another
+// program locks the file, or this process has no memory or can open no more files.
+func isPassing(err error) bool {
+	return slices.Contains([]int{sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_CANTOPEN}, sqliteCode(err))
 }
