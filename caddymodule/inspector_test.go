@@ -7,6 +7,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"io"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -55,6 +56,10 @@ func TestNothingIsShownUnlessSomebodyHasSignedIn(t *testing.T) {
 	verified := func(r *http.Request) {
 		r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{certificate}, VerifiedChains: [][]*x509.Certificate{{certificate}}}
 	}
+	nameless := &x509.Certificate{SerialNumber: big.NewInt(4711), URIs: []*url.URL{{Scheme: "spiffe", Host: "example.org"}}}
+	verifiedNameless := func(r *http.Request) {
+		r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{nameless}, VerifiedChains: [][]*x509.Certificate{{nameless}}}
+	}
 	claimed := func(r *http.Request) {
 		r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{certificate}}
 		r.Header.Set("Remote-User", "alice")
@@ -74,6 +79,7 @@ func TestNothingIsShownUnlessSomebodyHasSignedIn(t *testing.T) {
 	assert.Equal(t, http.StatusForbidden, i.visit(t, http.MethodPost, "/forget", "").Code)
 	assert.Contains(t, i.visit(t, http.MethodGet, "/", "bob").Body.String(), "bob")
 	assert.Contains(t, i.visit(t, http.MethodGet, "/", "", verified).Body.String(), "CN=alice")
+	assert.Contains(t, i.visit(t, http.MethodGet, "/", "", verifiedNameless).Body.String(), "certificate 4711")
 	open := newInspector(t, &Inspector{AllowUnauthenticated: true})
 	assert.Equal(t, http.StatusOK, open.visit(t, http.MethodGet, "/events", "").Code)
 }
