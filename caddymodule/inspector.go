@@ -153,7 +153,10 @@ func basePath(r *http.Request) string {
 	if !found {
 		return ""
 	}
-	return strings.TrimSuffix(base, "/")
+	if base = strings.Trim(base, "/"); base == "" {
+		return ""
+	}
+	return "/" + base // a link that begins with // would lead to another host
 }
 
 // data returns what answers a request of a program, or nil for that of a browser.

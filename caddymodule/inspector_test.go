@@ -129,11 +129,15 @@ func TestPagesKnowTheirBasePath(t *testing.T) {
 		{"/inspect/", "/", "/inspect"},
 		{"/inspect", "/", "/inspect"},
 		{"/a/b/events/5/body", "/events/5/body", "/a/b"},
+		{"//inspect/events", "/events", "/inspect"}, // a link to //inspect/ would lead to a host of that name
+		{"///inspect", "/", "/inspect"},
+		{"//", "/", ""},
 		{"/elsewhere", "/rewritten", ""},
 		{"/elsewhere", "/", "/elsewhere"},
 	} {
-		r := httptest.NewRequest(http.MethodGet, test.original, nil)
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		original := *r
+		original.URL = &url.URL{Path: test.original}
 		r = r.WithContext(context.WithValue(r.Context(), caddyhttp.OriginalRequestCtxKey, original))
 		r.URL = &url.URL{Path: test.path}
 		assert.Equal(t, test.want, basePath(r), test.original)
