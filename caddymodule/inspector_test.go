@@ -95,6 +95,7 @@ func TestProgramsGetWhatTheAdminEndpointSends(t *testing.T) {
 	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &events))
 	assert.Equal(t, seq, events[0].Seq)
 	assert.Equal(t, "no-store", w.Header().Get("Cache-Control"))
+	assert.Equal(t, "same-origin", w.Header().Get("Cross-Origin-Resource-Policy"), "no page of another site plays a recording, or learns how long it is")
 
 	var detail stored.Detail
 	w = i.visit(t, http.MethodGet, "/events/1", "bob", program)
