@@ -65,11 +65,29 @@ func TestTheListAsksForWhatItsFieldsSay(t *testing.T) {
 		"inbox=sales&state=dead&type=t": {Inbox: "sales", State: inbox.Dead, Types: []string{"t"}},
 		"period=24h&before=5":           {Inbox: "default", Since: noon.Add(-24 * time.Hour), Before: 5},
 		"period=never&search=conv_1":    {Inbox: "default", Search: "conv_1"},
+		"webhook=sales":                 {Inbox: "default", Webhook: "sales"},
 	} {
 		assert.Equal(t, http.StatusOK, s.visit(t, "/events?"+query, "").Code, query)
 		assert.Equal(t, want, s.selected, query)
 	}
-	assert.Equal(t, http.StatusBadRequest, s.visit(t, "/events?before=0", "").Code)
+	for _, query := range []string{"before=0", "state=typo", "state=receiving"} { // forgotten events are in that state until they are deleted
+		s.selected = inbox.Selection{}
+		assert.Equal(t, http.StatusBadRequest, s.visit(t, "/events?"+query, "").Code, query)
+		assert.Zero(t, s.selected, query)
+	}
+}
+
+func TestTheListOffersTheWebhooksWhoseEventsItShows(t *testing.T) {
+	s := new(source)
+	s.add(1, inbox.Dead, `{}`)
+	s.webhooks = []Webhook{
+		{Handler: "main", Secrets: []deliveries.SecretStatus{{Secret: "sales"}, {Secret: "care"}, {Secret: ""}}}, // those of no secret are not stored
+		{Handler: "other", Secrets: []deliveries.SecretStatus{{Secret: "sales"}}},
+	}
+	page := s.visit(t, "/events?webhook=sales", "").Body.String()
+	assert.Contains(t, page, `<select name="webhook"><option value="">any</option><option>care</option><option selected>sales</option></select>`)
+	s.webhooks = s.webhooks[1:]
+	assert.NotContains(t, s.visit(t, "/events", "").Body.String(), `name="webhook"`, "there is no choice")
 }
 
 func TestTheNextPageBeginsAfterTheLastRow(t *testing.T) {

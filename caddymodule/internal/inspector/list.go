@@ -2,6 +2,7 @@ package inspector
 
 import (
 	"errors"
+	"fmt"
 	"html/template"
 	"net/http"
 	"net/url"
@@ -88,7 +89,7 @@ type eventList struct {
 	Inboxes []string
 	// Since is the beginning of the period, for the buttons that act on all events.
 	Since    string
-	Webhooks []string
+	Webhooks []string // the names of their secrets
 	States   []inbox.State
 	Types    []string
 	Periods  any
@@ -99,7 +100,10 @@ func (p *Pages) showEvents(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	list := eventList{Filter: f, States: inbox.States, Types: facts.EventTypeNames, Periods: periods, Inboxes: p.source.InboxNames()}
+	if f.State != "" && !slices.Contains(inbox.States, inbox.State(f.State)) {
+		return statusError{http.StatusBadRequest, fmt.Errorf("there is no state %q", f.State)}
+	}
+	list := eventList{Filter: f, Webhooks: p.secrets(), States: inbox.States, Types: facts.EventTypeNames, Periods: periods, Inboxes: p.source.InboxNames()}
 	if since := f.since(p.now()); !since.IsZero() {
 		list.Since = since.UTC().Format(time.RFC3339)
 	}
@@ -118,6 +122,19 @@ func (p *Pages) showEvents(w http.ResponseWriter, r *http.Request) error {
 	}
 	p.render(w, r, http.StatusOK, "events", view{Title: "Events", Notice: notice(r), Data: list})
 	return nil
+}
+
+// secrets returns the names of the secrets that sign events: one for each webhook.
+func (p *Pages) secrets() (names []string) {
+	for _, webhook := range p.source.Webhooks() {
+		for _, its := range webhook.Secrets {
+			if its.Secret != "" { // that of deliveries by none
+				names = append(names, its.Secret)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // deliveryList is what the list of deliveries shows.
