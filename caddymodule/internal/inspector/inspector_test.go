@@ -90,6 +90,25 @@ func TestTheListOffersTheWebhooksWhoseEventsItShows(t *testing.T) {
 	assert.NotContains(t, s.visit(t, "/events", "").Body.String(), `name="webhook"`, "there is no choice")
 }
 
+func TestTheListKeepsAnInboxWithoutAHandler(t *testing.T) {
+	s := new(source)
+	s.add(1, inbox.Dead, `{}`)
+	page := s.visit(t, "/events?inbox=old&state=dead", "").Body.String()
+	assert.Contains(t, page, `<select name="inbox"><option>default</option><option selected>old</option></select>`, "the next search is in it too")
+	assert.NotContains(t, s.visit(t, "/events", "").Body.String(), `name="inbox">`, "there is no choice")
+}
+
+func TestDeliveriesAreFoundByWhatEventsAreFoundBy(t *testing.T) {
+	s := new(source)
+	for search, want := range map[string]int{"": 1, "conv_1": 1, "agent_1": 1, "req_1": 1, "5b1c": 1, "5b1c00": 1, "5b1": 0, "conv": 0, "5b1d": 0} {
+		d := deliveries.Delivery{Result: deliveries.Rejected}
+		d.ConversationID, d.AgentID, d.RequestID, d.EventID = "conv_1", "agent_1", "req_1", "5b1c0000"
+		s.deliveries = []deliveries.Delivery{d}
+		page := s.visit(t, "/deliveries?search="+search, "").Body.String()
+		assert.Equal(t, want, strings.Count(page, `data-label="Result"`), search)
+	}
+}
+
 func TestTheNextPageBeginsAfterTheLastRow(t *testing.T) {
 	s := new(source)
 	for seq := int64(rows + 5); seq > 0; seq-- {

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
@@ -110,6 +111,9 @@ func (p *Pages) showEvents(w http.ResponseWriter, r *http.Request) error {
 	if len(list.Inboxes) > 0 && f.Inbox == "" { // each counts by itself
 		list.Filter.Inbox = list.Inboxes[0]
 	}
+	if f.Inbox != "" && !slices.Contains(list.Inboxes, f.Inbox) { // it has no handler any more
+		list.Inboxes = append(list.Inboxes, f.Inbox)
+	}
 	selection := inbox.Selection{
 		Inbox: list.Filter.Inbox, State: inbox.State(f.State), Types: f.types(), Since: f.since(p.now()), Before: f.Before, Search: f.Search, Webhook: f.Webhook,
 	}
@@ -172,5 +176,5 @@ func (f *filter) matches(d *deliveries.Delivery) bool {
 		return true
 	}
 	return slices.Contains([]string{d.ConversationID, d.AgentID, d.RequestID}, f.Search) ||
-		len(f.Search) >= 8 && len(d.EventID) >= len(f.Search) && d.EventID[:len(f.Search)] == f.Search
+		len(f.Search) >= inbox.MinEventID && strings.HasPrefix(d.EventID, f.Search)
 }
