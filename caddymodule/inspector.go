@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -132,7 +133,8 @@ func signedIn(r *http.Request) string {
 		}
 	}
 	if r.TLS != nil && len(r.TLS.VerifiedChains) > 0 {
-		return r.TLS.VerifiedChains[0][0].Subject.String()
+		certificate := r.TLS.VerifiedChains[0][0] // it may name its owner only in an extension
+		return cmp.Or(certificate.Subject.String(), "certificate "+certificate.SerialNumber.String())
 	}
 	return ""
 }
@@ -151,7 +153,10 @@ func basePath(r *http.Request) string {
 	if !found {
 		return ""
 	}
-	return strings.TrimSuffix(base, "/")
+	if base = strings.Trim(base, "/"); base == "" {
+		return ""
+	}
+	return "/" + base // a link that begins with // would lead to another host
 }
 
 // data returns what answers a request of a program, or nil for that of a browser.

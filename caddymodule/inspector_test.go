@@ -7,6 +7,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/json"
 	"io"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -55,6 +56,10 @@ func TestNothingIsShownUnlessSomebodyHasSignedIn(t *testing.T) {
 	verified := func(r *http.Request) {
 		r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{certificate}, VerifiedChains: [][]*x509.Certificate{{certificate}}}
 	}
+	nameless := &x509.Certificate{SerialNumber: big.NewInt(4711), URIs: []*url.URL{{Scheme: "spiffe", Host: "example.org"}}}
+	verifiedNameless := func(r *http.Request) {
+		r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{nameless}, VerifiedChains: [][]*x509.Certificate{{nameless}}}
+	}
 	claimed := func(r *http.Request) {
 		r.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{certificate}}
 		r.Header.Set("Remote-User", "alice")
@@ -74,6 +79,7 @@ func TestNothingIsShownUnlessSomebodyHasSignedIn(t *testing.T) {
 	assert.Equal(t, http.StatusForbidden, i.visit(t, http.MethodPost, "/forget", "").Code)
 	assert.Contains(t, i.visit(t, http.MethodGet, "/", "bob").Body.String(), "bob")
 	assert.Contains(t, i.visit(t, http.MethodGet, "/", "", verified).Body.String(), "CN=alice")
+	assert.Contains(t, i.visit(t, http.MethodGet, "/", "", verifiedNameless).Body.String(), "certificate 4711")
 	open := newInspector(t, &Inspector{AllowUnauthenticated: true})
 	assert.Equal(t, http.StatusOK, open.visit(t, http.MethodGet, "/events", "").Code)
 }
@@ -89,6 +95,7 @@ func TestProgramsGetWhatTheAdminEndpointSends(t *testing.T) {
 	require.NoError(t, json.Unmarshal(w.Body.Bytes(), &events))
 	assert.Equal(t, seq, events[0].Seq)
 	assert.Equal(t, "no-store", w.Header().Get("Cache-Control"))
+	assert.Equal(t, "same-origin", w.Header().Get("Cross-Origin-Resource-Policy"), "no page of another site plays a recording, or learns how long it is")
 
 	var detail stored.Detail
 	w = i.visit(t, http.MethodGet, "/events/1", "bob", program)
@@ -123,11 +130,15 @@ func TestPagesKnowTheirBasePath(t *testing.T) {
 		{"/inspect/", "/", "/inspect"},
 		{"/inspect", "/", "/inspect"},
 		{"/a/b/events/5/body", "/events/5/body", "/a/b"},
+		{"//inspect/events", "/events", "/inspect"}, // a link to //inspect/ would lead to a host of that name
+		{"///inspect", "/", "/inspect"},
+		{"//", "/", ""},
 		{"/elsewhere", "/rewritten", ""},
 		{"/elsewhere", "/", "/elsewhere"},
 	} {
-		r := httptest.NewRequest(http.MethodGet, test.original, nil)
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		original := *r
+		original.URL = &url.URL{Path: test.original}
 		r = r.WithContext(context.WithValue(r.Context(), caddyhttp.OriginalRequestCtxKey, original))
 		r.URL = &url.URL{Path: test.path}
 		assert.Equal(t, test.want, basePath(r), test.original)

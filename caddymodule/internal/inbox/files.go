@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -17,6 +18,9 @@ const (
 	checkpointPages = 1000
 	// bulkPages is that while large bodies are stored: small events wait for it less long.
 	bulkPages = 256
+	// emptyTimeout is how long emptying the log waits for those who read it. All writes
+	// wait meanwhile.
+	emptyTimeout = 100 * time.Millisecond
 )
 
 // files watches the files of an open database. SQLite does not notice if somebody deletes,
@@ -28,8 +32,9 @@ type files struct {
 	database, log file
 	conn          *prepared
 
-	missing atomic.Pointer[error] // until the files are there again
-	damage  atomic.Pointer[error] // until the process ends
+	missing   atomic.Pointer[error] // until the files are there again
+	unchecked atomic.Pointer[error] // until a check of what somebody changed succeeds
+	damage    atomic.Pointer[error] // until the process ends
 }
 
 // file is a file as the last write of this process left it.
@@ -67,7 +72,7 @@ func (f *file) look() (there, changed bool) {
 
 // before looks at the files before a write. If somebody else changed them, it checks them.
 func (f *files) before() {
-	if changed := f.look(); changed && f.damage.Load() == nil {
+	if changed := f.look(); f != nil && (changed || f.unchecked.Load() != nil) && f.damage.Load() == nil {
 		f.check()
 	}
 }
@@ -123,10 +128,16 @@ func (f *files) miss(path string) {
 func (f *files) check() {
 	err := f.checkPages()
 	if err == nil {
-		_, err = emptyLog(context.Background(), f.conn)
+		_, err = f.conn.emptyLog(context.Background())
 		f.look()
 	}
-	if err != nil && !isDiskFull(err) {
+	switch {
+	case err == nil, isDiskFull(err):
+		f.unchecked.Store(nil)
+	case isPassing(err):
+		err = fmt.Errorf("%s was changed by another program, and could not be checked, which is tried again: %w", f.database.path, err)
+		f.unchecked.Store(&err)
+	default:
 		f.spoilt(asDamaged(err))
 	}
 }
@@ -145,6 +156,24 @@ func (f *files) checkPages() error {
 	return errors.Join(checkPages(ctx, conn), conn.Close())
 }
 
+// emptyLog reports whether the log is empty. It stays as it is while others read it.
+func (p *prepared) emptyLog(ctx context.Context) (empty bool, err error) {
+	// SQLite sets the timeout when it prepares the statement, so it must not be a kept one
+	if _, err := p.conn.ExecContext(ctx, "PRAGMA "+busy(emptyTimeout)); err != nil {
+		return false, fmt.Errorf("emptying the log of the database: %w", err)
+	}
+	defer func() {
+		_, restored := p.conn.ExecContext(ctx, "PRAGMA "+busy(busyTimeout))
+		err = errors.Join(err, restored)
+	}()
+	var held, pages, done int
+	err = p.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&held, &pages, &done)
+	if err != nil && sqliteCode(err) != sqlite3.SQLITE_BUSY {
+		return false, fmt.Errorf("emptying the log of the database: %w", err)
+	}
+	return err == nil && held == 0, nil
+}
+
 // spoilt notes an error that says that the file is damaged.
 func (f *files) spoilt(err error) {
 	if f == nil || err == nil {
@@ -159,10 +188,16 @@ func (f *files) spoilt(err error) {
 
 // problem returns why what is written now may be lost, or nil.
 func (f *files) problem() error {
-	for _, p := range []*atomic.Pointer[error]{&f.damage, &f.missing} {
+	for _, p := range []*atomic.Pointer[error]{&f.damage, &f.missing, &f.unchecked} {
 		if err := p.Load(); err != nil {
 			return *err
 		}
 	}
 	return nil
+}
+
+// isPassing reports whether an error says nothing of the file, and may pass: another
+// program locks the file, or this process has no memory or can open no more files.
+func isPassing(err error) bool {
+	return slices.Contains([]int{sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_CANTOPEN}, sqliteCode(err))
 }

@@ -91,3 +91,35 @@ func TestAFollowerReadsALongPastOnce(t *testing.T) {
 		assert.InDelta(t, 5000-3600-15*60, f.position, 5, "what came long before is not read")
 	})
 }
+
+func TestAFollowerOfFewEventsReachesTheLastInSteps(t *testing.T) {
+	onEach(t, func(t *testing.T, s *Store) {
+		const span = 10
+		fill(t, s, 100)
+		alter(t, s, `UPDATE elevenlabs_inbox_event SET agent_id = 'other', received_at = {now} - 60000`)
+		alter(t, s, `UPDATE elevenlabs_inbox_event SET agent_id = 'rare' WHERE seq IN (35, 100)`)
+		alter(t, s, `DELETE FROM elevenlabs_inbox_event WHERE seq < 30 OR seq BETWEEN 40 AND 80`)
+		f := s.Follow(Selection{AgentID: "rare"}, 0)
+		f.span = span
+		var found, positions []int64
+		for f.Position() < 100 {
+			before := f.Position()
+			events, err := f.Next(t.Context())
+			require.NoError(t, err)
+			require.Greater(t, f.Position(), before, "each step goes on")
+			positions = append(positions, f.Position())
+			for _, e := range events {
+				found = append(found, e.Seq)
+			}
+		}
+		assert.Equal(t, []int64{35, 100}, found)
+		assert.Equal(t, []int64{39, 90, 100}, positions)
+
+		alter(t, s, `UPDATE elevenlabs_inbox_event SET received_at = {now}`)
+		f = s.Follow(Selection{AgentID: "rare"}, 0)
+		f.span = span
+		events, err := f.Next(t.Context())
+		require.NoError(t, err)
+		assert.Len(t, events, 2, "what came just now does not wait for the position")
+	})
+}

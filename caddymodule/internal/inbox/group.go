@@ -169,6 +169,7 @@ func (g *group) transact(batch []*write) (err error) {
 		if err != nil { // SQLite may have rolled back by itself, as for a full disk
 			_, _ = g.conn.ExecContext(ctx, "ROLLBACK")
 		}
+		g.files.look() // no event is acknowledged that is in a file which is gone
 	}()
 	for _, w := range batch {
 		if err := w.do(ctx, g.conn); err != nil {
@@ -176,7 +177,6 @@ func (g *group) transact(batch []*write) (err error) {
 		}
 	}
 	_, err = g.conn.ExecContext(ctx, "COMMIT")
-	g.files.look() // no event is acknowledged that is in a file which is gone
 	return err
 }
 

@@ -155,3 +155,24 @@ func TestABodyThatIsNotWholeIsAnError(t *testing.T) {
 		assert.ErrorIs(t, err, ErrNotFound)
 	})
 }
+
+func TestATextThatNoDatabaseCanHoldSelectsWhatIsStoredOfIt(t *testing.T) {
+	onEach(t, func(t *testing.T, s *Store) {
+		for _, bad := range []string{"a\xff", "a\x00b"} {
+			e := event("1")
+			e.Inbox, e.ConversationID, e.AgentID, e.RequestID, e.Webhook, e.Type = text(bad), bad, bad, bad, bad, bad
+			_, err := s.Accept(t.Context(), e, content(1), noLimit)
+			require.NoError(t, err)
+			for _, its := range []Selection{
+				{Inbox: bad}, {Types: []string{bad}}, {ConversationID: bad}, {AgentID: bad}, {RequestID: bad}, {Webhook: bad}, {Search: bad},
+			} {
+				entries, err := s.List(t.Context(), its, 10)
+				assert.NoError(t, err, "%+v", its)
+				assert.Len(t, entries, 1, "%+v", its)
+			}
+			stats, err := s.Stats(t.Context(), bad, nil, time.Time{})
+			assert.NoError(t, err)
+			assert.Len(t, stats.Types, 1)
+		}
+	})
+}

@@ -81,7 +81,7 @@ func inboxes(ctx context.Context, tx statements) ([]string, error) {
 
 // kinds returns the kinds of which there are events, of those that are selected.
 func (s *Selection) kinds(ctx context.Context, tx statements) (all []kind, err error) {
-	names := []string{s.Inbox}
+	names := []string{text(s.Inbox)}
 	if s.Inbox == "" {
 		if names, err = inboxes(ctx, tx); err != nil {
 			return nil, err
@@ -95,7 +95,7 @@ WHERE type > $1 AND inbox = $2 AND state = $3 ORDER BY type LIMIT 1`, name, stri
 				return nil, err
 			}
 			for _, typ := range append([]string{""}, types...) {
-				if len(s.Types) == 0 || slices.Contains(s.Types, typ) {
+				if len(s.Types) == 0 || slices.ContainsFunc(s.Types, func(selected string) bool { return text(selected) == typ }) {
 					all = append(all, kind{name, state, typ})
 				}
 			}

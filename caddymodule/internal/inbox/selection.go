@@ -40,10 +40,14 @@ type conditions struct {
 	args  []any
 }
 
-// add adds a condition. Each %s stands for the parameter of a value.
+// add adds a condition. Each %s stands for the parameter of a value. A text is as events
+// have it, so that no database rejects one that an operator mistyped.
 func (c *conditions) add(format string, values ...any) {
 	names := make([]any, len(values))
 	for i, value := range values {
+		if its, ok := value.(string); ok {
+			value = text(its)
+		}
 		c.args = append(c.args, value)
 		names[i] = fmt.Sprintf("$%d", len(c.args))
 	}

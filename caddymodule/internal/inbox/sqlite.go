@@ -31,6 +31,8 @@ const (
 	readers = 4
 	// checkTime bounds how long the file is checked when it is opened.
 	checkTime = 2 * time.Second
+	// busyTimeout is how long a statement waits for another program.
+	busyTimeout = 5 * time.Second
 	// statementTimeout bounds a statement that nobody else bounds.
 	statementTimeout = 5 * time.Second
 	// freePages is how many pages are given back to the file system at once.
@@ -155,7 +157,11 @@ func readingDSN(path string) string {
 }
 
 // common are the settings of every connection to the database.
-var common = []string{"busy_timeout(5000)", "foreign_keys(1)", "trusted_schema(0)"}
+var common = []string{busy(busyTimeout), "foreign_keys(1)", "trusted_schema(0)"}
+
+func busy(timeout time.Duration) string {
+	return fmt.Sprintf("busy_timeout(%d)", timeout.Milliseconds())
+}
 
 // checkFolder reports what is wrong with the folder of the file.
 func checkFolder(folder string) error {
@@ -358,8 +364,10 @@ func (db *sqliteDB) forget(ctx context.Context) error {
 		if empty, err := db.emptyLog(ctx); err != nil || empty {
 			return err
 		}
-		if err := ctx.Err(); err != nil {
-			return fmt.Errorf("emptying the log of the database, which is in use: %w", err)
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("emptying the log of the database, which is in use: %w", ctx.Err())
+		case <-time.After(emptyTimeout): // others write
 		}
 	}
 }
@@ -369,23 +377,14 @@ func (db *sqliteDB) risk(context.Context) (string, error) { return "", nil } // 
 // emptyLog reports whether the log is empty. It stays as it is while others read it.
 func (db *sqliteDB) emptyLog(ctx context.Context) (bool, error) {
 	var empty bool
-	err := db.group.outside(ctx, func(ctx context.Context, conn statements) (err error) {
-		empty, err = emptyLog(ctx, conn)
+	err := db.group.outside(ctx, func(ctx context.Context, _ statements) (err error) {
+		empty, err = db.group.conn.emptyLog(ctx)
 		return err
 	})
 	if err != nil { // of the context: it may still run
 		return false, err
 	}
 	return empty, nil
-}
-
-func emptyLog(ctx context.Context, conn statements) (empty bool, err error) {
-	var busy, pages, done int
-	err = conn.QueryRowContext(ctx, `PRAGMA wal_checkpoint(TRUNCATE)`).Scan(&busy, &pages, &done)
-	if err != nil && sqliteCode(err) != sqlite3.SQLITE_BUSY {
-		return false, fmt.Errorf("emptying the log of the database: %w", err)
-	}
-	return err == nil && busy == 0, nil
 }
 
 func (db *sqliteDB) close() (err error) {

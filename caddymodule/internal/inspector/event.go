@@ -1,7 +1,6 @@
 package inspector
 
 import (
-	"errors"
 	"io"
 	"maps"
 	"net/http"
@@ -80,9 +79,6 @@ func (p *Pages) readBody(r *http.Request, v *eventView, name string) error {
 	v.Audio = err == nil
 	if v.Find != "" {
 		v.Found = v.Body.find(v.Find)
-	}
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return err
 	}
 	return nil
 }

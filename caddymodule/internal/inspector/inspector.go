@@ -122,6 +122,7 @@ func (p *Pages) Serve(w http.ResponseWriter, r *http.Request, v Visitor) {
 func Protect(w http.ResponseWriter) {
 	header := w.Header()
 	header.Set("Content-Security-Policy", policy)
+	header.Set("Cross-Origin-Resource-Policy", "same-origin") // a recording, too
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Referrer-Policy", "same-origin")
 	header.Set("Cache-Control", "no-store")

@@ -72,9 +72,42 @@ func TestTheListAsksForWhatItsFieldsSay(t *testing.T) {
 		assert.Equal(t, http.StatusOK, s.visit(t, "/events?"+query, "").Code, query)
 		assert.Equal(t, want, s.selected, query)
 	}
-	assert.Equal(t, 1, strings.Count(s.visit(t, "/events", "").Body.String(), "<option>prod</option>"))
-	for _, query := range []string{"before=0", "from=yesterday", "from=2026-11-28T10:00&to=2026-11-28T09:00"} {
+	for _, query := range []string{"before=0", "from=yesterday", "from=2026-11-28T10:00&to=2026-11-28T09:00", "state=typo", "state=receiving"} { // forgotten events are in that state until they are deleted
+		s.selected = inbox.Selection{}
 		assert.Equal(t, http.StatusBadRequest, s.visit(t, "/events?"+query, "").Code, query)
+		assert.Zero(t, s.selected, query)
+	}
+}
+
+func TestTheListOffersTheWebhooksWhoseEventsItShows(t *testing.T) {
+	s := new(source)
+	s.add(1, inbox.Dead, `{}`)
+	s.webhooks = []Webhook{
+		{Handler: "main", Secrets: []deliveries.SecretStatus{{Secret: "sales"}, {Secret: "care"}, {Secret: ""}}}, // those of no secret are not stored
+		{Handler: "other", Secrets: []deliveries.SecretStatus{{Secret: "sales"}}},
+	}
+	page := s.visit(t, "/events?webhook=sales", "").Body.String()
+	assert.Contains(t, page, `<select name="webhook"><option value="">any</option><option>care</option><option selected>sales</option></select>`)
+	s.webhooks = s.webhooks[1:]
+	assert.NotContains(t, s.visit(t, "/events", "").Body.String(), `name="webhook"`, "there is no choice")
+}
+
+func TestTheListKeepsAnInboxWithoutAHandler(t *testing.T) {
+	s := new(source)
+	s.add(1, inbox.Dead, `{}`)
+	page := s.visit(t, "/events?inbox=old&state=dead", "").Body.String()
+	assert.Contains(t, page, `<select name="inbox"><option>default</option><option selected>old</option></select>`, "the next search is in it too")
+	assert.NotContains(t, s.visit(t, "/events", "").Body.String(), `name="inbox">`, "there is no choice")
+}
+
+func TestDeliveriesAreFoundByWhatEventsAreFoundBy(t *testing.T) {
+	s := new(source)
+	for search, want := range map[string]int{"": 1, "conv_1": 1, "agent_1": 1, "req_1": 1, "5b1c": 1, "5b1c00": 1, "5b1": 0, "conv": 0, "5b1d": 0} {
+		d := deliveries.Delivery{Result: deliveries.Rejected}
+		d.ConversationID, d.AgentID, d.RequestID, d.EventID = "conv_1", "agent_1", "req_1", "5b1c0000"
+		s.deliveries = []deliveries.Delivery{d}
+		page := s.visit(t, "/deliveries?search="+search, "").Body.String()
+		assert.Equal(t, want, strings.Count(page, `data-label="Result"`), search)
 	}
 }
 

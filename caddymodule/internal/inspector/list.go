@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
@@ -112,7 +113,7 @@ type eventList struct {
 	Events   []stored.Event
 	Next     int64 // the number before which the next page begins; 0 on the last one
 	Inboxes  []string
-	Webhooks []string
+	Webhooks []string // the names of their secrets
 	States   []inbox.State
 	Types    []string
 	Periods  any
@@ -123,16 +124,15 @@ func (p *Pages) showEvents(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	list := eventList{Filter: f, States: inbox.States, Types: facts.EventTypeNames, Periods: periods, Inboxes: p.source.InboxNames()}
-	for _, webhook := range p.source.Webhooks() {
-		for _, secret := range webhook.Secrets {
-			if secret.Secret != "" && !slices.Contains(list.Webhooks, secret.Secret) {
-				list.Webhooks = append(list.Webhooks, secret.Secret)
-			}
-		}
+	if f.State != "" && !slices.Contains(inbox.States, inbox.State(f.State)) {
+		return statusError{http.StatusBadRequest, fmt.Errorf("there is no state %q", f.State)}
 	}
+	list := eventList{Filter: f, Webhooks: p.secrets(), States: inbox.States, Types: facts.EventTypeNames, Periods: periods, Inboxes: p.source.InboxNames()}
 	if len(list.Inboxes) > 0 && f.Inbox == "" { // each counts by itself
 		list.Filter.Inbox = list.Inboxes[0]
+	}
+	if f.Inbox != "" && !slices.Contains(list.Inboxes, f.Inbox) { // it has no handler any more
+		list.Inboxes = append(list.Inboxes, f.Inbox)
 	}
 	selection := inbox.Selection{
 		Inbox: list.Filter.Inbox, State: inbox.State(f.State), Types: f.types(), Since: f.Since, Until: f.Until, Before: f.Before, Search: f.Search, Webhook: f.Webhook,
@@ -146,6 +146,19 @@ func (p *Pages) showEvents(w http.ResponseWriter, r *http.Request) error {
 	}
 	p.render(w, r, http.StatusOK, "events", view{Title: "Events", Notice: notice(r), Data: list})
 	return nil
+}
+
+// secrets returns the names of the secrets that sign events: one for each webhook.
+func (p *Pages) secrets() (names []string) {
+	for _, webhook := range p.source.Webhooks() {
+		for _, its := range webhook.Secrets {
+			if its.Secret != "" { // that of deliveries by none
+				names = append(names, its.Secret)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // deliveryList is what the list of deliveries shows.
@@ -183,5 +196,5 @@ func (f *filter) matches(d *deliveries.Delivery) bool {
 		return true
 	}
 	return slices.Contains([]string{d.ConversationID, d.AgentID, d.RequestID}, f.Search) ||
-		len(f.Search) >= 8 && len(d.EventID) >= len(f.Search) && d.EventID[:len(f.Search)] == f.Search
+		len(f.Search) >= inbox.MinEventID && strings.HasPrefix(d.EventID, f.Search)
 }
