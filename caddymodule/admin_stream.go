@@ -20,7 +20,7 @@ const eventStream = "text/event-stream"
 func wantsStream(r *http.Request) bool { return strings.Contains(r.Header.Get("Accept"), eventStream) }
 
 // streamWriteTimeout is how long a client may take to read an event of the stream.
-const streamWriteTimeout = 10 * time.Second
+var streamWriteTimeout = 10 * time.Second
 
 // sseStream sends server-sent events.
 type sseStream struct {
@@ -73,7 +73,13 @@ func (s *sseStream) sendPosition(id int64) error {
 	return err
 }
 
-func (s *sseStream) flush() error { return s.controller.Flush() }
+// flush sends what was written. Until more is, HTTP/2 must not end the stream.
+func (s *sseStream) flush() error {
+	if err := s.controller.Flush(); err != nil {
+		return err
+	}
+	return s.controller.SetWriteDeadline(time.Time{})
+}
 
 // streamDeliveries sends deliveries until the client leaves, does not keep up, or the
 // server ends.

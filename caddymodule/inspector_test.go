@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -162,6 +163,31 @@ func TestAStreamOfTheInspectorEndsWhenItsServerShutsDown(t *testing.T) {
 	for _, stream := range streams {
 		_, err := io.ReadAll(stream.Body)
 		assert.NoError(t, err, "the stream ended")
+	}
+}
+
+func TestAQuietStreamLastsOverHTTP2(t *testing.T) { // not parallel: it changes how streams are
+	openInbox(t)
+	write, position := streamWriteTimeout, positionEvery
+	t.Cleanup(func() { streamWriteTimeout, positionEvery = write, position })
+	streamWriteTimeout, positionEvery = 500*time.Millisecond, 2*time.Second
+	i := newInspector(t, &Inspector{AllowUnauthenticated: true})
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		assert.NoError(t, i.ServeHTTP(w, r, nil))
+	}))
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+"/events", nil)
+	require.NoError(t, err)
+	request.Header.Set("Accept", "text/event-stream")
+	response, err := server.Client().Do(request)
+	require.NoError(t, err)
+	t.Cleanup(func() { response.Body.Close() })
+	require.Equal(t, 2, response.ProtoMajor)
+	lines := bufio.NewScanner(response.Body)
+	for range 4 { // two positions, each with an empty line after it
+		require.True(t, lines.Scan(), "%v", lines.Err())
 	}
 }
 
