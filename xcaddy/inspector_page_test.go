@@ -76,7 +76,7 @@ func TestInspectorIsUsedByTheKeyboardAlone(t *testing.T) {
 		return eval[string](p, focused)
 	}
 	want := []string{
-		"Skip to the content", "Overview", "Events", "Deliveries", "Conversation, agent, event or request id", "State", "Type", "Received", "Show", "All",
+		"Skip to the content", "Overview", "Events", "Deliveries", "Conversation, agent, event or request id", "State", "Type", "Received", "From, to", "Show", "All",
 		"all on this page", "event 1",
 	}
 	got := make([]string, 0, len(want))
