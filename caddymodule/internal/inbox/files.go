@@ -143,6 +143,9 @@ func (f *files) check() {
 }
 
 func (f *files) checkPages() error {
+	if f.database.size == 0 { // SQLite would delete the log, as of a new database
+		return fmt.Errorf("%w: it is empty", errDamaged)
+	}
 	ctx := context.Background()
 	db, err := sql.Open("sqlite", readingDSN(f.database.path))
 	if err != nil {
