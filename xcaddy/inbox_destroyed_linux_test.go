@@ -51,16 +51,16 @@ func TestInboxWhoseFilesAreDestroyedPromisesNothing(t *testing.T) {
 		starts  bool   // Caddy starts again with what is there
 		repair  func(t *testing.T, path string)
 	}{
-		{name: "every page is overwritten", problem: damaged, destroy: func(t *testing.T, path string) {
+		{name: "every page is overwritten", problem: damaged, heals: true, destroy: func(t *testing.T, path string) {
 			overwrite(t, path, 0, sizeOf(t, path), nil)
 		}},
-		{name: "pages in the middle are overwritten", problem: damaged, destroy: func(t *testing.T, path string) {
+		{name: "pages in the middle are overwritten", problem: damaged, heals: true, destroy: func(t *testing.T, path string) {
 			overwrite(t, path, 2*4096, 30*4096, nil)
 		}},
 		{name: "the first page is overwritten", problem: notSQLite, heals: true, destroy: func(t *testing.T, path string) {
 			overwrite(t, path, 0, 4096, nil)
 		}},
-		{name: "an older copy is written over it", problem: damaged, destroy: func(t *testing.T, path string) {
+		{name: "an older copy is written over it", problem: damaged, heals: true, destroy: func(t *testing.T, path string) {
 			content, err := os.ReadFile(path + ".copy")
 			require.NoError(t, err)
 			require.NoError(t, os.WriteFile(path, content, 0o600)) // as cp does
