@@ -154,14 +154,17 @@ func TestInboxThatCannotBeOpenedRejectsTheConfiguration(t *testing.T) {
 			want := strings.NewReplacer("$PATH", path, "$FOLDER", folder).Replace(test.want)
 			config := inboxSite(backend, path, "")
 			assert.Contains(t, s.post("/load", config), "inbox default: "+want)
-			assert.Equal(t, 404, send(t, s.client("HTTP/1.1"), s.event([]byte(transcript))).status, "the configuration before it")
+			got := s.sendAfterReload(s.client("HTTP/1.1"), func() *http.Request { return s.event([]byte(transcript)) })
+			assert.Equal(t, 404, got.status, "the configuration before it")
 
 			require.NoError(t, os.RemoveAll(folder))
 			require.NoError(t, os.Mkdir(folder, 0o700))
 			require.Empty(t, s.post("/load", config))
 			body := l.event(100)
-			_, err := l.send(s.client("HTTP/1.1"), s, body)
-			require.NoError(t, err)
+			s.eventually("an answer after the reload", func() bool {
+				_, err := l.send(s.client("HTTP/1.1"), s, body)
+				return err == nil
+			})
 			l.settled(s)
 			assert.Len(t, l.of(body), 1)
 			require.Empty(t, s.post("/load", site("respond 404")))

@@ -107,6 +107,7 @@ func TestInspectorIsQuickInALargeInbox(t *testing.T) {
 	p.press("Older")
 	p.await("the next page", "location.search.includes('before=99952')")
 	assert.Contains(t, p.text("tbody tr"), "conv_99950")
+	p.await("the times of the visitor's clock", "!!document.querySelector('tbody time[title]')")
 	eval[any](p, "void (window.stayed = document.querySelector('tbody').innerText)")
 	for sent := 0; !eval[bool](p, "!document.querySelector('[data-new]').hidden"); sent++ { // the stream begins after the page
 		require.Less(t, sent, 1000)
