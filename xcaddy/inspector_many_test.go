@@ -88,7 +88,6 @@ func (s *server) opens(client *http.Client, path string, times int) time.Duratio
 }
 
 func TestInspectorIsQuickInALargeInbox(t *testing.T) {
-	t.Parallel()
 	s := startWithMany(t)
 	client := s.client("HTTP/1.1")
 	for _, page := range quickPages {
