@@ -14,10 +14,12 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/stored"
 )
 
-// verbs are what the buttons do, with what is said afterwards.
+// verbs has the texts of each button.
 var verbs = map[string]struct {
+	// done follows the number of events on the page after the button was pressed.
 	done string
-	// asks is the question before it is done to more than is seen, or cannot be undone.
+	// asks is the question before the button deletes events, or changes more than the page
+	// shows.
 	asks string
 }{
 	"redeliver": {done: "will be delivered again", asks: "Deliver them again?"},

@@ -41,7 +41,7 @@ type TLS struct {
 	Protocol   string `json:"protocol,omitempty"`
 }
 
-// KeepBytes keeps what is not UTF-8.
+// KeepBytes copies the parts of the request that are not UTF-8 into Bytes.
 func (r *Request) KeepBytes() {
 	var b Bytes
 	if !utf8.ValidString(r.URI) {
@@ -63,7 +63,7 @@ func (r *Request) KeepBytes() {
 	}
 }
 
-// RestoreBytes restores what was not UTF-8.
+// RestoreBytes puts the parts in Bytes back where they were.
 func (r *Request) RestoreBytes() {
 	if r.Bytes == nil {
 		return

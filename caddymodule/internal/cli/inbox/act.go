@@ -143,7 +143,8 @@ func (o *actOptions) inboxes(cmd *cobra.Command) ([]string, error) {
 	return slices.Compact(names), nil
 }
 
-// confirm asks whether so many events are to be changed. It reports whether there are some.
+// confirm asks the user before the command changes events. It reports whether the flags
+// select any.
 func (o *actOptions) confirm(cmd *cobra.Command) (some bool, err error) {
 	query := o.selection.query()
 	query.Set("state", o.state)
