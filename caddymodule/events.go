@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 
 	"github.com/caddyserver/caddy/v2"
@@ -11,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/inbox"
 )
 
 // The events for Caddy's events app. Their data describe the delivery, by the names
@@ -92,8 +94,10 @@ func (n *notifier) notifyStreak(name string, r deliveries.Raised, e *event) {
 }
 
 // notifyInbox emits an event about an inbox.
-func (n *notifier) notifyInbox(name string, data map[string]any) {
+func (n *notifier) notifyInbox(name string, q inbox.Queue, more map[string]any) {
 	if n.wanted(name) {
+		data := map[string]any{"inbox": q.Inbox, "destination": q.Destination}
+		maps.Copy(data, more)
 		n.send(&n.streaks, notice{name, data})
 	}
 }
