@@ -198,6 +198,9 @@ func TestInboxWhoseFilesAreDestroyedPromisesNothing(t *testing.T) {
 			require.Equal(t, test.log == noPage, pages == 0, "pages in the log")
 			require.Zero(t, done, "what is in the log is not in the file too")
 			require.Greater(t, sizeOf(t, path)+sizeOf(t, path+"-wal"), int64(50*4096))
+			if test.problem == gone { // the first event after it is in the lost file, and bypasses the inbox
+				l.inDoubt = 1
+			}
 			before := l.acks()
 			away.Store(true) // what is stored from now on can be lost
 			test.destroy(t, path)
