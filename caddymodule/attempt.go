@@ -28,14 +28,14 @@ type eventBody interface {
 
 // forward calls next until it answers, no retries are left, or the request's context
 // ends.
-func (h *Handler) forward(w *answerWriter, r *http.Request, next caddyhttp.Handler, e *event, body eventBody) error {
+func (h *Handler) forward(w *answerWriter, r *http.Request, next caddyhttp.Handler, e *event, body eventBody, to backend) error {
 	header, pause := w.Header().Clone(), time.Duration(h.Retries.Pause)
 	for retries := *h.Retries.Count; ; retries-- {
 		a := attempt{request: r, adopt: func() {}}
-		if h.proxy == nil { // our own proxy works on a copy itself
+		if to.proxy == nil { // our own proxy works on a copy itself
 			a.isolate(w)
 		}
-		if err := h.sign(a.request, e, body); err != nil {
+		if err := h.sign(a.request, e, body, to); err != nil {
 			a.adopt()
 			return err
 		}

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"encoding/json"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -21,16 +22,16 @@ func init() {
 
 func parseCaddyfile(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, error) {
 	h := new(Handler)
-	proxy, err := h.unmarshal(helper.Dispenser)
-	if err != nil {
+	p := directiveParser{h: h, lines: map[string]*caddyfile.Dispenser{}, helper: &helper}
+	if err := p.parse(helper.Dispenser); err != nil {
 		return nil, err
 	}
-	if proxy != nil {
+	for _, proxy := range p.proxies {
 		// handle_response has routes in it, which only the helper can parse
-		if err := proxy.FinalizeUnmarshalCaddyfile(helper); err != nil {
+		if err := proxy.handler.FinalizeUnmarshalCaddyfile(helper); err != nil {
 			return nil, err
 		}
-		h.ReverseProxyRaw = caddyconfig.JSON(proxy, nil)
+		*proxy.to = caddyconfig.JSON(proxy.handler, nil)
 	}
 	return h, nil
 }
@@ -58,6 +59,18 @@ func parseCaddyfile(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, e
 //			give_up     <duration>
 //			retention   <delivered> [<dead>]
 //			limit       <size>
+//			destination <name> [<matcher>] {
+//				events      <type>...
+//				agents      <id>...
+//				concurrency <count>
+//				timeout     <duration>
+//				retry       <pause>...
+//				give_up     <duration>
+//				sign        <secret>
+//				reverse_proxy <upstreams...> {
+//					...
+//				}
+//			}
 //		}
 //		allow_http
 //		report_only
@@ -66,94 +79,84 @@ func parseCaddyfile(helper httpcaddyfile.Helper) (caddyhttp.MiddlewareHandler, e
 //		}
 //	}
 //
-// secret and sign may be repeated. Every other option may stand only once. reverse_proxy has
-// the whole syntax of Caddy's directive, except handle_response, which only the
-// directive itself can parse.
+// secret, sign and destination may be repeated. Every other option may stand only once.
+// reverse_proxy has the whole syntax of Caddy's directive, except handle_response, which
+// only the directive itself can parse, as it does the matcher of a destination.
 func (h *Handler) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
-	proxy, err := h.unmarshal(d)
-	if err == nil && proxy != nil {
-		h.ReverseProxyRaw = caddyconfig.JSON(proxy, nil)
+	p := directiveParser{h: h, lines: map[string]*caddyfile.Dispenser{}}
+	if err := p.parse(d); err != nil {
+		return err
 	}
-	return err
+	for _, proxy := range p.proxies {
+		*proxy.to = caddyconfig.JSON(proxy.handler, nil)
+	}
+	return nil
 }
 
-// unmarshal returns the proxy apart, since the caller may have to finalize it.
-func (h *Handler) unmarshal(d *caddyfile.Dispenser) (*reverseproxy.Handler, error) {
+// directiveParser parses the directive.
+type directiveParser struct {
+	h *Handler
+	// lines are the lines of the options, for later errors.
+	lines   map[string]*caddyfile.Dispenser
+	proxies []parsedProxy
+	// helper parses matchers; nil if only a handler is parsed.
+	helper *httpcaddyfile.Helper
+}
+
+// parsedProxy is a reverse_proxy that the caller may have to finalize.
+type parsedProxy struct {
+	handler *reverseproxy.Handler
+	to      *json.RawMessage
+}
+
+func (p *directiveParser) parse(d *caddyfile.Dispenser) error {
 	d.Next() // the directive's name
 	if d.NextArg() {
-		return nil, d.ArgErr()
+		return d.ArgErr()
 	}
-	var proxy *reverseproxy.Handler
-	lines := map[string]*caddyfile.Dispenser{}
 	for d.NextBlock(0) {
-		if d.Val() != proxyOption {
-			if err := h.unmarshalOption(d, options, "", lines); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		line, err := optionLine(d, proxyOption, lines)
-		if err != nil {
-			return nil, err
-		}
-		proxy = new(reverseproxy.Handler)
-		if err := unmarshalProxy(proxy, line); err != nil {
-			return nil, err
+		if err := p.option(d, option{block: options, proxyOf: func(h *Handler) *json.RawMessage { return &h.ReverseProxyRaw }}, ""); err != nil {
+			return err
 		}
 	}
-	name, err := h.check()
-	if err == nil && h.Inbox != nil && proxy == nil {
-		name, err = "inbox", errInboxWithoutProxy
+	name, err := p.h.check()
+	if err == nil && p.h.Inbox != nil {
+		name, err = "inbox", p.h.checkProxies()
 	}
 	if err != nil {
-		line := lines[name]
+		line := p.lines[name]
 		if line == nil { // the option is missing
 			line = d
 		}
 		line.Reset()
 		line.Next()
-		return nil, line.Errf("%s: %v", name, err)
+		return line.Errf("%s: %v", name, err)
 	}
-	return proxy, nil
+	return nil
 }
 
-// proxyOption is the option that has the syntax of Caddy's directive.
-const proxyOption = "reverse_proxy"
-
-// optionLine returns the line of an option, with its block. It keeps the line for later
-// errors.
-func optionLine(d *caddyfile.Dispenser, name string, lines map[string]*caddyfile.Dispenser) (*caddyfile.Dispenser, error) {
-	line := d.NewFromNextSegment()
-	line.Next()
-	if lines[name] != nil {
-		return nil, line.Errf("%s is set twice", name)
+// option parses an option in a block, with its own block. The name of an option in a block
+// comes after that of the block, in lines and in errors.
+func (p *directiveParser) option(d *caddyfile.Dispenser, in option, block string) error {
+	if d.Val() == proxyOption && in.proxyOf != nil {
+		return p.proxy(d, block, in.proxyOf(p.h))
 	}
-	lines[name] = line
-	return line, nil
-}
-
-// unmarshalProxy parses the inner reverse_proxy. It takes no matcher: Caddy would
-// mistake one for the name of an upstream.
-func unmarshalProxy(proxy *reverseproxy.Handler, d *caddyfile.Dispenser) error {
-	if d.NextArg() && (d.Val() == "*" || strings.HasPrefix(d.Val(), "/") || strings.HasPrefix(d.Val(), "@")) {
-		return d.Errf("reverse_proxy takes no matcher here: put %q after elevenlabs_webhook", d.Val())
+	o, known := optionByName(in.block, d.Val())
+	if !known && block == "" && d.Val() == "destination" {
+		return d.Errf("unrecognized subdirective %q: it belongs into inbox, which keeps an event until each destination has it", d.Val())
 	}
-	d.Reset()
-	return proxy.UnmarshalCaddyfile(d)
-}
-
-// unmarshalOption parses an option of a table, with its block. The name of an option in a
-// block comes after that of the block, in lines and in errors.
-func (h *Handler) unmarshalOption(d *caddyfile.Dispenser, table []option, block string, lines map[string]*caddyfile.Dispenser) error {
-	o, known := optionByName(table, d.Val())
 	if !known {
 		return d.Errf("unrecognized subdirective %q", block+d.Val())
 	}
 	name := block + o.name
 	if o.repeats {
-		delete(lines, name)
+		for line := range p.lines {
+			if line == name || strings.HasPrefix(line, name+" ") {
+				delete(p.lines, line)
+			}
+		}
 	}
-	d, err := optionLine(d, name, lines)
+	d, err := p.line(d, name)
 	if err != nil {
 		return err
 	}
@@ -161,16 +164,76 @@ func (h *Handler) unmarshalOption(d *caddyfile.Dispenser, table []option, block 
 	if !o.takes(len(args)) {
 		return d.ArgErr()
 	}
-	if err := o.parse(h, args); err != nil {
+	if err := o.parse(p.h, args); err != nil {
 		return d.Errf("%s: %v", name, err)
+	}
+	if o.match != nil && len(args) > 1 {
+		if err := p.matcher(d, o); err != nil {
+			return err
+		}
 	}
 	for d.NextBlock(0) {
 		if o.block == nil {
 			return d.Errf("%s takes no block", name)
 		}
-		if err := h.unmarshalOption(d, o.block, name+" ", lines); err != nil {
+		if err := p.option(d, o, name+" "); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// proxyOption is the option that has the syntax of Caddy's directive.
+const proxyOption = "reverse_proxy"
+
+// proxy parses an inner reverse_proxy. It takes no matcher: Caddy would mistake one for the
+// name of an upstream.
+func (p *directiveParser) proxy(d *caddyfile.Dispenser, block string, to *json.RawMessage) error {
+	d, err := p.line(d, block+proxyOption)
+	if err != nil {
+		return err
+	}
+	if d.NextArg() && (d.Val() == "*" || strings.HasPrefix(d.Val(), "/") || strings.HasPrefix(d.Val(), "@")) {
+		if block == "" {
+			return d.Errf("reverse_proxy takes no matcher here: put %q after elevenlabs_webhook", d.Val())
+		}
+		return d.Errf("reverse_proxy takes no matcher here: put %q after the name of the destination", d.Val())
+	}
+	d.Reset()
+	*to = json.RawMessage(`{}`) // until it is finalized
+	proxy := new(reverseproxy.Handler)
+	p.proxies = append(p.proxies, parsedProxy{proxy, to})
+	return proxy.UnmarshalCaddyfile(d)
+}
+
+// matcher parses the matcher that is the second argument of an option.
+func (p *directiveParser) matcher(d *caddyfile.Dispenser, o option) error {
+	if p.helper == nil {
+		return d.Errf("%s: only a site can have a matcher", o.name)
+	}
+	d.Reset()
+	d.Next()
+	d.NextArg()
+	set, is, err := p.helper.WithDispenser(d).MatcherToken()
+	if err != nil {
+		return d.Err(err.Error())
+	}
+	if !is {
+		return d.Errf("%s: %q is no matcher: write @name, /path or *", o.name, d.Val())
+	}
+	if set != nil {
+		o.match(p.h, set)
+	}
+	return nil
+}
+
+// line returns the line of an option, with its block. It keeps the line for later errors.
+func (p *directiveParser) line(d *caddyfile.Dispenser, name string) (*caddyfile.Dispenser, error) {
+	line := d.NewFromNextSegment()
+	line.Next()
+	if p.lines[name] != nil {
+		return nil, line.Errf("%s is set twice", name)
+	}
+	p.lines[name] = line
+	return line, nil
 }

@@ -47,6 +47,7 @@ func TestTheDocsHaveEveryRowOfTheTables(t *testing.T) {
 		{"reference/directive.md", "addresses", addressRows()},
 		{"reference/directive.md", "json", jsonRows(options)},
 		{"reference/directive.md", "inbox-options", inboxOptionRows()},
+		{"reference/directive.md", "destination-options", destinationOptionRows()},
 		{"reference/headers.md", "inbox-answers", inboxAnswerRows()},
 		{"reference/metrics.md", "inbox-metrics", inboxMetricRows(t)},
 		{"reference/metrics.md", "inbox-events", inboxEventRows(t)},
@@ -153,6 +154,14 @@ func inboxOptionRows() (rows [][]string) {
 	return rows
 }
 
+// destinationOptionRows are the options in the block of a destination.
+func destinationOptionRows() (rows [][]string) {
+	for _, o := range destinationOptions {
+		rows = append(rows, []string{code(o.name), anything, anything, anything})
+	}
+	return append(rows, []string{code("reverse_proxy"), anything, code("reverse_proxy"), anything})
+}
+
 func inboxAnswerRows() (rows [][]string) {
 	for _, value := range []string{deliveries.InboxStored, deliveries.InboxRepeat, deliveries.InboxBypassed} {
 		rows = append(rows, []string{code(value), anything})
@@ -163,8 +172,8 @@ func inboxAnswerRows() (rows [][]string) {
 // inboxMetricRows are the metrics about inboxes, with their type and their labels beside
 // inbox.
 func inboxMetricRows(t *testing.T) (rows [][]string) {
-	m := newInboxMetrics("default")
-	m.initSeries("default")
+	newInboxMetrics("default")
+	newQueueMetrics(inbox.Queue{Inbox: "default"})
 	for _, collector := range perInbox {
 		registry := prometheus.NewRegistry()
 		registry.MustRegister(collector)
@@ -204,12 +213,10 @@ func metricRow(name, kind string, labels []string) []string {
 func inboxEventRows(t *testing.T) (rows [][]string) {
 	t.Helper()
 	h, _ := provision(t, &Handler{})
-	q := &inboxQueue{name: "default", handlers: []*Handler{h}}
-	h.inbox = &inboxState{queue: q, metrics: newInboxMetrics(q.name)}
-	t.Cleanup(func() { h.inbox = nil })
+	q := queueFor(h)
 	names := []string{eventInboxDead, eventInboxDown, eventInboxUp}
 	s, _, _ := subscribe(t, h, names...)
-	claim := &inbox.Claim{Event: inbox.Event{Inbox: q.name}}
+	claim := &inbox.Claim{Event: inbox.Event{Queue: q.Queue}}
 	q.Settled(claim, inbox.Outcome{}, inbox.Dead)
 	q.BackendDown(claim)
 	q.BackendUp(time.Second)
@@ -260,9 +267,12 @@ func docsBlock(t *testing.T, page, name string) string {
 
 // grammar is the directive's syntax, made from the table of options.
 func grammar() string {
-	text := "elevenlabs_webhook [<matcher>] {\n" + grammarOf(options, "\x00") +
-		"\x00reverse_proxy <upstreams...> {\n\x00\x00...\n\x00}\n}\n"
+	text := "elevenlabs_webhook [<matcher>] {\n" + grammarOf(options, "\x00") + grammarOfProxy("\x00") + "}\n"
 	return strings.ReplaceAll(text, "\x00", "\t") // tabwriter would take a tab for a cell
+}
+
+func grammarOfProxy(indent string) string {
+	return indent + "reverse_proxy <upstreams...> {\n" + indent + "\x00...\n" + indent + "}\n"
 }
 
 func grammarOf(table []option, indent string) string {
@@ -285,7 +295,11 @@ func grammarOf(table []option, indent string) string {
 			continue
 		}
 		head := regexp.MustCompile(`(?m)^` + indent + o.name + `\b.* \{\n`).FindString(text)
-		text = strings.Replace(text, head, head+grammarOf(o.block, indent+"\x00")+indent+"}\n", 1)
+		inner := grammarOf(o.block, indent+"\x00")
+		if o.proxyOf != nil {
+			inner += grammarOfProxy(indent + "\x00")
+		}
+		text = strings.Replace(text, head, head+inner+indent+"}\n", 1)
 	}
 	return text
 }

@@ -107,7 +107,7 @@ func (h *Handler) clearHeaders(header http.Header) {
 		case headerOurs, headerKey:
 			delete(header, name)
 		case headerSigned:
-			if len(h.signKeys) > 0 {
+			if h.signs() {
 				delete(header, name)
 			}
 		case headerOther:

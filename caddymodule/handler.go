@@ -150,12 +150,11 @@ type Handler struct {
 	// secretNames are the names of the secrets for the operator.
 	secretNames []string
 	sources     []netip.Prefix
-	signKeys    [][]byte // empty if events are not signed
-	eventTypes  []string // those that Events names
-	proxy       caddyhttp.MiddlewareHandler
-	now         func() time.Time // nil except in tests
-	group       *group
-	notifier    *notifier // nil if no app takes events
+	backend
+	eventTypes []string         // those that Events names
+	now        func() time.Time // nil except in tests
+	group      *group
+	notifier   *notifier // nil if no app takes events
 
 	maxBodies int64       // of all handlers together
 	inbox     *inboxState // nil without an inbox
@@ -207,20 +206,13 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	if err != nil {
 		return fmt.Errorf("secret: %w", err)
 	}
-	if h.signKeys, err = resolveSign(h.Sign, h.logger); err != nil {
+	if h.backend, err = newBackend(ctx, h.ReverseProxyRaw, h.Sign, h.logger); err != nil {
 		return err
 	}
 	if h.sources, err = parseSources(h.SourceIPs); err != nil {
 		return fmt.Errorf("source_ips: %w", err)
 	}
 	h.eventTypes = facts.EventTypesNamedBy(h.Events)
-	if h.ReverseProxyRaw != nil {
-		proxy, err := ctx.LoadModuleByID("http.handlers.reverse_proxy", h.ReverseProxyRaw)
-		if err != nil {
-			return fmt.Errorf("reverse_proxy: %w", err)
-		}
-		h.proxy = proxy.(caddyhttp.MiddlewareHandler)
-	}
 	if err := registerMetrics(ctx.GetMetricsRegistry()); err != nil {
 		return err
 	}
@@ -244,7 +236,7 @@ func (h *Handler) Cleanup() error {
 		h.group.leave(h)
 	}
 	if h.inbox != nil {
-		return h.inbox.queue.database.leave()
+		return h.inbox.database.leave()
 	}
 	return nil
 }
@@ -313,15 +305,22 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 	e.Verified = true
 
 	if len(h.eventTypes) > 0 && !slices.Contains(h.eventTypes, e.EventType) {
-		e.Result, e.Reason = deliveries.Ignored, facts.EventNotWanted
-		h.logger.Info("event answered with 200 and not forwarded, since its type is not in events", zap.Object("event", e))
-		w.WriteHeader(http.StatusOK)
+		h.ignore(w, e, "its type is not in events")
 		return nil
 	}
-	if h.inbox != nil && h.keep(w, r, e, body) {
-		return nil
+	if h.inbox != nil {
+		if done, err := h.keep(w, r, e, body); done {
+			return answerUnlogged(w, r, err)
+		}
 	}
 	return answerUnlogged(w, r, h.deliver(w, r, next, e, body))
+}
+
+// ignore answers 200 for an event that nobody wants.
+func (h *Handler) ignore(w http.ResponseWriter, e *event, why string) {
+	e.Result, e.Reason = deliveries.Ignored, facts.EventNotWanted
+	h.logger.Info("event answered with 200 and not forwarded, since "+why, zap.Object("event", e))
+	w.WriteHeader(http.StatusOK)
 }
 
 // Interface guards

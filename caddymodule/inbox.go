@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
+	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
@@ -37,6 +39,23 @@ type Inbox struct {
 	// Default: `elevenlabs/inbox.db` in Caddy's data folder.
 	Database string `json:"database,omitempty"`
 
+	InboxDelivery
+
+	// How long events stay in the database.
+	Retention InboxRetention `json:"retention,omitzero"`
+
+	// How many bytes the bodies in the inbox may hold. When four fifths are used, the
+	// bodies of delivered and discarded events go, oldest first. Default: 10737418240 (10 GiB).
+	Limit int64 `json:"limit,omitempty"`
+
+	// Several backends that get the events, each by its own choice and from its own
+	// queue. Default: none; the handler's `reverse_proxy` gets all events.
+	Destinations []*Destination `json:"destinations,omitempty"`
+}
+
+// InboxDelivery is how events are delivered. What a destination does not set is as the
+// inbox has it.
+type InboxDelivery struct {
 	// How many deliveries run at once, in each Caddy. Default: 16.
 	Concurrency int `json:"concurrency,omitempty"`
 
@@ -51,13 +70,6 @@ type Inbox struct {
 	// How long after its receipt an event is given up, and after it was sent again by
 	// hand. It is dead then, and stays for a while. Default: 72h.
 	GiveUp caddy.Duration `json:"give_up,omitempty"`
-
-	// How long events stay in the database.
-	Retention InboxRetention `json:"retention,omitzero"`
-
-	// How many bytes the bodies in the inbox may hold. When four fifths are used, the
-	// bodies of delivered and discarded events go, oldest first. Default: 10737418240 (10 GiB).
-	Limit int64 `json:"limit,omitempty"`
 }
 
 // InboxRetention is how long events stay in the database after they are done.
@@ -86,15 +98,20 @@ const (
 
 // inboxState is what a handler has of its inbox at run time.
 type inboxState struct {
-	queue   *inboxQueue
-	metrics inboxMetrics
+	database     *database
+	destinations []*destination
+	metrics      inboxMetrics
 }
 
-// provisionInbox finds the queue of the handler's inbox. It opens nothing: a
+// provisionInbox finds the queues of the handler's inbox. It opens nothing: a
 // configuration that is only validated, or rejected, must leave no trace.
 func (h *Handler) provisionInbox(ctx caddy.Context) error {
-	if h.ReverseProxyRaw == nil {
-		return errInboxWithoutProxy
+	if err := h.checkProxies(); err != nil {
+		return err
+	}
+	destinations, err := h.newDestinations(ctx)
+	if err != nil {
+		return err
 	}
 	location, err := h.Inbox.location(h.logger)
 	if err != nil {
@@ -104,21 +121,21 @@ func (h *Handler) provisionInbox(ctx caddy.Context) error {
 	if err != nil {
 		return err
 	}
-	return app.(*App).add(h, location)
+	return app.(*App).add(h, location, destinations)
 }
 
 var errInboxWithoutProxy = errors.New("it needs a reverse_proxy inside elevenlabs_webhook: handlers that follow in the route cannot deliver later")
 
-// inboxOptions returns how the package inbox runs the queue.
-func (h *Handler) inboxOptions() inbox.Options {
+// inboxOptions returns how the package inbox runs a queue that delivers so.
+func (h *Handler) inboxOptions(by InboxDelivery) inbox.Options {
 	i := h.Inbox
-	retry := make([]time.Duration, len(i.Retry))
-	for n, pause := range i.Retry {
+	retry := make([]time.Duration, len(by.Retry))
+	for n, pause := range by.Retry {
 		retry[n] = time.Duration(pause)
 	}
 	delivered := time.Duration(*i.Retention.Delivered)
 	return inbox.Options{
-		Inbox: i.Name, Concurrency: i.Concurrency, Timeout: time.Duration(i.Timeout), Retry: retry, GiveUp: time.Duration(i.GiveUp),
+		Concurrency: by.Concurrency, Timeout: time.Duration(by.Timeout), Retry: retry, GiveUp: time.Duration(by.GiveUp),
 		Retention: inbox.Retention{
 			Delivered: delivered,
 			Remember:  max(delivered, minRemembered, time.Duration(h.Tolerance.Past+h.Tolerance.Future)),
@@ -128,22 +145,32 @@ func (h *Handler) inboxOptions() inbox.Options {
 	}
 }
 
-// keep stores a verified event and answers 200. It reports whether it did. If not, the
-// event must be forwarded at once.
-func (h *Handler) keep(w http.ResponseWriter, r *http.Request, e *event, body *spool.Body) (stored bool) {
+// keep stores a verified event for the destinations that want it, and answers 200. It
+// reports whether the request is done. If not, the event must be forwarded at once.
+func (h *Handler) keep(w http.ResponseWriter, r *http.Request, e *event, body *spool.Body) (done bool, err error) {
+	to := h.inbox.wanting(r, e)
+	if len(to) == 0 {
+		h.ignore(w, e, "no destination takes it")
+		return true, nil
+	}
 	start := time.Now()
-	repeat, err := h.storeEvent(r, e, body)
+	repeat, err := h.storeEvent(r, e, body, to)
 	h.inbox.metrics.store.Observe(time.Since(start).Seconds())
 	if err != nil {
 		e.Inbox = deliveries.InboxBypassed
 		reason := bypassReason(err)
 		h.inbox.metrics.bypassed.WithLabelValues(reason).Inc()
-		h.inbox.queue.bypassed.Add(1)
+		for _, d := range to {
+			d.queue.bypassed.Add(1)
+		}
 		h.logger.Error("the inbox could not store an event, which is forwarded at once",
 			zap.String("inbox", h.Inbox.Name), zap.String("reason", reason), zap.String("event_id", e.EventID),
 			zap.String("event_type", e.EventType), zap.String("conversation_id", e.ConversationID), zap.Int64("bytes", e.Size), zap.Error(err))
 		w.Header().Set(headerInbox, e.Inbox)
-		return false
+		if len(h.Inbox.Destinations) == 0 {
+			return false, nil
+		}
+		return true, h.forwardToAll(w, r, e, body, to)
 	}
 	e.Result, e.Reason, e.Inbox = deliveries.Stored, "", deliveries.InboxStored
 	if repeat {
@@ -152,37 +179,99 @@ func (h *Handler) keep(w http.ResponseWriter, r *http.Request, e *event, body *s
 	h.inbox.metrics.events.WithLabelValues(e.Inbox, typeLabel(e)).Inc()
 
 	w.Header().Set(headerInbox, e.Inbox)
+	h.answerOK(w, r, e, "the event is stored")
+	return true, nil
+}
+
+// answerOK answers 200 for an event that is safe.
+func (h *Handler) answerOK(w http.ResponseWriter, r *http.Request, e *event, what string) {
 	answer := newAnswerWriter(w, r)
 	answer.WriteHeader(http.StatusOK)
 	answer.end(false)
-	if failure := answer.failure(nil); failure != nil { // the event is safe, but ElevenLabs does not know
+	if failure := answer.failure(nil); failure != nil { // ElevenLabs does not know
 		e.Result, e.Reason = deliveries.Failed, failure.Code
-		h.logger.Warn("client left before it had the answer; the event is stored", zap.Object("event", e))
+		h.logger.Warn("client left before it had the answer; "+what, zap.Object("event", e))
 	}
-	return true
+}
+
+// forwardToAll forwards an event that could not be stored to its destinations at once. Only
+// if all of them take it, the answer is 200. Otherwise the client may send it again, and
+// those that took it know it by its Idempotency-Key.
+func (h *Handler) forwardToAll(w http.ResponseWriter, r *http.Request, e *event, body *spool.Body, to []*destination) error {
+	row, err := toRow(r, e)
+	if err != nil {
+		return caddyhttp.Error(http.StatusInternalServerError, err)
+	}
+	ctx, delivered := detach(r.Context(), disconnectTimeout)
+	defer delivered()
+	start := time.Now()
+	outcomes := make([]inbox.Outcome, len(to))
+	var all sync.WaitGroup
+	for i, d := range to {
+		all.Go(func() {
+			c := &inbox.Claim{Event: row, Size: e.Size, Attempt: 1, ReceivedAt: e.Received}
+			c.Queue = d.queue.Queue
+			limit, cancel := context.WithTimeout(ctx, d.attemptTimeout(e.Size))
+			defer cancel()
+			outcomes[i] = d.deliverStored(limit, c, body)
+		})
+	}
+	all.Wait()
+	e.UpstreamSeconds, e.Attempts = time.Since(start).Seconds(), 1
+	var missing []string
+	for i, o := range outcomes {
+		if o.Taken {
+			continue
+		}
+		if missing = append(missing, to[i].queue.Destination); len(missing) == 1 {
+			e.Reason, e.UpstreamStatus = o.Reason, o.Status
+		}
+	}
+	if len(missing) == 0 {
+		e.Result, e.Reason, e.UpstreamStatus = deliveries.Accepted, "", outcomes[0].Status
+		h.answerOK(w, r, e, "all destinations have the event")
+		return nil
+	}
+	e.Result = deliveries.Failed
+	h.logger.Error("event not delivered", zap.Object("event", e), zap.Int64("bytes", e.Size), zap.Strings("destinations", missing))
+	return caddyhttp.Error(http.StatusBadGateway, fmt.Errorf("%d of %d destinations did not take the event", len(missing), len(to)))
 }
 
 // storeEvent stores an event, also if its client leaves meanwhile.
-func (h *Handler) storeEvent(r *http.Request, e *event, body *spool.Body) (repeat bool, err error) {
-	request, err := json.Marshal(toStore(r))
+func (h *Handler) storeEvent(r *http.Request, e *event, body *spool.Body, to []*destination) (repeat bool, err error) {
+	row, err := toRow(r, e)
 	if err != nil {
 		return false, err
 	}
-	fields, err := json.Marshal(fieldsToStore(e)) //nolint:gosec // its field secret has the name of a secret
-	if err != nil {
-		return false, err
+	row.Queue = to[0].queue.Queue
+	others := make([]string, len(to)-1)
+	for i, d := range to[1:] {
+		others[i] = d.queue.Destination
 	}
 	timeout := storeTimeout + time.Duration(e.Size>>20)*storeTimeoutPerMiB
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), timeout)
 	defer cancel()
-	store, err := h.inbox.queue.database.open(ctx)
+	store, err := h.inbox.database.open(ctx)
 	if err != nil {
 		return false, err
 	}
-	return store.Accept(ctx, inbox.Event{
-		Inbox: h.Inbox.Name, ID: e.EventID, Type: e.EventType, ConversationID: e.ConversationID, AgentID: e.AgentID, RequestID: e.RequestID, Webhook: e.Secret,
+	return store.Accept(ctx, row, body, h.Inbox.Limit, others...)
+}
+
+// toRow returns what is stored of an event beside its queue and its body.
+func toRow(r *http.Request, e *event) (row inbox.Event, err error) {
+	request, err := json.Marshal(toStore(r))
+	if err != nil {
+		return row, err
+	}
+	fields, err := json.Marshal(fieldsToStore(e)) //nolint:gosec // its field secret has the name of a secret
+	if err != nil {
+		return row, err
+	}
+	return inbox.Event{
+		ID: e.EventID, Type: e.EventType, ConversationID: e.ConversationID, AgentID: e.AgentID, RequestID: e.RequestID, Webhook: e.Secret,
 		Fields: string(fields), Request: string(request),
-	}, body, h.Inbox.Limit)
+	}, nil
 }
 
 // The reasons for which an event bypasses the inbox.

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/caddyserver/caddy/v2"
@@ -45,7 +46,7 @@ type verb struct {
 // verbs are the changes, by the names that they have in URLs.
 var verbs = map[string]*verb{
 	"redeliver": {
-		check:  byState(inbox.Waiting, inbox.Delivered, inbox.Dead, inbox.Discarded),
+		check:  redeliverable,
 		change: (*inbox.Store).Redeliver, message: "events are delivered again, as an operator asked", total: inboxRedelivered,
 	},
 	"discard": {
@@ -58,10 +59,26 @@ var verbs = map[string]*verb{
 	},
 }
 
+// redeliverable is the check of redeliver. What goes to another destination may be in any
+// state.
+func redeliverable(q stored.Act) error {
+	if q.To == "" {
+		return byState(inbox.Waiting, inbox.Delivered, inbox.Dead, inbox.Discarded)(q)
+	}
+	if (len(q.Events) > 0) == q.Selects() {
+		return errors.New("name events, or select them, and not both")
+	}
+	return nil
+}
+
+var errOnlyRedelivered = errors.New("to is for redeliver")
+
 // byState returns the check of a verb that selects events by one of these states.
 func byState(states ...inbox.State) func(stored.Act) error {
 	return func(q stored.Act) error {
 		switch {
+		case q.To != "":
+			return errOnlyRedelivered
 		case len(q.Events) > 0 && q.Selects():
 			return errors.New("name events, or select them by their state, not both")
 		case len(q.Events) == 0 && !slices.Contains(states, q.State):
@@ -73,6 +90,9 @@ func byState(states ...inbox.State) func(stored.Act) error {
 
 // byConversation is the check of a verb that selects events by their conversation.
 func byConversation(q stored.Act) error {
+	if q.To != "" {
+		return errOnlyRedelivered
+	}
 	if (len(q.Events) > 0) == (q.ConversationID != "") {
 		return errors.New("name a conversation or events, and not both")
 	}
@@ -99,6 +119,17 @@ func actOn(ctx context.Context, v *verb, q stored.Act, who actor) (stored.Change
 	if err := cmp.Or(v.check(q), q.Check()); err != nil {
 		return done, apiError(http.StatusBadRequest, "%w", err)
 	}
+	change := v.change
+	if q.To != "" {
+		name, destinations, err := inboxWith(q.Inbox, q.To)
+		if err != nil {
+			return done, apiError(http.StatusBadRequest, "%w", err)
+		}
+		q.Inbox = name
+		change = func(s *inbox.Store, ctx context.Context, selection inbox.Selection, limit int) (inbox.Change, error) {
+			return s.DeliverTo(ctx, selection, q.To, destinations, limit)
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, actTimeout)
 	defer cancel()
 	places, err := placesOf(ctx, q)
@@ -113,12 +144,12 @@ func actOn(ctx context.Context, v *verb, q stored.Act, who actor) (stored.Change
 	var conflict error
 	for _, p := range places {
 		for some := range p.selections(q.Selection()) {
-			changed, err := v.change(p.store, ctx, some, q.Limit)
+			changed, err := change(p.store, ctx, some, q.Limit)
 			done.Events += changed.Total()
 			done.Last = changed.Last
 			p.record(v, changed, who)
 			switch {
-			case errors.Is(err, inbox.ErrBodyGone), errors.Is(err, inbox.ErrDelivering), errors.Is(err, inbox.ErrFinished), errors.Is(err, inbox.ErrNotFound):
+			case errors.Is(err, inbox.ErrBodyGone), errors.Is(err, inbox.ErrDelivering), errors.Is(err, inbox.ErrFinished), errors.Is(err, inbox.ErrNotFound), errors.Is(err, inbox.ErrHasEvent):
 				conflict = err
 			case err != nil:
 				return done, p.unanswered(err, done.Events)
@@ -129,6 +160,33 @@ func actOn(ctx context.Context, v *verb, q stored.Act, who actor) (stored.Change
 		return done, apiError(http.StatusConflict, "%w", conflict)
 	}
 	return done, nil
+}
+
+// inboxWith returns the inbox that has a destination, and all destinations of it. The name
+// of the inbox may be empty if only one has it.
+func inboxWith(name, destination string) (_ string, destinations []string, _ error) {
+	of := map[string][]string{}
+	var all, having []string
+	for _, q := range servedQueues() {
+		if q.Destination == "" || name != "" && q.Inbox != name {
+			continue
+		}
+		of[q.Inbox] = append(of[q.Inbox], q.Destination)
+		all = append(all, q.Destination)
+		if q.Destination == destination {
+			having = append(having, q.Inbox)
+		}
+	}
+	switch {
+	case len(all) == 0:
+		return "", nil, errors.New("the inbox has no named destinations")
+	case len(having) == 0:
+		slices.Sort(all)
+		return "", nil, fmt.Errorf("there is no destination %q: choose one of %s", destination, strings.Join(slices.Compact(all), ", "))
+	case len(having) > 1:
+		return "", nil, fmt.Errorf("several inboxes have a destination %q: name one of %s", destination, strings.Join(having, ", "))
+	}
+	return having[0], of[having[0]], nil
 }
 
 // placesOf returns where the events are. Without numbers, that is each database.
@@ -161,12 +219,12 @@ func (p placed) selections(all inbox.Selection) func(yield func(inbox.Selection)
 
 // record counts what was changed, and tells the log who did it.
 func (p placed) record(v *verb, changed inbox.Change, who actor) {
-	for _, name := range slices.Sorted(maps.Keys(changed.Events)) {
+	for _, q := range slices.SortedFunc(maps.Keys(changed.Events), inbox.Queue.Compare) {
 		if v.total != nil {
-			v.total.WithLabelValues(name).Add(float64(changed.Events[name]))
+			v.total.WithLabelValues(q.Inbox, q.Destination).Add(float64(changed.Events[q]))
 		}
-		p.log().Info(v.message, zap.String("inbox", name), zap.Int("events", changed.Events[name]), zap.String("database", inbox.Shown(p.location)),
-			zap.String("by", who.by), zap.String("user", who.user), zap.String("remote_addr", who.remoteAddr))
+		p.log().Info(v.message, append(queueFields(q), zap.Int("events", changed.Events[q]), zap.String("database", inbox.Shown(p.location)),
+			zap.String("by", who.by), zap.String("user", who.user), zap.String("remote_addr", who.remoteAddr))...)
 	}
 }
 

@@ -59,7 +59,7 @@ func TestEventsAreRedeliveredByNumberAndBySelection(t *testing.T) {
 			o.put(t, "sales", "post_call_audio", "conv_4", `{"n":4}`)
 			o.run(t, "sales", -time.Hour, 9, inbox.Dead)
 
-			counted := func(name string) float64 { return testutil.ToFloat64(inboxRedelivered.WithLabelValues(name)) }
+			counted := func(name string) float64 { return testutil.ToFloat64(inboxRedelivered.WithLabelValues(name, "")) }
 			before := map[string]float64{"default": counted("default"), "sales": counted("sales")}
 			got := post(t, server, "/elevenlabs/inbox/redeliver", test.ask)
 			assert.Equal(t, 200, got.status)
@@ -95,7 +95,7 @@ func TestEventsThatCannotBeChangedAreAConflict(t *testing.T) {
 	busy := o.put(t, "default", "post_call_audio", "conv_1", `{"n":2}`)
 	slow := &stuck{started: make(chan struct{}), end: make(chan struct{})}
 	runner := o.store.Start(inbox.Options{
-		Inbox: "default", Concurrency: 1, Timeout: time.Minute, Retry: []time.Duration{time.Second}, GiveUp: time.Hour,
+		Queue: inbox.Queue{Inbox: "default"}, Destinations: []string{""}, Concurrency: 1, Timeout: time.Minute, Retry: []time.Duration{time.Second}, GiveUp: time.Hour,
 		Retention: inbox.Retention{Delivered: time.Hour, Remember: time.Hour, Dead: time.Hour, Limit: 1 << 30},
 	}, slow)
 	<-slow.started
@@ -114,11 +114,11 @@ func TestEventsThatAreDiscardedGetNoAttemptAndNoAlarm(t *testing.T) {
 	o.run(t, "default", -time.Hour, 9, inbox.Dead)
 	o.put(t, "default", "post_call_audio", "conv_2", `{"n":2}`)
 	o.put(t, "sales", "post_call_audio", "conv_1", `{"n":3}`)
-	before := testutil.ToFloat64(inboxDiscarded.WithLabelValues("default"))
+	before := testutil.ToFloat64(inboxDiscarded.WithLabelValues("default", ""))
 	assert.JSONEq(t, `{"events":1}`, post(t, server, "/elevenlabs/inbox/discard", `{"events":[1,99]}`).text)
 	assert.JSONEq(t, `{"events":1}`, post(t, server, "/elevenlabs/inbox/discard", `{"inbox":"default","state":"waiting"}`).text)
 	assert.Equal(t, map[int64]inbox.State{1: inbox.Discarded, 2: inbox.Discarded, 3: inbox.Waiting}, o.states(t))
-	assert.Equal(t, before+2, testutil.ToFloat64(inboxDiscarded.WithLabelValues("default"))) //nolint:testifylint // whole numbers
+	assert.Equal(t, before+2, testutil.ToFloat64(inboxDiscarded.WithLabelValues("default", ""))) //nolint:testifylint // whole numbers
 	logged := o.logs.FilterMessage("events are discarded, as an operator asked").All()
 	require.Len(t, logged, 2)
 	assert.Equal(t, "admin endpoint", logged[0].ContextMap()["by"])

@@ -43,7 +43,7 @@ const (
 )
 
 // listParameters select events for a list.
-var listParameters = []string{"inbox", "state", "type", "conversation", "agent", "event", "webhook", "request", "search", "since", "until", "before", "limit"}
+var listParameters = []string{"inbox", "destination", "state", "type", "conversation", "agent", "event", "webhook", "request", "search", "since", "until", "once", "before", "limit"}
 
 var eventIDPrefix = regexp.MustCompile(`^[0-9a-f]{0,64}$`)
 
@@ -70,7 +70,7 @@ func parseParameters(query url.Values, known ...string) (s inbox.Selection, err 
 		}
 	}
 	s = inbox.Selection{
-		Inbox: query.Get("inbox"), State: inbox.State(query.Get("state")), EventID: query.Get("event"),
+		Inbox: query.Get("inbox"), Destination: query.Get("destination"), State: inbox.State(query.Get("state")), EventID: query.Get("event"),
 		Types:          slices.DeleteFunc(query["type"], func(name string) bool { return name == "" }),
 		ConversationID: query.Get("conversation"), AgentID: query.Get("agent"), RequestID: query.Get("request"), Webhook: query.Get("webhook"), Search: query.Get("search"),
 	}
@@ -79,6 +79,11 @@ func parseParameters(query url.Values, known ...string) (s inbox.Selection, err 
 		return s, fmt.Errorf("there is no state %q: choose one of %v", s.State, inbox.States)
 	case !eventIDPrefix.MatchString(s.EventID):
 		return s, fmt.Errorf("event must be the beginning of an event's id, in hexadecimal digits, not %q", s.EventID)
+	}
+	if text := query.Get("once"); text != "" {
+		if s.Once, err = strconv.ParseBool(text); err != nil {
+			return s, fmt.Errorf("once must be true or false, not %q", text)
+		}
 	}
 	if text := query.Get("before"); text != "" {
 		if s.Before, err = parseSeq(text); err != nil {

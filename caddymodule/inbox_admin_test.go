@@ -68,7 +68,7 @@ func (o opened) put(t *testing.T, name, typ, conversation, body string) int64 {
 	require.NoError(t, err)
 	sum := sha256.Sum256([]byte(body))
 	_, err = o.store.Accept(t.Context(), inbox.Event{
-		Inbox: name, ID: hex.EncodeToString(sum[:]), Type: typ, ConversationID: conversation, AgentID: "agent_1",
+		Queue: inbox.Queue{Inbox: name}, ID: hex.EncodeToString(sum[:]), Type: typ, ConversationID: conversation, AgentID: "agent_1",
 		Webhook: "TEST_SECRET", Fields: string(fields), Request: string(request),
 	}, strings.NewReader(body), 1<<30)
 	require.NoError(t, err)
@@ -103,13 +103,14 @@ func (f *refusing) Settled(_ *inbox.Claim, _ inbox.Outcome, state inbox.State) {
 func (f *refusing) BackendDown(*inbox.Claim)                                   {}
 func (f *refusing) BackendUp(time.Duration)                                    {}
 func (f *refusing) Trouble(string, error)                                      {}
+func (f *refusing) GivenUp(inbox.Queue, int)                                   {}
 
 // run delivers the events of an inbox until they have these states.
 func (o opened) run(t *testing.T, name string, giveUp time.Duration, failures int, want ...inbox.State) {
 	t.Helper()
 	d := &refusing{failures, make(chan inbox.State, 100)}
 	runner := o.store.Start(inbox.Options{
-		Inbox: name, Concurrency: 4, Timeout: time.Minute, Retry: []time.Duration{time.Millisecond}, GiveUp: giveUp,
+		Queue: inbox.Queue{Inbox: name}, Destinations: []string{""}, Concurrency: 4, Timeout: time.Minute, Retry: []time.Duration{time.Millisecond}, GiveUp: giveUp,
 		Retention: inbox.Retention{Delivered: time.Hour, Remember: time.Hour, Dead: time.Hour, Limit: 1 << 30},
 	}, d)
 	defer runner.Stop(time.Second)
@@ -212,7 +213,7 @@ func TestAWrongQuestionToTheInboxIsAnsweredWithASentence(t *testing.T) {
 		says      string
 	}{
 		{uri: "events?state=ded", status: 400, says: `there is no state "ded": choose one of [waiting delivering delivered dead discarded]`},
-		{uri: "events?sate=dead", status: 400, says: `there is no parameter "sate": choose from inbox, state,`},
+		{uri: "events?sate=dead", status: 400, says: `there is no parameter "sate": choose from inbox, destination, state,`},
 		{uri: "events?inbox=sales", status: 404, says: `there is no inbox "sales": choose one of default`},
 		{uri: "events?event=xyz", status: 400, says: `event must be the beginning of an event's id`},
 		{uri: "events?limit=0", status: 400, says: `limit must be a number from 1 to 1000, not "0"`},
@@ -239,7 +240,7 @@ func TestAWrongQuestionToTheInboxIsAnsweredWithASentence(t *testing.T) {
 		{uri: "redeliver", post: `{"state":"dead","since":"2026-11-29T10:00:00Z","until":"2026-11-29T10:00:00Z"}`, status: 400, says: `since must be before until`},
 		{uri: "discard", post: `{"state":"delivered"}`, status: 400, says: `name events, or select them by a state, one of [waiting dead]`},
 		{uri: "discard", post: `{"events":[99]}`, status: 404, says: `there is no such event`},
-		{uri: "stats?state=dead", status: 400, says: `there is no parameter "state": choose from inbox, type, since`},
+		{uri: "stats?state=dead", status: 400, says: `there is no parameter "state": choose from inbox, destination, type, since`},
 		{uri: "stats?inbox=sales", status: 404, says: `there is no inbox "sales"`},
 		{uri: "forget", post: `{"conversation_id":"conv_1","state":"dead"}`, status: 400, says: `nothing else selects what is deleted`},
 		{uri: "forget", post: `{}`, status: 400, says: `name a conversation or events, and not both`},

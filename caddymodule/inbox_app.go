@@ -41,22 +41,23 @@ func (a *App) Provision(ctx caddy.Context) error {
 
 // add adds the inbox of a handler. Handlers of one inbox must deliver alike, since any
 // of them may deliver the events of the others.
-func (a *App) add(h *Handler, location string) error {
+func (a *App) add(h *Handler, location string, destinations []*destination) error {
 	database, err := joinDatabase(location, a.logger)
 	if err != nil {
 		return err
 	}
-	h.inbox = &inboxState{queue: database.queue(h.Inbox.Name), metrics: newInboxMetrics(h.Inbox.Name)}
-	h.inbox.metrics.initSeries(h.Inbox.Name)
+	for _, d := range destinations {
+		d.queue, d.metrics = database.queue(d.options.Queue), newQueueMetrics(d.options.Queue)
+	}
+	h.inbox = &inboxState{database: database, destinations: destinations, metrics: newInboxMetrics(h.Inbox.Name)}
 	for _, other := range a.inboxes {
 		if other.Inbox.Name != h.Inbox.Name {
 			continue
 		}
-		if other.inbox.queue != h.inbox.queue {
+		if other.inbox.database != database {
 			return fmt.Errorf("two databases have an inbox %q: give one of them another name, as in \"inbox NAME\"", h.Inbox.Name)
 		}
-		if !reflect.DeepEqual(other.inboxOptions(), h.inboxOptions()) || !sameProxy(other.ReverseProxyRaw, h.ReverseProxyRaw) ||
-			!reflect.DeepEqual(other.signKeys, h.signKeys) {
+		if !slices.EqualFunc(other.inbox.destinations, destinations, (*destination).sameDelivery) {
 			return fmt.Errorf("two handlers deliver the inbox %q differently: give one of them another name, as in \"inbox NAME\"", h.Inbox.Name)
 		}
 		return nil
@@ -69,16 +70,20 @@ func (a *App) add(h *Handler, location string) error {
 // Postgres that does not answer, is only logged.
 func (a *App) Start() error {
 	for i, h := range a.inboxes {
-		if err := h.inbox.queue.database.start(a.logger); err != nil {
+		if err := h.inbox.database.start(a.logger); err != nil {
+			var ending sync.WaitGroup
 			for _, started := range a.inboxes[:i] {
-				started.inbox.queue.remove(started)
+				started.inbox.end(&ending)
 			}
+			ending.Wait()
 			return fmt.Errorf("inbox %s: %w", h.Inbox.Name, err)
 		}
-		h.inbox.queue.add(h)
+		for _, d := range h.inbox.destinations {
+			d.queue.add(d)
+		}
 	}
 	for _, h := range a.inboxes {
-		h.inbox.queue.database.logLeftovers()
+		h.inbox.database.logLeftovers()
 	}
 	return nil
 }
@@ -87,10 +92,22 @@ func (a *App) Start() error {
 func (a *App) Stop() error {
 	var ending sync.WaitGroup
 	for _, h := range a.inboxes {
-		ending.Go(func() { h.inbox.queue.remove(h) })
+		h.inbox.end(&ending)
 	}
 	ending.Wait()
+	for _, h := range a.inboxes {
+		if len(h.inbox.database.served()) > 0 { // a reload may have taken an inbox or a destination out
+			h.inbox.database.logLeftovers()
+		}
+	}
 	return nil
+}
+
+// end ends the deliveries of an inbox, except if another configuration goes on with them.
+func (i *inboxState) end(ending *sync.WaitGroup) {
+	for _, d := range i.destinations {
+		ending.Go(func() { d.queue.remove(d) })
+	}
 }
 
 // sameProxy reports whether two configurations of reverse_proxy do the same. Caddy numbers

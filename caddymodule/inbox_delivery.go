@@ -27,7 +27,7 @@ import (
 )
 
 // deliverStored makes one attempt to deliver an event from the inbox.
-func (h *Handler) deliverStored(ctx context.Context, c *inbox.Claim, body eventBody) (outcome inbox.Outcome) {
+func (d *destination) deliverStored(ctx context.Context, c *inbox.Claim, body eventBody) (outcome inbox.Outcome) {
 	ctx, cancel := withoutCause(ctx)
 	defer cancel()
 	w := &recorder{header: http.Header{}}
@@ -35,13 +35,13 @@ func (h *Handler) deliverStored(ctx context.Context, c *inbox.Claim, body eventB
 	var request stored.Request
 	var fields stored.Fields
 	if err := errors.Join(json.Unmarshal([]byte(c.Request), &request), json.Unmarshal([]byte(c.Fields), &fields)); err != nil {
-		return h.failed(c, facts.HandlerError, fmt.Errorf("reading the stored request: %w", err))
+		return d.failed(c, facts.HandlerError, fmt.Errorf("reading the stored request: %w", err))
 	}
 	r, err := restoreRequest(ctx, request, w)
 	if err != nil {
-		return h.failed(c, facts.HandlerError, fmt.Errorf("making the stored request anew: %w", err))
+		return d.failed(c, facts.HandlerError, fmt.Errorf("making the stored request anew: %w", err))
 	}
-	e := h.newEvent(r)
+	e := d.newEvent(r)
 	e.restore(fields, c)
 
 	answer := newAnswerWriter(w, r)
@@ -56,18 +56,18 @@ func (h *Handler) deliverStored(ctx context.Context, c *inbox.Claim, body eventB
 		if panicked != http.ErrAbortHandler {
 			failure, err = facts.HandlerError, fmt.Errorf("a handler panicked: %v\n%s", panicked, debug.Stack())
 		}
-		outcome = h.failed(c, failure, err)
+		outcome = d.failed(c, failure, err)
 		outcome.Status = answer.backend()
 	}()
-	err = h.pass(answer, r, emptyHandler, e, watched)
+	err = d.pass(answer, r, emptyHandler, e, watched, d.to)
 	failure := answer.failure(err)
 	if failure == nil {
 		return inbox.Outcome{Taken: true, Status: answer.backend()}
 	}
 	if unreadable := watched.failure.Load(); unreadable != nil { // the backend is not to blame
-		return h.failed(c, facts.HandlerError, *unreadable)
+		return d.failed(c, facts.HandlerError, *unreadable)
 	}
-	outcome = h.failed(c, failure, err)
+	outcome = d.failed(c, failure, err)
 	outcome.Status, outcome.Answer = answer.backend(), w.text()
 	_, dial := errors.AsType[reverseproxy.DialError](err)
 	outcome.Unreachable = failure == facts.BackendUnreachable && outcome.Status == 0 || dial // handle_response can make a 503 of an answer
@@ -138,10 +138,10 @@ func (r *storedReader) Read(p []byte) (int, error) {
 }
 
 // failed logs a failed attempt. A backend that is away must not fill the log.
-func (h *Handler) failed(c *inbox.Claim, failure *facts.Failure, err error) inbox.Outcome {
-	h.sampledElevenLabs.Info("attempt to deliver an event from the inbox failed: "+failure.Code,
-		zap.String("inbox", c.Inbox), zap.Int64("seq", c.Seq), zap.String("event_id", c.ID), zap.String("event_type", c.Type),
-		zap.String("conversation_id", c.ConversationID), zap.Int("attempt", c.Attempt), zap.Error(err))
+func (d *destination) failed(c *inbox.Claim, failure *facts.Failure, err error) inbox.Outcome {
+	d.sampledElevenLabs.Info("attempt to deliver an event from the inbox failed: "+failure.Code,
+		append(queueFields(c.Queue), zap.Int64("seq", c.Seq), zap.String("event_id", c.ID), zap.String("event_type", c.Type),
+			zap.String("conversation_id", c.ConversationID), zap.Int("attempt", c.Attempt), zap.Error(err))...)
 	return inbox.Outcome{Reason: failure.Code}
 }
 

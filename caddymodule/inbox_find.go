@@ -78,10 +78,29 @@ func havingInbox(ctx context.Context, all []openDatabase, name string) (some []o
 
 // serves reports whether a handler has the inbox of this name.
 func (d *database) serves(name string) bool {
+	return slices.ContainsFunc(d.served(), func(q inbox.Queue) bool { return q.Inbox == name })
+}
+
+// served returns the queues that a configuration delivers, sorted.
+func (d *database) served() (all []inbox.Queue) {
 	d.mu.Lock()
-	q := d.queues[name]
-	d.mu.Unlock()
-	return q != nil && q.served()
+	defer d.mu.Unlock()
+	for name, q := range d.queues {
+		if q.served() {
+			all = append(all, name)
+		}
+	}
+	slices.SortFunc(all, inbox.Queue.Compare)
+	return all
+}
+
+// servedQueues returns the queues of all databases that a configuration delivers, sorted.
+func servedQueues() (all []inbox.Queue) {
+	for _, d := range allDatabases() {
+		all = append(all, d.served()...)
+	}
+	slices.SortFunc(all, inbox.Queue.Compare)
+	return slices.Compact(all)
 }
 
 // checkLeftover returns an error if an inbox without a handler has no events either.
@@ -180,7 +199,7 @@ func storedBody(ctx context.Context, seq int64, name string) (*inbox.StoredBody,
 	if entry.Stored != entry.Size {
 		return nil, apiError(http.StatusGone, "%w", inbox.ErrBodyGone)
 	}
-	return d.store.Body(entry.Seq, entry.Size), nil
+	return d.store.Body(entry.BodySeq, entry.Size), nil
 }
 
 // findEvent finds an event by its number. Each database counts by itself.

@@ -35,13 +35,13 @@ type database struct {
 	opening  chan struct{} // closed when the attempt that is under way ends; nil without one
 	problem  error         // of the last attempt
 	retrying bool          // retry runs, and nobody else opens the database
-	queues   map[string]*inboxQueue
+	queues   map[inbox.Queue]*inboxQueue
 }
 
 // joinDatabase returns the database of a location. It opens nothing.
 func joinDatabase(location string, logger *zap.Logger) (*database, error) {
 	db, _, err := databases.LoadOrNew(location, func() (caddy.Destructor, error) {
-		db := &database{location: location, queues: map[string]*inboxQueue{}}
+		db := &database{location: location, queues: map[inbox.Queue]*inboxQueue{}}
 		db.logger.Store(logger)
 		db.ended, db.end = context.WithCancel(context.Background())
 		return db, nil
@@ -70,13 +70,13 @@ func (d *database) Destruct() error {
 	return store.Close()
 }
 
-// queue returns the queue of a name.
-func (d *database) queue(name string) *inboxQueue {
+// queue returns a queue in the database.
+func (d *database) queue(name inbox.Queue) *inboxQueue {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	q := d.queues[name]
 	if q == nil {
-		q = &inboxQueue{database: d, name: name}
+		q = &inboxQueue{database: d, Queue: name}
 		d.queues[name] = q
 	}
 	return q
@@ -225,8 +225,8 @@ func (d *database) opened() *inbox.Store {
 	return d.store
 }
 
-// logLeftovers warns of events that nobody delivers, since their inbox was renamed or
-// taken out.
+// logLeftovers warns of events that nobody delivers, since their inbox or destination was
+// renamed or taken out.
 func (d *database) logLeftovers() {
 	store := d.opened()
 	if store == nil {
@@ -238,51 +238,60 @@ func (d *database) logLeftovers() {
 	if err != nil {
 		return // the runners say so
 	}
-	for name, count := range counts {
+	for q, count := range counts {
 		waiting := count.States[inbox.Waiting] + count.States[inbox.Dead]
-		if waiting > 0 && !d.queue(name).served() {
-			d.log().Warn("an inbox has events and no handler: add a handler with this inbox, or let the command forget the events",
-				zap.String("inbox", name), zap.Int64("events", waiting), zap.String("database", inbox.Shown(d.location)))
+		if waiting > 0 && !d.queue(q).served() {
+			d.log().Warn("an inbox has events and no handler: add a handler with this inbox and destination, or let the command discard or forget the events",
+				append(queueFields(q), zap.Int64("events", waiting), zap.String("database", inbox.Shown(d.location)))...)
 		}
 	}
 }
 
-// inboxQueue is an inbox. Its runner belongs to the process. The handler of the newest
-// configuration delivers, so that a reload makes no gap and no second runner.
+// inboxQueue is an inbox, or one of its destinations. Its runner belongs to the process.
+// The newest configuration delivers, so that a reload makes no gap and no second runner.
 type inboxQueue struct {
+	inbox.Queue
 	database *database
-	name     string
 	bypassed atomic.Int64 // events that were forwarded at once
 
-	mu       sync.Mutex
-	handlers []*Handler // the last one delivers
-	runner   *inbox.Runner
-	options  inbox.Options   // of the runner
-	retired  []*inbox.Runner // that still have deliveries under way
-	ending   bool            // the last handler leaves
+	mu           sync.Mutex
+	destinations []*destination // the last one delivers
+	runner       *inbox.Runner
+	options      inbox.Options   // of the runner
+	retired      []*inbox.Runner // that still have deliveries under way
+	ending       bool            // the last destination leaves
+}
+
+// queueFields are the fields of a log line about a queue.
+func queueFields(q inbox.Queue) []zap.Field {
+	fields := []zap.Field{zap.String("inbox", q.Inbox)}
+	if q.Destination != "" {
+		fields = append(fields, zap.String("destination", q.Destination))
+	}
+	return fields
 }
 
 // finalGrace is how long deliveries may go on when Caddy ends.
 const finalGrace = 10 * time.Second
 
-// add puts a handler on top.
-func (q *inboxQueue) add(h *Handler) {
+// add puts a destination on top.
+func (q *inboxQueue) add(d *destination) {
 	q.mu.Lock()
-	q.handlers = append(q.handlers, h)
+	q.destinations = append(q.destinations, d)
 	q.mu.Unlock()
 	q.adjust()
 }
 
-// remove takes a handler away. If it is the last one, remove waits until all deliveries
-// have ended.
-func (q *inboxQueue) remove(h *Handler) {
+// remove takes a destination away. If it is the last one, remove waits until all
+// deliveries have ended.
+func (q *inboxQueue) remove(d *destination) {
 	q.mu.Lock()
-	if !slices.Contains(q.handlers, h) {
+	if !slices.Contains(q.destinations, d) {
 		q.mu.Unlock()
 		return
 	}
-	if len(q.handlers) > 1 {
-		q.handlers = slices.DeleteFunc(q.handlers, func(other *Handler) bool { return other == h })
+	if len(q.destinations) > 1 {
+		q.destinations = slices.DeleteFunc(q.destinations, func(other *destination) bool { return other == d })
 		q.mu.Unlock()
 		q.adjust()
 		return
@@ -293,26 +302,26 @@ func (q *inboxQueue) remove(h *Handler) {
 	q.retired = nil
 	q.mu.Unlock()
 
-	var ending sync.WaitGroup // deliveries still ask for the handler
+	var ending sync.WaitGroup // deliveries still ask for the destination
 	for _, runner := range retired {
 		ending.Go(func() { runner.Stop(finalGrace) })
 	}
 	ending.Wait()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.handlers, q.ending = nil, false
+	q.destinations, q.ending = nil, false
 }
 
-// adjust lets the runner have the options of the handler on top. One with other options
+// adjust lets the runner have the options of the destination on top. One with other options
 // claims no more, and ends with its deliveries.
 func (q *inboxQueue) adjust() {
 	store := q.database.opened()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if store == nil || q.ending || len(q.handlers) == 0 {
+	if store == nil || q.ending || len(q.destinations) == 0 {
 		return
 	}
-	options := q.top().inboxOptions()
+	options := q.top().options
 	if q.runner != nil && reflect.DeepEqual(options, q.options) {
 		return
 	}
@@ -336,21 +345,21 @@ func (q *inboxQueue) retire() {
 	}()
 }
 
-func (q *inboxQueue) top() *Handler { return q.handlers[len(q.handlers)-1] }
+func (q *inboxQueue) top() *destination { return q.destinations[len(q.destinations)-1] }
 
-// handler returns the handler that delivers. The runner ends before its last handler
+// current returns the destination that delivers. The runner ends before the last one
 // leaves.
-func (q *inboxQueue) handler() *Handler {
+func (q *inboxQueue) current() *destination {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.top()
 }
 
-// served reports whether a handler delivers.
+// served reports whether a configuration delivers.
 func (q *inboxQueue) served() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.handlers) > 0
+	return len(q.destinations) > 0
 }
 
 // abandonAfter is how long an attempt may go on when its time is over.
@@ -360,9 +369,9 @@ const abandonAfter = 3 * time.Second
 // transport for FastCGI looks at it only while it connects, and lb_try_duration not at
 // all. Deliver then abandons them. The next attempt may find them still at work.
 func (q *inboxQueue) Deliver(ctx context.Context, c *inbox.Claim, body *inbox.StoredBody) inbox.Outcome {
-	h := q.handler()
+	d := q.current()
 	done := make(chan inbox.Outcome, 1)
-	go func() { done <- h.deliverStored(ctx, c, body) }()
+	go func() { done <- d.deliverStored(ctx, c, body) }()
 	select {
 	case outcome := <-done:
 		return outcome
@@ -375,31 +384,37 @@ func (q *inboxQueue) Deliver(ctx context.Context, c *inbox.Claim, body *inbox.St
 		return outcome
 	case <-timer.C:
 	}
-	return h.failed(c, facts.BackendTimeout, context.Cause(ctx))
+	return d.failed(c, facts.BackendTimeout, context.Cause(ctx))
 }
 
 // Settled implements inbox.Deliverer.
 func (q *inboxQueue) Settled(c *inbox.Claim, o inbox.Outcome, state inbox.State) {
-	q.handler().settled(c, o, state)
+	q.current().settled(c, o, state)
 }
 
 // BackendDown implements inbox.Deliverer.
-func (q *inboxQueue) BackendDown(c *inbox.Claim) {
-	h := q.handler()
-	h.logger.Warn("the backend of an inbox is unreachable: events wait, and one at a time is tried", zap.String("inbox", q.name))
-	h.notifier.notifyInbox(eventInboxDown, map[string]any{"inbox": q.name})
+func (q *inboxQueue) BackendDown(*inbox.Claim) {
+	d := q.current()
+	d.logger.Warn("the backend of an inbox is unreachable: events wait, and one at a time is tried", queueFields(q.Queue)...)
+	d.notifier.notifyInbox(eventInboxDown, q.Queue, nil)
 }
 
 // BackendUp implements inbox.Deliverer.
 func (q *inboxQueue) BackendUp(down time.Duration) {
-	h := q.handler()
-	h.logger.Warn("the backend of an inbox answers again", zap.String("inbox", q.name), zap.Duration("down", down))
-	h.notifier.notifyInbox(eventInboxUp, map[string]any{"inbox": q.name, "down_seconds": down.Seconds()})
+	d := q.current()
+	d.logger.Warn("the backend of an inbox answers again", append(queueFields(q.Queue), zap.Duration("down", down))...)
+	d.notifier.notifyInbox(eventInboxUp, q.Queue, map[string]any{"down_seconds": down.Seconds()})
+}
+
+// GivenUp implements inbox.Deliverer.
+func (q *inboxQueue) GivenUp(gone inbox.Queue, events int) {
+	q.current().logger.Error("events are given up, since their destination was renamed or taken out: let the command redeliver them to another one, or discard them",
+		append(queueFields(gone), zap.Int("events", events))...)
 }
 
 // Trouble implements inbox.Deliverer.
 func (q *inboxQueue) Trouble(doing string, err error) {
-	q.handler().sampledElevenLabs.Error("the database of an inbox fails: "+doing, zap.String("inbox", q.name), zap.Error(err))
+	q.current().sampledElevenLabs.Error("the database of an inbox fails: "+doing, append(queueFields(q.Queue), zap.Error(err))...)
 }
 
 var _ inbox.Deliverer = (*inboxQueue)(nil)

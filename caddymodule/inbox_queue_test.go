@@ -25,16 +25,23 @@ func (p stuckProxy) ServeHTTP(http.ResponseWriter, *http.Request, caddyhttp.Hand
 	return nil
 }
 
+// queueFor returns the queue of an inbox for which a handler delivers.
+func queueFor(h *Handler) *inboxQueue {
+	q := &inboxQueue{Queue: inbox.Queue{Inbox: "default"}}
+	q.destinations = []*destination{{Handler: h, to: h.backend, queue: q, metrics: newQueueMetrics(q.Queue)}}
+	return q
+}
+
 func TestAnAttemptThatDoesNotEndInTimeIsAbandoned(t *testing.T) {
 	h, logs := provision(t, &Handler{})
 	proxy := stuckProxy{make(chan struct{}), make(chan struct{})}
 	h.proxy = proxy
 	h.ReverseProxyRaw = json.RawMessage("{}")
-	q := &inboxQueue{name: "default", handlers: []*Handler{h}}
+	q := queueFor(h)
 	ctx, cancel := context.WithCancel(t.Context())
 	outcome := make(chan inbox.Outcome)
 	go func() {
-		outcome <- q.Deliver(ctx, &inbox.Claim{Event: inbox.Event{Inbox: "default", Fields: "{}", Request: `{"uri":"/"}`}, Seq: 1, Attempt: 1}, new(inbox.StoredBody))
+		outcome <- q.Deliver(ctx, &inbox.Claim{Event: inbox.Event{Queue: q.Queue, Fields: "{}", Request: `{"uri":"/"}`}, Seq: 1, Attempt: 1}, new(inbox.StoredBody))
 	}()
 	<-proxy.begun
 	cancel()

@@ -30,14 +30,16 @@ func allDatabases() (all []*database) {
 	return all
 }
 
-// inboxStatuses returns the state of each inbox, sorted by name: of those that have a
-// handler, and of those that have events.
+// inboxStatuses returns the state of each inbox, or of each of its destinations, sorted by
+// name: of those that have a handler, and of those that have events.
 func inboxStatuses(ctx context.Context) []stored.Inbox {
 	all := []stored.Inbox{} //nolint:prealloc // each database has any number
 	for _, d := range allDatabases() {
 		all = append(all, d.statuses(ctx)...)
 	}
-	slices.SortStableFunc(all, func(a, b stored.Inbox) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortStableFunc(all, func(a, b stored.Inbox) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Destination, b.Destination))
+	})
 	return all
 }
 
@@ -46,16 +48,18 @@ func (d *database) statuses(ctx context.Context) (all []stored.Inbox) {
 	store, problem := d.store, d.problem
 	queues := maps.Clone(d.queues)
 	d.mu.Unlock()
-	var counts map[string]inbox.Count
+	var counts map[inbox.Queue]inbox.Count
 	var damage error
 	if store != nil {
 		counts, problem = countsOf(ctx, store)
 		damage = store.Intact()
 	}
-	for name := range counts {
+	bytes := map[string]int64{}
+	for name, count := range counts {
 		if queues[name] == nil {
-			queues[name] = &inboxQueue{database: d, name: name}
+			queues[name] = &inboxQueue{database: d, Queue: name}
 		}
+		bytes[name.Inbox] += count.Bytes
 	}
 	for name, q := range queues {
 		s := q.status()
@@ -66,7 +70,7 @@ func (d *database) statuses(ctx context.Context) (all []stored.Inbox) {
 		for _, state := range inbox.States {
 			s.Events[state] = counts[name].States[state]
 		}
-		s.Bytes, s.OldestWaitingSeconds = counts[name].Bytes, counts[name].Oldest.Seconds()
+		s.Bytes, s.OldestWaitingSeconds = bytes[name.Inbox], counts[name].Oldest.Seconds()
 		s.Up = store != nil && problem == nil && damage == nil
 		switch {
 		case damage != nil:
@@ -82,7 +86,7 @@ func (d *database) statuses(ctx context.Context) (all []stored.Inbox) {
 }
 
 // countsOf returns the counts of a database that answers.
-func countsOf(ctx context.Context, store *inbox.Store) (map[string]inbox.Count, error) {
+func countsOf(ctx context.Context, store *inbox.Store) (map[inbox.Queue]inbox.Count, error) {
 	checking, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
 	if err := store.Check(checking); err != nil {
@@ -93,12 +97,12 @@ func countsOf(ctx context.Context, store *inbox.Store) (map[string]inbox.Count, 
 	return store.Counts(counting)
 }
 
-// status returns what is known of an inbox without its database.
+// status returns what is known of a queue without its database.
 func (q *inboxQueue) status() stored.Inbox {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	s := stored.Inbox{Name: q.name, Database: inbox.Shown(q.database.location), Handlers: len(q.handlers), Bypassed: q.bypassed.Load()}
-	if len(q.handlers) > 0 {
+	s := stored.Inbox{Name: q.Inbox, Destination: q.Destination, Database: inbox.Shown(q.database.location), Handlers: len(q.destinations), Bypassed: q.bypassed.Load()}
+	if len(q.destinations) > 0 {
 		s.LimitBytes = q.top().Inbox.Limit
 	}
 	if q.runner != nil {

@@ -154,7 +154,7 @@ func TestADeliveredEventIsRememberedWhileItCanBeRepeated(t *testing.T) {
 			Inbox:     &Inbox{Retention: InboxRetention{Delivered: new(caddy.Duration(test.delivered))}},
 		}
 		h.setDefaults()
-		assert.Equal(t, test.want, h.inboxOptions().Remember)
+		assert.Equal(t, test.want, h.inboxOptions(h.Inbox.InboxDelivery).Remember)
 	}
 }
 
@@ -248,7 +248,7 @@ func attemptOf(t *testing.T, proxy string, body testBody) inbox.Outcome {
 	h := &Handler{Secrets: []Secret{{Value: "{env.TEST_SECRET}"}}, ReverseProxyRaw: json.RawMessage(proxy)}
 	require.NoError(t, h.Provision(ctx))
 	t.Cleanup(func() { assert.NoError(t, h.Cleanup()) })
-	return h.deliverStored(t.Context(), claimOf(body), body)
+	return queueFor(h).current().deliverStored(t.Context(), claimOf(body), body)
 }
 
 // claimOf returns the claim of an event with a body.

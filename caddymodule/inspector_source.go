@@ -29,20 +29,8 @@ func (inspectorSource) Webhooks() (all []inspector.Webhook) {
 // Inboxes implements inspector.Source.
 func (inspectorSource) Inboxes(ctx context.Context) []stored.Inbox { return inboxStatuses(ctx) }
 
-// InboxNames implements inspector.Source.
-func (inspectorSource) InboxNames() (names []string) {
-	for _, d := range allDatabases() {
-		d.mu.Lock()
-		for name, q := range d.queues {
-			if q.served() {
-				names = append(names, name)
-			}
-		}
-		d.mu.Unlock()
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
-}
+// Queues implements inspector.Source.
+func (inspectorSource) Queues() []inbox.Queue { return servedQueues() }
 
 // Hours implements inspector.Source.
 func (inspectorSource) Hours() []deliveries.Hour { return deliveryHistory.Hours(time.Now()) }

@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -42,6 +43,10 @@ type option struct {
 	json string
 	// block is the table of the options in the option's block; nil if it takes none.
 	block []option
+	// proxyOf returns where the reverse_proxy in the block belongs; nil if it takes none.
+	proxyOf func(h *Handler) *json.RawMessage
+	// match keeps the matcher that may be the second argument; nil if it takes none.
+	match func(h *Handler, set caddy.ModuleMap)
 }
 
 // takes reports whether the option takes so many arguments.
@@ -148,10 +153,10 @@ var options = []option{
 		name: "sign", args: "<secret>", repeats: true,
 		parse: func(h *Handler, args []string) error {
 			h.Sign = append(h.Sign, args[0])
-			return checkSign(h)
+			return checkSign(h.Sign)
 		},
-		check: checkSign,
-		shown: shownSign,
+		check: func(h *Handler) error { return checkSign(h.Sign) },
+		shown: func(h *Handler) any { return shownSign(h.Sign) },
 	},
 	{
 		name: "inbox", args: "[<name>]", block: inboxOptions,
@@ -162,6 +167,7 @@ var options = []option{
 		setDefault: func(h *Handler) {
 			if h.Inbox != nil {
 				setDefault(&h.Inbox.Name, "default")
+				h.Inbox.setDefaults(defaultDelivery)
 			}
 		},
 		check: ifInbox(checkInboxName),

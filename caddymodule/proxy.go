@@ -2,11 +2,14 @@ package caddymodule
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync/atomic"
 	"time"
 
+	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -14,6 +17,25 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
+
+// backend is where events are forwarded to.
+type backend struct {
+	proxy    caddyhttp.MiddlewareHandler // nil: the handlers that follow in the route
+	signKeys [][]byte                    // empty if events are not signed
+}
+
+// newBackend loads a proxy and the keys to sign with.
+func newBackend(ctx caddy.Context, proxy json.RawMessage, keys []string, logger *zap.Logger) (b backend, err error) {
+	if b.signKeys, err = resolveSign(keys, logger); err != nil || proxy == nil {
+		return b, err
+	}
+	module, err := ctx.LoadModuleByID("http.handlers.reverse_proxy", proxy)
+	if err != nil {
+		return b, fmt.Errorf("reverse_proxy: %w", err)
+	}
+	b.proxy = module.(caddyhttp.MiddlewareHandler)
+	return b, nil
+}
 
 // deliver forwards the event, and again while the connection to the backend fails
 // before it answers. It fills in what became of the event.
@@ -33,7 +55,7 @@ func (h *Handler) deliver(w http.ResponseWriter, r *http.Request, next caddyhttp
 		h.conclude(e, answer, err)
 	}()
 
-	err = h.pass(answer, r, next, e, body)
+	err = h.pass(answer, r, next, e, body, h.backend)
 	panicked = false
 	if err == nil { // otherwise an error route still uses the context, which then ends by itself
 		delivered()
@@ -42,15 +64,15 @@ func (h *Handler) deliver(w http.ResponseWriter, r *http.Request, next caddyhttp
 }
 
 // pass gives the event, with our headers, to the handlers that are to deliver it.
-func (h *Handler) pass(answer *answerWriter, r *http.Request, next caddyhttp.Handler, e *event, body eventBody) error {
-	if h.proxy != nil {
-		proxy, after := h.proxy, next
+func (h *Handler) pass(answer *answerWriter, r *http.Request, next caddyhttp.Handler, e *event, body eventBody, to backend) error {
+	if to.proxy != nil {
+		proxy, after := to.proxy, next
 		next = caddyhttp.HandlerFunc(func(w http.ResponseWriter, r *http.Request) error {
 			return proxy.ServeHTTP(w, r, after)
 		})
 	}
 	e.SetHeaders(r.Header)
-	if err := h.forward(answer, r, next, e, body); err != nil {
+	if err := h.forward(answer, r, next, e, body, to); err != nil {
 		return err
 	}
 	return answer.noAnswer()

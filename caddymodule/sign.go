@@ -15,11 +15,11 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/standardwebhooks"
 )
 
-// sign signs a verified event for the backend, at the time of an attempt. It reads the
+// sign signs a verified event for its backend, at the time of an attempt. It reads the
 // whole body, since the signature begins with the time. What report_only forwards without
 // proof is not signed.
-func (h *Handler) sign(r *http.Request, e *event, body eventBody) error {
-	if len(h.signKeys) == 0 || !e.Verified {
+func (h *Handler) sign(r *http.Request, e *event, body eventBody, to backend) error {
+	if len(to.signKeys) == 0 || !e.Verified {
 		return nil
 	}
 	now := time.Now()
@@ -28,7 +28,7 @@ func (h *Handler) sign(r *http.Request, e *event, body eventBody) error {
 	}
 	reader := body.NewReader()
 	defer reader.Close()
-	signature, err := standardwebhooks.Sign(h.signKeys, e.EventID, now, contextReader{r.Context(), reader})
+	signature, err := standardwebhooks.Sign(to.signKeys, e.EventID, now, contextReader{r.Context(), reader})
 	if err != nil {
 		return caddyhttp.Error(http.StatusInternalServerError, fmt.Errorf("signing the event for the backend: %w", err))
 	}
@@ -69,16 +69,16 @@ func resolveSign(secrets []string, logger *zap.Logger) ([][]byte, error) {
 	return keys, nil
 }
 
-func checkSign(h *Handler) error {
-	if slices.Contains(h.Sign, "") {
+func checkSign(secrets []string) error {
+	if slices.Contains(secrets, "") {
 		return errors.New("it is empty: set a key of your own, as {env.NAME} or {file./path}")
 	}
 	return nil
 }
 
 // shownSign returns the keys of sign, each only if it is a placeholder and nothing else.
-func shownSign(h *Handler) any {
-	shown := slices.Clone(h.Sign) // nil if there are none
+func shownSign(secrets []string) []string {
+	shown := slices.Clone(secrets) // nil if there are none
 	for i, text := range shown {
 		if _, ok := placeholderKey(text); !ok {
 			shown[i] = ""

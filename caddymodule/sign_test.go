@@ -171,11 +171,11 @@ func TestAnEventFromTheInboxThatCannotBeSignedIsNotDelivered(t *testing.T) {
 	proxy := new(needsSignature)
 	h.proxy = proxy
 	for name, body := range map[string]testBody{"damaged": damaged{}, "changed": other("[]")} {
-		outcome := h.deliverStored(t.Context(), claimOf(body), body)
+		outcome := queueFor(h).current().deliverStored(t.Context(), claimOf(body), body)
 		assert.Equal(t, inbox.Outcome{Reason: "handler_error"}, outcome, name)
 	}
 	assert.Equal(t, needsSignature{}, *proxy)
-	h.deliverStored(t.Context(), claimOf(whole("{}")), whole("{}"))
+	queueFor(h).current().deliverStored(t.Context(), claimOf(whole("{}")), whole("{}"))
 	assert.Equal(t, needsSignature{signed: 1}, *proxy)
 }
 

@@ -12,7 +12,7 @@ import (
 
 // Event is what is stored of an event beside its body.
 type Event struct {
-	Inbox string
+	Queue
 	// ID identifies the event within its inbox.
 	ID             string
 	Type           string
@@ -33,13 +33,14 @@ type Body interface {
 	Size() int64
 }
 
-// Accept stores an event. When it returns nil, the event is on disk. It reports whether
-// an event of this ID was there already; if that one was dead, it waits for delivery
+// Accept stores an event for its queue, and for the other destinations of the inbox; its
+// body is stored once. When it returns nil, the event is on disk. It reports whether all of
+// them have an event of this ID already. Where that one was dead, it waits for delivery
 // again. One that was discarded stays so.
 //
 // After an error of the context, the event may be there or not. The limit is how many
 // bytes the bodies of the inbox may hold.
-func (s *Store) Accept(ctx context.Context, e Event, body Body, limit int64) (repeat bool, err error) {
+func (s *Store) Accept(ctx context.Context, e Event, body Body, limit int64, others ...string) (repeat bool, err error) {
 	if s.closed.Load() {
 		return false, ErrClosed
 	}
@@ -55,9 +56,12 @@ func (s *Store) Accept(ctx context.Context, e Event, body Body, limit int64) (re
 	if size > chunkSize {
 		store = s.acceptLarge
 	}
-	repeat, err = store(ctx, e, body)
+	destinations := append([]string{e.Destination}, others...)
+	repeat, err = store(ctx, e, destinations, body)
 	if err == nil {
-		s.awaken(e.Inbox)
+		for _, name := range destinations {
+			s.awaken(Queue{e.Inbox, name})
+		}
 		err = s.intact()
 	}
 	if err != nil {
@@ -76,14 +80,14 @@ const rearm = `
 
 const insertEvent = `
 INSERT INTO elevenlabs_inbox_event
-	(inbox, event_id, type, conversation_id, agent_id, request_id, webhook, fields, request, size, stored, state, armed_at, received_at, next_at)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, {now}, {now}, {now})`
+	(inbox, destination, event_id, type, conversation_id, agent_id, request_id, webhook, fields, request, size, stored, body, state, armed_at, received_at, next_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, {now}, {now}, {now})`
 
-// columns returns the parameters of insertEvent.
-func (e *Event) columns(size, stored int64, state State) []any {
+// columns returns the parameters of insertEvent. The owner is the event that has the body.
+func (e *Event) columns(size, stored, owner int64, state State) []any {
 	return []any{
-		e.Inbox, e.ID, text(e.Type), text(e.ConversationID), text(e.AgentID), text(e.RequestID), text(e.Webhook),
-		text(e.Fields), text(e.Request), size, stored, string(state),
+		e.Inbox, e.Destination, e.ID, text(e.Type), text(e.ConversationID), text(e.AgentID), text(e.RequestID), text(e.Webhook),
+		text(e.Fields), text(e.Request), size, stored, owner, string(state),
 	}
 }
 
@@ -93,39 +97,76 @@ func text(s string) string {
 }
 
 // acceptSmall stores an event whose body is one chunk, in one write.
-func (s *Store) acceptSmall(ctx context.Context, e Event, body Body) (repeat bool, err error) {
+func (s *Store) acceptSmall(ctx context.Context, e Event, destinations []string, body Body) (repeat bool, err error) {
 	size := body.Size()
 	return updateReturning(ctx, s, size, func(ctx context.Context, tx statements) (repeat bool, err error) {
-		var seq, repeats int64
-		err = tx.QueryRowContext(ctx, insertEvent+`
-ON CONFLICT (inbox, event_id) WHERE state <> 'receiving' DO UPDATE SET `+rearm+`
-RETURNING seq, repeats`, e.columns(size, size, Waiting)...).Scan(&seq, &repeats)
-		if err != nil || repeats > 0 || size == 0 {
-			return repeats > 0, err
+		owner, err := insertFor(ctx, tx, e, destinations, size, 0)
+		if err != nil || owner == 0 || size == 0 {
+			return owner == 0, err
 		}
-		return false, insertChunk(ctx, tx, seq, 0, body)
+		return false, insertChunk(ctx, tx, owner, 0, body)
 	})
 }
 
-// isRepeat counts a repeat of an event if it is there.
-func isRepeat(ctx context.Context, tx statements, e Event) (bool, error) {
-	err := changeOne(ctx, tx, `UPDATE elevenlabs_inbox_event SET `+rearm+`
-WHERE inbox = $1 AND event_id = $2 AND state <> 'receiving'`, e.Inbox, e.ID)
-	if errors.Is(err, ErrNotFound) {
-		return false, nil
+// insertFor inserts an event for each destination that does not have it, and counts a
+// repeat for the others. The first of them owns the body, if it has no owner yet. It returns
+// the owner, or 0.
+func insertFor(ctx context.Context, tx statements, e Event, destinations []string, size, owner int64) (int64, error) {
+	sharers := 0
+	for _, e.Destination = range destinations {
+		var seq, repeats int64
+		err := tx.QueryRowContext(ctx, insertEvent+`
+ON CONFLICT (inbox, event_id, destination) WHERE state <> 'receiving' DO UPDATE SET `+rearm+`
+RETURNING seq, repeats`, e.columns(size, size, owner, Waiting)...).Scan(&seq, &repeats)
+		switch {
+		case err != nil:
+			return 0, err
+		case repeats > 0:
+		case owner == 0:
+			owner = seq
+		default:
+			sharers++
+		}
 	}
-	return err == nil, err
+	if sharers == 0 || size == 0 {
+		return owner, nil
+	}
+	return owner, changeOne(ctx, tx, `UPDATE elevenlabs_inbox_event SET sharers = sharers + $1 WHERE seq = $2`, sharers, owner)
+}
+
+// countRepeats counts a repeat of an event for each destination that has it. It returns the
+// destinations from the first one that does not.
+func countRepeats(ctx context.Context, tx statements, e Event, destinations []string) (rest []string, err error) {
+	for i, name := range destinations {
+		err := changeOne(ctx, tx, `UPDATE elevenlabs_inbox_event SET `+rearm+`
+WHERE inbox = $1 AND event_id = $2 AND destination = $3 AND state <> 'receiving'`, e.Inbox, e.ID, name)
+		if errors.Is(err, ErrNotFound) {
+			return destinations[i:], nil
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
 }
 
 // acceptLarge stores an event in several writes, so that others need not wait for all
 // of it. Until the last one, the event is not there for anybody.
-func (s *Store) acceptLarge(ctx context.Context, e Event, body Body) (repeat bool, err error) {
+func (s *Store) acceptLarge(ctx context.Context, e Event, destinations []string, body Body) (repeat bool, err error) {
 	size := body.Size()
+	var have conditions
+	have.add("inbox = %s AND event_id = %s AND state <> 'receiving'", e.Inbox, e.ID)
+	have.in("destination", anys(destinations))
 	seq, err := updateReturning(ctx, s, 0, func(ctx context.Context, tx statements) (seq int64, err error) {
-		if repeat, err := isRepeat(ctx, tx, e); repeat || err != nil {
+		var there int
+		if err := tx.QueryRowContext(ctx, `SELECT COUNT(*) FROM elevenlabs_inbox_event WHERE `+have.String(), have.args...).Scan(&there); err != nil {
 			return 0, err
 		}
-		err = tx.QueryRowContext(ctx, insertEvent+` RETURNING seq`, e.columns(size, 0, receiving)...).Scan(&seq)
+		if there == len(destinations) {
+			_, err := countRepeats(ctx, tx, e, destinations)
+			return 0, err
+		}
+		err = tx.QueryRowContext(ctx, insertEvent+` RETURNING seq`, e.columns(size, 0, 0, receiving)...).Scan(&seq)
 		return seq, err
 	})
 	if err != nil || seq == 0 {
@@ -145,11 +186,16 @@ func (s *Store) acceptLarge(ctx context.Context, e Event, body Body) (repeat boo
 		}
 	}
 	return updateReturning(ctx, s, 0, func(ctx context.Context, tx statements) (repeat bool, err error) {
-		if repeat, err := isRepeat(ctx, tx, e); repeat || err != nil {
-			return repeat, err
+		rest, err := countRepeats(ctx, tx, e, destinations)
+		if err != nil || len(rest) == 0 {
+			return err == nil, err
 		}
-		return false, changeOne(ctx, tx, `UPDATE elevenlabs_inbox_event
-SET state = 'waiting', stored = size, armed_at = {now}, next_at = {now} WHERE seq = $1 AND state = 'receiving' AND done_at = 0`, seq)
+		err = changeOne(ctx, tx, `UPDATE elevenlabs_inbox_event
+SET state = 'waiting', destination = $2, stored = size, armed_at = {now}, next_at = {now} WHERE seq = $1 AND state = 'receiving' AND done_at = 0`, seq, rest[0])
+		if err == nil {
+			_, err = insertFor(ctx, tx, e, rest[1:], size, seq)
+		}
+		return false, err
 	})
 }
 

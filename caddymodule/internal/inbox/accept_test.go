@@ -213,7 +213,7 @@ func TestAnUploadIsThereForNobodyUntilItIsWhole(t *testing.T) {
 			counts, err := s.Counts(t.Context())
 			require.NoError(t, err)
 			assert.Empty(t, counts)
-			claims, err := s.claim(t.Context(), testInbox, 1)
+			claims, err := s.claim(t.Context(), testQueue, 1)
 			require.NoError(t, err)
 			assert.Empty(t, claims)
 			n, err := total(s.Forget(t.Context(), Selection{ConversationID: "conv_a"}, 0))

@@ -1,17 +1,19 @@
 package inbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 )
 
 var errForgotten = errors.New("the event was forgotten")
 
 // Change is what an act changed.
 type Change struct {
-	// Events is how many events it changed, by their inbox.
-	Events map[string]int
+	// Events is how many events it changed, by their queue.
+	Events map[Queue]int
 	// Last is the number of the last event that the act looked at, if there may be more:
 	// another act can go on after it. Otherwise it is 0.
 	Last int64
@@ -26,10 +28,10 @@ func (c *Change) Total() (count int) {
 }
 
 // act runs a change on the events that are selected, in the order of receipt, few a write.
-// It looks at no more than limit events; 0 means all. The change returns the inboxes of
-// the events that it changed.
+// It looks at no more than limit events; 0 means all. The change returns the events
+// that it changed.
 func (s *Store) act(ctx context.Context, selection Selection, limit int, change func(ctx context.Context, its conditions) ([]changed, error)) (Change, error) {
-	done := Change{Events: map[string]int{}}
+	done := Change{Events: map[Queue]int{}}
 	if err := selection.check(); err != nil {
 		return done, err
 	}
@@ -62,7 +64,7 @@ func (s *Store) act(ctx context.Context, selection Selection, limit int, change 
 		}
 		all, err := change(ctx, its)
 		for _, c := range all {
-			done.Events[c.inbox]++
+			done.Events[c.queue]++
 		}
 		looked += len(positions)
 		last = &positions[len(positions)-1]
@@ -77,20 +79,21 @@ func (s *Store) act(ctx context.Context, selection Selection, limit int, change 
 // changed is an event that was changed.
 type changed struct {
 	seq   int64
-	inbox string
+	id    string
+	queue Queue
 }
 
 // set sets columns of events, and returns which it were.
 func (s *Store) set(ctx context.Context, columns string, its conditions) ([]changed, error) {
 	return updateReturning(ctx, s, 0, func(ctx context.Context, tx statements) (all []changed, err error) {
-		rows, err := tx.QueryContext(ctx, `UPDATE elevenlabs_inbox_event SET `+columns+` WHERE `+its.String()+` RETURNING seq, inbox`, its.args...)
+		rows, err := tx.QueryContext(ctx, `UPDATE elevenlabs_inbox_event SET `+columns+` WHERE `+its.String()+` RETURNING seq, event_id, inbox, destination`, its.args...)
 		if err != nil {
 			return nil, err
 		}
 		defer rows.Close()
 		for rows.Next() {
 			var c changed
-			if err := rows.Scan(&c.seq, &c.inbox); err != nil {
+			if err := rows.Scan(&c.seq, &c.id, &c.queue.Inbox, &c.queue.Destination); err != nil {
 				return nil, err
 			}
 			all = append(all, c)
@@ -99,15 +102,15 @@ func (s *Store) set(ctx context.Context, columns string, its conditions) ([]chan
 	})
 }
 
-// Forget deletes events and their bodies, whatever their state. A delivery that is under
-// way is canceled, in another process when it next renews its claims. It looks at no more
+// Forget deletes events and their bodies, whatever their state, for all destinations of
+// their inbox. It counts each event once. A delivery that is under way is canceled, in another process when it next renews its claims. It looks at no more
 // than limit events; 0 means all.
 //
 // Afterwards nothing of the bodies is in the files of a SQLite database. A Postgres keeps
 // what was deleted in its own files, until it needs the space.
 func (s *Store) Forget(ctx context.Context, selection Selection, limit int) (Change, error) {
 	done, err := s.act(ctx, selection, limit, func(ctx context.Context, its conditions) ([]changed, error) {
-		its.texts = append(its.texts, "{+}state <> 'receiving'")
+		its.texts = []string{"state <> 'receiving' AND (inbox, event_id) IN (SELECT inbox, event_id FROM elevenlabs_inbox_event WHERE " + its.String() + ")"}
 		all, err := s.set(ctx, removed, its)
 		if err != nil {
 			return nil, err
@@ -117,7 +120,8 @@ func (s *Store) Forget(ctx context.Context, selection Selection, limit int) (Cha
 		for _, c := range all {
 			s.cancel(c.seq, errForgotten)
 		}
-		return all, nil
+		slices.SortFunc(all, func(a, b changed) int { return cmp.Or(cmp.Compare(a.id, b.id), a.queue.Compare(b.queue)) })
+		return slices.CompactFunc(all, func(a, b changed) bool { return a.id == b.id && a.queue.Inbox == b.queue.Inbox }), nil
 	})
 	if err != nil {
 		return done, err
@@ -142,8 +146,8 @@ func (s *Store) Redeliver(ctx context.Context, selection Selection, limit int) (
 		its.texts = append(its.texts, "{+}state IN ('waiting', 'delivered', 'dead', 'discarded') AND stored = size")
 		return s.set(ctx, `state = 'waiting', next_at = {now}, armed_at = {now}, tries = 0, done_at = 0`, its)
 	})
-	for inbox := range done.Events {
-		s.awaken(inbox)
+	for q := range done.Events {
+		s.awaken(q)
 	}
 	if err == nil && done.Total() == 0 {
 		err = s.whyNone(ctx, selection.Events, ErrBodyGone)

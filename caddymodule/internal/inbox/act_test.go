@@ -96,7 +96,7 @@ func TestDiscard(t *testing.T) {
 					require.NoError(t, err)
 					assert.Equal(t, 1, n)
 					assertSoon(t, s, 0, "done_at", seq)
-					due, err := s.due(t.Context(), testInbox)
+					due, err := s.due(t.Context(), testQueue)
 					require.NoError(t, err)
 					assert.False(t, due, "no attempt is made")
 				}
@@ -119,12 +119,12 @@ func TestALimitedChangeGoesOnAfterItsLastEvent(t *testing.T) {
 		e.Inbox = "other"
 		_, err := s.Accept(t.Context(), e, content(1), noLimit)
 		require.NoError(t, err)
-		changed, looked := map[string]int{}, 0
+		changed, looked := map[Queue]int{}, 0
 		for selection := (Selection{State: Waiting}); ; { // they stay in this state
 			done, err := s.Redeliver(t.Context(), selection, 60)
 			require.NoError(t, err)
-			for inbox, n := range done.Events {
-				changed[inbox] += n
+			for q, n := range done.Events {
+				changed[q] += n
 			}
 			assert.LessOrEqual(t, done.Total(), 60)
 			looked += done.Total()
@@ -134,7 +134,7 @@ func TestALimitedChangeGoesOnAfterItsLastEvent(t *testing.T) {
 			require.LessOrEqual(t, looked, many+1, "it goes on, and does not begin anew")
 			selection.After = done.Last
 		}
-		assert.Equal(t, map[string]int{testInbox: many, "other": 1}, changed)
+		assert.Equal(t, map[Queue]int{{Inbox: testInbox}: many, {Inbox: "other"}: 1}, changed)
 	})
 }
 
@@ -142,7 +142,7 @@ func TestManyEventsAreRedeliveredOrForgottenTogether(t *testing.T) {
 	const many = 2*sweepBatch + 50
 	onEach(t, func(t *testing.T, s *Store) {
 		seqs := storeSome(t, s, many)
-		claims, err := s.claim(t.Context(), testInbox, many)
+		claims, err := s.claim(t.Context(), testQueue, many)
 		require.NoError(t, err)
 		require.Len(t, claims, many)
 		alter(t, s, `UPDATE elevenlabs_inbox_event SET state = 'dead', done_at = {now}, owner = ''`)
@@ -263,7 +263,7 @@ func TestNothingOfAForgottenBodyIsInTheFilesOfSQLite(t *testing.T) {
 // claimOneOf claims all that is due, and returns the claim of one event.
 func claimOneOf(t *testing.T, s *Store, seq int64) *Claim {
 	t.Helper()
-	claims, err := s.claim(t.Context(), testInbox, 100)
+	claims, err := s.claim(t.Context(), testQueue, 100)
 	require.NoError(t, err)
 	for _, c := range claims {
 		if c.Seq == seq {

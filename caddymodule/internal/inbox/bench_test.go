@@ -102,6 +102,7 @@ func (i *instant) Settled(*Claim, Outcome, State) {
 }
 func (i *instant) BackendDown(*Claim)              {}
 func (i *instant) BackendUp(time.Duration)         {}
+func (i *instant) GivenUp(Queue, int)              {}
 func (i *instant) Trouble(doing string, err error) { i.b.Error(doing, err) }
 
 func BenchmarkDrain(b *testing.B) {
@@ -191,7 +192,7 @@ func BenchmarkStats(b *testing.B) {
 				before := cpu(b)
 				defer func() { perLoop(b, before) }()
 				for b.Loop() {
-					_, err := s.Stats(b.Context(), "", nil, since)
+					_, err := s.Stats(b.Context(), Queue{}, nil, since)
 					require.NoError(b, err)
 				}
 			})

@@ -16,7 +16,7 @@ type StoredBody struct {
 	size  int64
 }
 
-// Body returns the body of an event.
+// Body returns a body by the number of the event that has it.
 func (s *Store) Body(seq, size int64) *StoredBody { return &StoredBody{s, seq, size} }
 
 // Size returns the body's size.

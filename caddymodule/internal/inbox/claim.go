@@ -15,6 +15,8 @@ type Claim struct {
 	Event
 	Seq  int64
 	Size int64
+	// BodySeq is the number of the event that has the body, for Store.Body.
+	BodySeq int64
 	// Attempt is the number of this attempt, from 1.
 	Attempt    int
 	ReceivedAt time.Time
@@ -24,28 +26,28 @@ type Claim struct {
 }
 
 // claim takes events that are due, at most so many, in the order in which they are due.
-func (s *Store) claim(ctx context.Context, inbox string, count int) ([]*Claim, error) {
+func (s *Store) claim(ctx context.Context, q Queue, count int) ([]*Claim, error) {
 	claims, err := updateReturning(ctx, s, 0, func(ctx context.Context, tx statements) (claims []*Claim, err error) {
 		rows, err := tx.QueryContext(ctx, `
 WITH due AS MATERIALIZED (
 	SELECT seq FROM elevenlabs_inbox_event
-	WHERE inbox = $1 AND state = 'waiting' AND next_at <= {now}
-	ORDER BY next_at, seq LIMIT $2 {skip locked}
+	WHERE inbox = $1 AND destination = $2 AND state = 'waiting' AND next_at <= {now}
+	ORDER BY next_at, seq LIMIT $3 {skip locked}
 )
 UPDATE elevenlabs_inbox_event
-SET state = 'delivering', attempts = attempts + 1, tries = tries + 1, owner = $3, lease_until = {now} + $4
+SET state = 'delivering', attempts = attempts + 1, tries = tries + 1, owner = $4, lease_until = {now} + $5
 WHERE seq IN (SELECT seq FROM due)
-RETURNING seq, event_id, type, conversation_id, agent_id, request_id, webhook, fields, request, size, attempts, tries, received_at, next_at`,
-			inbox, count, s.owner, leaseTime.Milliseconds())
+RETURNING seq, event_id, type, conversation_id, agent_id, request_id, webhook, fields, request, size, `+bodySeq+`, attempts, tries, received_at, next_at`,
+			q.Inbox, q.Destination, count, s.owner, leaseTime.Milliseconds())
 		if err != nil {
 			return nil, err
 		}
 		defer rows.Close()
 		for rows.Next() {
-			c := &Claim{Event: Event{Inbox: inbox}}
+			c := &Claim{Event: Event{Queue: q}}
 			var received int64
 			if err := rows.Scan(&c.Seq, &c.ID, &c.Type, &c.ConversationID, &c.AgentID, &c.RequestID, &c.Webhook, &c.Fields, &c.Request,
-				&c.Size, &c.Attempt, &c.tries, &received, &c.due); err != nil {
+				&c.Size, &c.BodySeq, &c.Attempt, &c.tries, &received, &c.due); err != nil {
 				return nil, err
 			}
 			c.ReceivedAt = fromMilliseconds(received)
@@ -62,11 +64,14 @@ RETURNING seq, event_id, type, conversation_id, agent_id, request_id, webhook, f
 	return claims, nil
 }
 
+// bodySeq is the number of the event that has an event's body.
+const bodySeq = `CASE body WHEN 0 THEN seq ELSE body END`
+
 // due reports whether an event is due. It writes nothing.
-func (s *Store) due(ctx context.Context, inbox string) (bool, error) {
+func (s *Store) due(ctx context.Context, q Queue) (bool, error) {
 	var one int
 	err := s.read().QueryRowContext(ctx, `
-SELECT 1 FROM elevenlabs_inbox_event WHERE inbox = $1 AND state = 'waiting' AND next_at <= {now} LIMIT 1`, inbox).Scan(&one)
+SELECT 1 FROM elevenlabs_inbox_event WHERE inbox = $1 AND destination = $2 AND state = 'waiting' AND next_at <= {now} LIMIT 1`, q.Inbox, q.Destination).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
 		return false, nil
 	}
@@ -165,10 +170,10 @@ WHERE seq = $2 AND owner = $3 AND attempts = $4 AND state = 'delivering'`, lease
 	})
 }
 
-// free frees claims that ran out, whoever has them. Events of the inbox that wait longer
+// free frees claims that ran out, whoever has them. Events of the queue that wait longer
 // than the longest pause were given their time by a wrong clock: they are due now. What
 // another transaction holds is passed over, since its process may be frozen.
-func (s *Store) free(ctx context.Context, inbox string, longest time.Duration) error {
+func (s *Store) free(ctx context.Context, q Queue, longest time.Duration) error {
 	for _, step := range []struct {
 		query string
 		args  []any
@@ -176,7 +181,7 @@ func (s *Store) free(ctx context.Context, inbox string, longest time.Duration) e
 		{`UPDATE elevenlabs_inbox_event SET ` + unclaimed + ` WHERE state = 'delivering' AND seq IN (
 	SELECT seq FROM elevenlabs_inbox_event WHERE state = 'delivering' AND lease_until < {now} ORDER BY lease_until LIMIT $1 {skip locked})`, []any{sweepBatch}},
 		{`UPDATE elevenlabs_inbox_event SET next_at = {now} WHERE state = 'waiting' AND seq IN (
-	SELECT seq FROM elevenlabs_inbox_event WHERE inbox = $2 AND state = 'waiting' AND next_at > {now} + $3 ORDER BY next_at LIMIT $1 {skip locked})`, []any{sweepBatch, inbox, longest.Milliseconds()}},
+	SELECT seq FROM elevenlabs_inbox_event WHERE inbox = $2 AND destination = $3 AND state = 'waiting' AND next_at > {now} + $4 ORDER BY next_at LIMIT $1 {skip locked})`, []any{sweepBatch, q.Inbox, q.Destination, longest.Milliseconds()}},
 	} {
 		err := repeatedly(ctx, func(ctx context.Context) (more bool, err error) {
 			return updateReturning(ctx, s, 0, func(ctx context.Context, tx statements) (more bool, err error) {

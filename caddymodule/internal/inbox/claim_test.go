@@ -23,7 +23,7 @@ func TestEventsAreClaimedInTheOrderInWhichTheyAreDue(t *testing.T) {
 WHERE event_id IN ('b', 'd')`)
 		var got []string
 		for _, count := range []int{3, 3, 3} {
-			claims, err := s.claim(t.Context(), testInbox, count)
+			claims, err := s.claim(t.Context(), testQueue, count)
 			require.NoError(t, err)
 			for _, c := range claims {
 				got = append(got, c.ID)
@@ -60,7 +60,7 @@ func TestNoEventIsClaimedTwice(t *testing.T) {
 		for range 8 {
 			wait.Go(func() {
 				for {
-					claims, err := s.claim(t.Context(), testInbox, 7)
+					claims, err := s.claim(t.Context(), testQueue, 7)
 					if !assert.NoError(t, err) || len(claims) == 0 {
 						return
 					}
@@ -73,7 +73,7 @@ func TestNoEventIsClaimedTwice(t *testing.T) {
 			})
 		}
 		wait.Wait()
-		left, err := s.claim(t.Context(), testInbox, 200)
+		left, err := s.claim(t.Context(), testQueue, 200)
 		require.NoError(t, err)
 		assert.Len(t, seen, 200-len(left))
 		for seq, count := range seen {
@@ -94,7 +94,7 @@ func renewed(t *testing.T, s *Store, claims ...*Claim) []*Claim {
 	t.Helper()
 	lost, err := s.renew(t.Context(), claims)
 	require.NoError(t, err)
-	require.NoError(t, s.free(t.Context(), testInbox, time.Hour))
+	require.NoError(t, s.free(t.Context(), testQueue, time.Hour))
 	return lost
 }
 
@@ -281,7 +281,7 @@ func TestAFrozenTransactionKeepsNobodyFromRenewing(t *testing.T) {
 			t.Skip("one process has the file, and one connection writes")
 		}
 		held, other := store(t, s, event("a"), content(1)), store(t, s, event("b"), content(1))
-		claims, err := s.claim(t.Context(), testInbox, 1)
+		claims, err := s.claim(t.Context(), testQueue, 1)
 		require.NoError(t, err)
 		require.Equal(t, held, claims[0].Seq)
 		runOut(t, s)
@@ -304,11 +304,11 @@ func TestAFrozenTransactionKeepsNobodyFromRenewing(t *testing.T) {
 		lost, err := s.renew(ctx, []*Claim{mine})
 		require.NoError(t, err)
 		assert.Empty(t, lost)
-		require.NoError(t, s.free(ctx, testInbox, time.Hour), "what is held is passed over")
+		require.NoError(t, s.free(ctx, testQueue, time.Hour), "what is held is passed over")
 		assert.Equal(t, Delivering, get(t, s, held).State)
 		close(release)
 		require.NoError(t, <-done)
-		require.NoError(t, s.free(t.Context(), testInbox, time.Hour))
+		require.NoError(t, s.free(t.Context(), testQueue, time.Hour))
 		assert.Equal(t, Waiting, get(t, s, held).State)
 	})
 }

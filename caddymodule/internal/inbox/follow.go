@@ -101,7 +101,7 @@ WHERE `+c.String()+fmt.Sprintf(` ORDER BY seq LIMIT %d`, followLimit+len(f.found
 // start moves the position past the events that came before the selection begins. A large
 // event may have a lower number than those that came before it.
 func (f *Follower) start(ctx context.Context) error {
-	before := Selection{Inbox: f.selection.Inbox, Until: f.selection.Since.Add(-arrivesWithin)}
+	before := Selection{Inbox: f.selection.Inbox, Destination: f.selection.Destination, Until: f.selection.Since.Add(-arrivesWithin)}
 	last, err := f.store.page(ctx, f.store.read(), before, true, nil, 1)
 	if err != nil {
 		return fmt.Errorf("looking for new events: %w", err)

@@ -14,6 +14,8 @@ type Entry struct {
 	Seq   int64
 	State State
 	Size  int64
+	// BodySeq is the number of the event that has the body, for Store.Body.
+	BodySeq int64
 	// Stored is how many bytes of the body are there.
 	Stored     int64
 	Attempts   int
@@ -25,14 +27,14 @@ type Entry struct {
 	DoneAt time.Time
 }
 
-const entryColumns = `seq, inbox, event_id, type, conversation_id, agent_id, request_id, webhook, fields, request,
-	state, size, stored, attempts, repeats, received_at, next_at, done_at`
+const entryColumns = `seq, inbox, destination, event_id, type, conversation_id, agent_id, request_id, webhook, fields, request,
+	state, size, stored, ` + bodySeq + `, attempts, repeats, received_at, next_at, done_at`
 
 func scanEntry(scan func(...any) error) (e Entry, err error) {
 	var state string
 	var received, next, done int64
-	err = scan(&e.Seq, &e.Inbox, &e.ID, &e.Type, &e.ConversationID, &e.AgentID, &e.RequestID, &e.Webhook, &e.Fields, &e.Request,
-		&state, &e.Size, &e.Stored, &e.Attempts, &e.Repeats, &received, &next, &done)
+	err = scan(&e.Seq, &e.Inbox, &e.Destination, &e.ID, &e.Type, &e.ConversationID, &e.AgentID, &e.RequestID, &e.Webhook, &e.Fields, &e.Request,
+		&state, &e.Size, &e.Stored, &e.BodySeq, &e.Attempts, &e.Repeats, &received, &next, &done)
 	e.State = State(state)
 	e.ReceivedAt, e.DoneAt = fromMilliseconds(received), fromMilliseconds(done)
 	if e.State == Waiting {
@@ -118,30 +120,31 @@ FROM elevenlabs_inbox_attempt WHERE seq = $1 ORDER BY n`, seq)
 	return attempts, rows.Err()
 }
 
-// Count is how many events an inbox has, and what of them.
+// Count is how many events a queue has, and what of them.
 type Count struct {
 	States map[State]int64
-	// Bytes is what the bodies take.
+	// Bytes is what the bodies take. One that several destinations share counts once.
 	Bytes int64
 	// Oldest is how long the event waits that has waited longest, since it was
 	// received or sent again.
 	Oldest time.Duration
 }
 
-// Counts returns the counts of each inbox that has events.
-func (s *Store) Counts(ctx context.Context) (map[string]Count, error) {
+// Counts returns the counts of each queue that has events.
+func (s *Store) Counts(ctx context.Context) (map[Queue]Count, error) {
 	rows, err := s.read().QueryContext(ctx, `
-SELECT inbox, state, COUNT(*), SUM(stored), {now} - MIN(armed_at)
-FROM elevenlabs_inbox_event WHERE state <> 'receiving' GROUP BY inbox, state`)
+SELECT inbox, destination, state, COUNT(*), SUM(CASE body WHEN 0 THEN stored ELSE 0 END), {now} - MIN(armed_at)
+FROM elevenlabs_inbox_event WHERE state <> 'receiving' GROUP BY inbox, destination, state`)
 	if err != nil {
 		return nil, fmt.Errorf("counting events: %w", err)
 	}
 	defer rows.Close()
-	counts := map[string]Count{}
+	counts := map[Queue]Count{}
 	for rows.Next() {
-		var name, state string
+		var name Queue
+		var state string
 		var count, bytes, age int64
-		if err := rows.Scan(&name, &state, &count, &bytes, &age); err != nil {
+		if err := rows.Scan(&name.Inbox, &name.Destination, &state, &count, &bytes, &age); err != nil {
 			return nil, fmt.Errorf("counting events: %w", err)
 		}
 		c, ok := counts[name]

@@ -103,7 +103,7 @@ func TestPagesHaveEachEventOnceWhileOthersComeAndGo(t *testing.T) {
 			_, err = s.Accept(t.Context(), e, content(1), noLimit)
 			require.NoError(t, err)
 			alter(t, s, `UPDATE elevenlabs_inbox_event SET received_at = received_at + 100000 WHERE event_id = $1`, e.ID)
-			claims, err := s.claim(t.Context(), testInbox, 5) // into a part of the index that is read before or after
+			claims, err := s.claim(t.Context(), testQueue, 5) // into a part of the index that is read before or after
 			require.NoError(t, err)
 			for _, c := range claims {
 				settle(t, s, c, taken, patience)
@@ -135,10 +135,10 @@ func TestCountsTellWhatAnInboxHas(t *testing.T) {
 		counts, err := s.Counts(t.Context())
 		require.NoError(t, err)
 		require.Len(t, counts, 2)
-		assert.Equal(t, map[State]int64{Dead: 1, Delivered: 1, Delivering: 1, Waiting: 2}, counts[testInbox].States)
-		assert.EqualValues(t, 150, counts[testInbox].Bytes)
-		assert.InDelta(t, time.Minute, counts[testInbox].Oldest, float64(20*time.Second))
-		assert.EqualValues(t, 7, counts["other"].Bytes)
+		assert.Equal(t, map[State]int64{Dead: 1, Delivered: 1, Delivering: 1, Waiting: 2}, counts[testQueue].States)
+		assert.EqualValues(t, 150, counts[testQueue].Bytes)
+		assert.InDelta(t, time.Minute, counts[testQueue].Oldest, float64(20*time.Second))
+		assert.EqualValues(t, 7, counts[Queue{Inbox: "other"}].Bytes)
 	})
 }
 
@@ -160,17 +160,17 @@ func TestATextThatNoDatabaseCanHoldSelectsWhatIsStoredOfIt(t *testing.T) {
 	onEach(t, func(t *testing.T, s *Store) {
 		for _, bad := range []string{"a\xff", "a\x00b"} {
 			e := event("1")
-			e.Inbox, e.ConversationID, e.AgentID, e.RequestID, e.Webhook, e.Type = text(bad), bad, bad, bad, bad, bad
+			e.Inbox, e.Destination, e.ConversationID, e.AgentID, e.RequestID, e.Webhook, e.Type = text(bad), text(bad), bad, bad, bad, bad, bad
 			_, err := s.Accept(t.Context(), e, content(1), noLimit)
 			require.NoError(t, err)
 			for _, its := range []Selection{
-				{Inbox: bad}, {Types: []string{bad}}, {ConversationID: bad}, {AgentID: bad}, {RequestID: bad}, {Webhook: bad}, {Search: bad},
+				{Inbox: bad}, {Destination: bad}, {Types: []string{bad}}, {ConversationID: bad}, {AgentID: bad}, {RequestID: bad}, {Webhook: bad}, {Search: bad},
 			} {
 				entries, err := s.List(t.Context(), its, 10)
 				assert.NoError(t, err, "%+v", its)
 				assert.Len(t, entries, 1, "%+v", its)
 			}
-			stats, err := s.Stats(t.Context(), bad, nil, time.Time{})
+			stats, err := s.Stats(t.Context(), Queue{Inbox: bad, Destination: bad}, nil, time.Time{})
 			assert.NoError(t, err)
 			assert.Len(t, stats.Types, 1)
 		}

@@ -77,6 +77,9 @@ const (
 	noLimit   = int64(1 << 40)
 )
 
+// testQueue is the only queue of testInbox in most tests.
+var testQueue = Queue{Inbox: testInbox}
+
 // memory is a body in memory.
 type memory []byte
 
@@ -95,7 +98,7 @@ func content(size int) memory {
 
 func event(id string) Event {
 	return Event{
-		Inbox: testInbox, ID: id, Type: "post_call_transcription", ConversationID: "conv_" + id,
+		Queue: testQueue, ID: id, Type: "post_call_transcription", ConversationID: "conv_" + id,
 		AgentID: "agent_1", Fields: `{"a":"b"}`, Request: `{"method":"POST"}`,
 	}
 }
@@ -163,7 +166,7 @@ func get(t testing.TB, s *Store, seq int64) Entry {
 // claimOne claims the only event that is due.
 func claimOne(t testing.TB, s *Store) *Claim {
 	t.Helper()
-	claims, err := s.claim(t.Context(), testInbox, 2)
+	claims, err := s.claim(t.Context(), testQueue, 2)
 	require.NoError(t, err)
 	require.Len(t, claims, 1)
 	return claims[0]

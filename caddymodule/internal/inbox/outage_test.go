@@ -74,7 +74,7 @@ func TestAServerThatFailsInTheMiddleOfAnAcceptLosesNothing(t *testing.T) {
 			assert.Equal(t, Waiting, get(t, s, before).State)
 			counts, err := s.Counts(t.Context())
 			require.NoError(t, err)
-			assert.EqualValues(t, 3, counts[testInbox].States[Waiting])
+			assert.EqualValues(t, 3, counts[testQueue].States[Waiting])
 			// what was left of the upload goes
 			alter(t, s, `UPDATE elevenlabs_inbox_event SET received_at = 0 WHERE state = 'receiving'`)
 			s.work.Wait()

@@ -68,7 +68,7 @@ WHERE `+c.String()+` ORDER BY `+order+fmt.Sprintf(` LIMIT %d`, limit), c.args...
 
 // kind is what the index elevenlabs_inbox_list begins with.
 type kind struct {
-	inbox string
+	queue Queue
 	state State
 	typ   string
 }
@@ -81,6 +81,29 @@ func inboxes(ctx context.Context, tx statements) ([]string, error) {
 
 // kinds returns the kinds of which there are events, of those that are selected.
 func (s *Selection) kinds(ctx context.Context, tx statements) (all []kind, err error) {
+	queues, err := s.queues(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	for _, q := range queues {
+		for _, state := range s.states() {
+			types, err := steps(ctx, tx, `SELECT type FROM elevenlabs_inbox_event
+WHERE type > $1 AND inbox = $2 AND destination = $3 AND state = $4 ORDER BY type LIMIT 1`, q.Inbox, q.Destination, string(state))
+			if err != nil {
+				return nil, err
+			}
+			for _, typ := range append([]string{""}, types...) {
+				if len(s.Types) == 0 || slices.ContainsFunc(s.Types, func(selected string) bool { return text(selected) == typ }) {
+					all = append(all, kind{q, state, typ})
+				}
+			}
+		}
+	}
+	return all, nil
+}
+
+// queues returns the queues that may have events, of those that are selected.
+func (s *Selection) queues(ctx context.Context, tx statements) (all []Queue, err error) {
 	names := []string{text(s.Inbox)}
 	if s.Inbox == "" {
 		if names, err = inboxes(ctx, tx); err != nil {
@@ -88,20 +111,25 @@ func (s *Selection) kinds(ctx context.Context, tx statements) (all []kind, err e
 		}
 	}
 	for _, name := range names {
-		for _, state := range s.states() {
-			types, err := steps(ctx, tx, `SELECT type FROM elevenlabs_inbox_event
-WHERE type > $1 AND inbox = $2 AND state = $3 ORDER BY type LIMIT 1`, name, string(state))
+		destinations := []string{text(s.Destination)}
+		if s.Destination == "" {
+			named, err := destinationsOf(ctx, tx, name)
 			if err != nil {
 				return nil, err
 			}
-			for _, typ := range append([]string{""}, types...) {
-				if len(s.Types) == 0 || slices.ContainsFunc(s.Types, func(selected string) bool { return text(selected) == typ }) {
-					all = append(all, kind{name, state, typ})
-				}
-			}
+			destinations = append(destinations, named...)
+		}
+		for _, destination := range destinations {
+			all = append(all, Queue{name, destination})
 		}
 	}
 	return all, nil
+}
+
+// destinationsOf returns the named destinations of an inbox that have events.
+func destinationsOf(ctx context.Context, tx statements, inbox string) ([]string, error) {
+	return steps(ctx, tx, `SELECT destination FROM elevenlabs_inbox_event
+WHERE destination > $1 AND inbox = $2 ORDER BY destination LIMIT 1`, inbox)
 }
 
 // states returns the states that are selected.
@@ -165,7 +193,7 @@ func (s *Selection) parts(ctx context.Context, tx statements) (parts []condition
 	}
 	ofKinds := func(all []kind) {
 		for _, k := range all {
-			part("inbox = %s AND state = %s AND type = %s", k.inbox, string(k.state), k.typ)
+			part("inbox = %s AND destination = %s AND state = %s AND type = %s", k.queue.Inbox, k.queue.Destination, string(k.state), k.typ)
 		}
 	}
 	byEventID := func(prefix string) error {
@@ -213,7 +241,7 @@ func areRare(ctx context.Context, tx statements, all []kind) (bool, error) {
 	for _, k := range all {
 		var count int
 		if err := tx.QueryRowContext(ctx, fmt.Sprintf(`SELECT COUNT(*) FROM (SELECT 1 FROM elevenlabs_inbox_event
-WHERE inbox = $1 AND state = $2 AND type = $3 LIMIT %d) AS few`, rare), k.inbox, string(k.state), k.typ).Scan(&count); err != nil || count == rare {
+WHERE inbox = $1 AND destination = $2 AND state = $3 AND type = $4 LIMIT %d) AS few`, rare), k.queue.Inbox, k.queue.Destination, string(k.state), k.typ).Scan(&count); err != nil || count == rare {
 			return false, err
 		}
 	}

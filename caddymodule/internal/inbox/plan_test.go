@@ -26,8 +26,8 @@ func fill(t testing.TB, s *Store, count int) {
 	}
 	numbers := `WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < $1)`
 	alter(t, s, numbers+`
-INSERT INTO elevenlabs_inbox_event (inbox, event_id, type, conversation_id, agent_id, request_id, webhook, fields, request, size, stored, state, attempts, armed_at, received_at, next_at, done_at, lease_until)
-SELECT CASE WHEN n % ($1 / 5) = 11 THEN 'sales' ELSE 'default' END, `+id+` || '`+strings.Repeat("0", 56)+`',
+INSERT INTO elevenlabs_inbox_event (inbox, destination, event_id, type, conversation_id, agent_id, request_id, webhook, fields, request, size, stored, state, attempts, armed_at, received_at, next_at, done_at, lease_until)
+SELECT CASE WHEN n % ($1 / 5) = 11 THEN 'sales' ELSE 'default' END, '', `+id+` || '`+strings.Repeat("0", 56)+`',
 	CASE WHEN n % ($1 / 3) = 5 THEN 'call_initiation_failure' WHEN n % 2 = 0 THEN 'post_call_audio' ELSE 'post_call_transcription' END,
 	'conv_' || (n / 3), CASE WHEN n % ($1 / 4) = 9 THEN 'agent_rare' ELSE 'agent_' || (n % 3) END,
 	CASE WHEN n % 10 = 3 THEN 'req_' || n ELSE '' END, CASE WHEN n % ($1 / 4) = 10 THEN 'rare' ELSE 'prod' END, '{}', '`+strings.Repeat("x", 500)+`', 1, n % 2,
@@ -162,7 +162,7 @@ var readsAll = regexp.MustCompile(`Seq Scan on elevenlabs|SCAN elevenlabs`)
 var few = regexp.MustCompile(`SCAN elevenlabs_inbox_event USING INDEX elevenlabs_inbox_receiving`)
 
 // counting is the statement that reads all of the index elevenlabs_inbox_list.
-var counting = regexp.MustCompile(`SELECT inbox, state, COUNT`)
+var counting = regexp.MustCompile(`SELECT inbox, destination, state, COUNT`)
 
 func TestNoStatementReadsAWholeTable(t *testing.T) {
 	onEach(t, func(t *testing.T, s *Store) {
@@ -177,10 +177,10 @@ func TestNoStatementReadsAWholeTable(t *testing.T) {
 		}
 		s.dialect = e
 		ctx := t.Context()
-		due, err := s.due(ctx, testInbox)
+		due, err := s.due(ctx, testQueue)
 		require.NoError(t, err)
 		assert.True(t, due)
-		claims, err := s.claim(ctx, testInbox, 2)
+		claims, err := s.claim(ctx, testQueue, 2)
 		require.NoError(t, err)
 		require.Len(t, claims, 2)
 		renewed(t, s, claims...)
@@ -192,6 +192,12 @@ func TestNoStatementReadsAWholeTable(t *testing.T) {
 		_, err = s.Redeliver(ctx, Selection{Events: []int64{seq}}, 0)
 		require.NoError(t, err)
 		_, err = s.Redeliver(ctx, Selection{ConversationID: "conv_77"}, 0)
+		require.NoError(t, err)
+		fan(t, s, "small", content(1), "crm", "archive")
+		fan(t, s, "large", content(chunkSize+1), "crm", "archive")
+		_, err = s.DeliverTo(ctx, Selection{ConversationID: "conv_77"}, "archive", []string{"crm", "archive"}, 0)
+		require.NoError(t, err)
+		_, err = s.giveUpOrphans(ctx, testInbox, []string{"crm", "archive"}, time.Minute)
 		require.NoError(t, err)
 		_, err = s.Forget(ctx, Selection{ConversationID: "conv_78"}, 0)
 		require.NoError(t, err)

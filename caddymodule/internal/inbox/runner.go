@@ -11,7 +11,10 @@ import (
 
 // Options are how the events of an inbox are delivered, and how long they stay.
 type Options struct {
-	Inbox string
+	Queue
+	// Destinations are all destinations of the inbox. The runner of the first one deletes
+	// what is past its retention, and gives up what waits for none of them.
+	Destinations []string
 	// Concurrency is how many deliveries run at once.
 	Concurrency int
 	// Timeout bounds an attempt, with a second more for each MiB.
@@ -49,6 +52,9 @@ type Deliverer interface {
 	// when it answered again after that time.
 	BackendDown(c *Claim)
 	BackendUp(down time.Duration)
+	// GivenUp is called when events were given up since their queue is none of the inbox's
+	// destinations any more.
+	GivenUp(q Queue, events int)
 	// Trouble is called for an error of the database that stops nothing.
 	Trouble(doing string, err error)
 }
@@ -56,7 +62,7 @@ type Deliverer interface {
 // ErrInterrupted is the cause of the end of a delivery that has no outcome.
 var ErrInterrupted = errors.New("the delivery was interrupted")
 
-// Runner delivers the events of one inbox.
+// Runner delivers the events of one queue.
 type Runner struct {
 	store   *Store
 	options Options
@@ -90,7 +96,9 @@ func (s *Store) Start(o Options, d Deliverer) *Runner {
 	}
 	r.claims.Go(r.claimLoop)
 	r.others.Go(r.renewLoop)
-	r.others.Go(r.sweepLoop)
+	if o.Destination == o.Destinations[0] {
+		r.others.Go(r.sweepLoop)
+	}
 	return r
 }
 
@@ -132,8 +140,8 @@ func (r *Runner) stopped() bool {
 func (r *Runner) claimLoop() {
 	tick := time.NewTicker(pollEvery)
 	defer tick.Stop()
-	wake := r.store.wake(r.options.Inbox)
-	defer r.store.awaken(r.options.Inbox) // the next runner, if it is there
+	wake := r.store.wake(r.options.Queue)
+	defer r.store.awaken(r.options.Queue) // the next runner, if it is there
 	for more := true; !r.stopped(); {
 		if more {
 			more = r.claim()
@@ -162,7 +170,7 @@ func (r *Runner) claim() (more bool) {
 	defer cancel()
 	r.store.claiming.RLock()
 	defer r.store.claiming.RUnlock()
-	claims, err := r.store.claim(ctx, r.options.Inbox, free)
+	claims, err := r.store.claim(ctx, r.options.Queue, free)
 	if err != nil {
 		r.trouble("claiming events", err)
 		return false // the next tick looks again
@@ -177,7 +185,7 @@ func (r *Runner) claim() (more bool) {
 func (r *Runner) isDue() bool {
 	ctx, cancel := context.WithTimeout(r.store.ended, statementTimeout)
 	defer cancel()
-	due, err := r.store.due(ctx, r.options.Inbox)
+	due, err := r.store.due(ctx, r.options.Queue)
 	if err != nil {
 		r.trouble("looking for events", err)
 	}
@@ -227,7 +235,7 @@ func (r *Runner) attempt(ctx context.Context, c *Claim, epoch int) {
 	limit, cancel := context.WithTimeout(ctx, r.options.Timeout+time.Duration(c.Size>>20)*time.Second)
 	defer cancel()
 	start := time.Now()
-	outcome := r.deliver.Deliver(limit, c, r.store.Body(c.Seq, c.Size))
+	outcome := r.deliver.Deliver(limit, c, r.store.Body(c.BodySeq, c.Size))
 	outcome.Duration = time.Since(start)
 	if cause := context.Cause(ctx); cause != nil && !outcome.Taken {
 		r.queue.giveBack(epoch)
@@ -352,7 +360,7 @@ func (r *Runner) renew() {
 		}
 	}
 	r.mu.Unlock()
-	if err := r.store.free(ctx, r.options.Inbox, r.longest()); err != nil {
+	if err := r.store.free(ctx, r.options.Queue, r.longest()); err != nil {
 		r.trouble("freeing claims that ran out", err)
 	}
 	if err := r.store.intact(); err != nil {
@@ -411,7 +419,14 @@ func (r *Runner) sweepLoop() {
 			}
 		case <-sweep.C:
 		}
-		if err := r.store.sweep(ctx, r.options.Inbox, r.options.Retention); err != nil && ctx.Err() == nil {
+		given, err := r.store.giveUpOrphans(ctx, r.options.Inbox, r.options.Destinations, r.options.GiveUp)
+		for q, events := range given {
+			r.deliver.GivenUp(q, events)
+		}
+		if err == nil {
+			err = r.store.sweep(ctx, r.options.Inbox, r.options.Retention)
+		}
+		if err != nil && ctx.Err() == nil {
 			r.trouble("deleting what is past its retention", err)
 		}
 	}

@@ -41,7 +41,7 @@ func TestABackendThatIsUnreachableIsTriedFewTimes(t *testing.T) {
 		runner := s.Start(options(), d)
 		eventually(t, func() bool {
 			counts, err := s.Counts(t.Context())
-			return assert.NoError(t, err) && counts[testInbox].States[Delivered] == events
+			return assert.NoError(t, err) && counts[testQueue].States[Delivered] == events
 		}, "all delivered")
 		runner.Stop(time.Minute)
 		assert.Len(t, d.attempts, events+18)

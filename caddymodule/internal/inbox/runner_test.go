@@ -13,7 +13,7 @@ import (
 // options are those of a runner that tries again soon.
 func options() Options {
 	return Options{
-		Inbox: testInbox, Concurrency: 16, Timeout: time.Minute, Retry: []time.Duration{10 * time.Millisecond}, GiveUp: time.Hour,
+		Queue: testQueue, Destinations: []string{""}, Concurrency: 16, Timeout: time.Minute, Retry: []time.Duration{10 * time.Millisecond}, GiveUp: time.Hour,
 		Retention: Retention{Delivered: time.Hour, Remember: time.Hour, Dead: time.Hour, Limit: noLimit},
 	}
 }
@@ -70,6 +70,7 @@ func (b *backend) Deliver(ctx context.Context, c *Claim, body *StoredBody) Outco
 }
 
 func (b *backend) Settled(_ *Claim, _ Outcome, state State) { b.settled <- state }
+func (b *backend) GivenUp(Queue, int)                       {}
 func (b *backend) Trouble(_ string, err error)              { b.troubles <- err }
 
 func (b *backend) BackendDown(*Claim) {

@@ -10,6 +10,7 @@ import (
 // Selection selects events. A field that is empty selects all.
 type Selection struct {
 	Inbox          string
+	Destination    string
 	State          State
 	Types          []string
 	ConversationID string
@@ -25,6 +26,8 @@ type Selection struct {
 	Events []int64
 	// Since and Until are times of receipt. Until is not in the span.
 	Since, Until time.Time
+	// Once selects of an event that several destinations share only the one with the body.
+	Once bool
 	// Before is the number of an event. A list has only what came before that event.
 	Before int64
 	// After is the number of an event. An act changes only what came after that event.
@@ -65,7 +68,7 @@ func (c *conditions) String() string { return strings.Join(c.texts, " AND ") }
 // event that something else finds: in SQLite, no index is used for them.
 func (s *Selection) filter(c *conditions) {
 	for _, equal := range []struct{ column, value string }{
-		{"inbox", s.Inbox}, {"state", string(s.State)}, {"conversation_id", s.ConversationID}, {"agent_id", s.AgentID}, {"request_id", s.RequestID}, {"webhook", s.Webhook},
+		{"inbox", s.Inbox}, {"destination", s.Destination}, {"state", string(s.State)}, {"conversation_id", s.ConversationID}, {"agent_id", s.AgentID}, {"request_id", s.RequestID}, {"webhook", s.Webhook},
 	} {
 		if equal.value != "" {
 			c.add("{+}"+equal.column+" = %s", equal.value)
@@ -88,6 +91,9 @@ func (s *Selection) filter(c *conditions) {
 	}
 	if len(s.Events) > 0 {
 		c.in("{+}seq", anys(s.Events))
+	}
+	if s.Once {
+		c.texts = append(c.texts, "{+}body = 0")
 	}
 	if !s.Since.IsZero() {
 		c.add("received_at >= %s", s.Since.UnixMilli())

@@ -12,16 +12,17 @@ import (
 type Stats struct {
 	// Since and Until are the span. Until is the time by the database's clock.
 	Since, Until time.Time
-	Types        []TypeStats // sorted by inbox and type
-	Hours        []HourStats // of the last day of the span, sorted by inbox and time
+	Types        []TypeStats // sorted by queue and type
+	Hours        []HourStats // of the last day of the span, sorted by queue and time
 }
 
-// TypeStats are the figures of the events of one type in an inbox.
+// TypeStats are the figures of the events of one type in a queue.
 type TypeStats struct {
-	Inbox, Type string
-	States      map[State]int64
-	Attempts    int64
-	Repeats     int64
+	Queue
+	Type     string
+	States   map[State]int64
+	Attempts int64
+	Repeats  int64
 	// Bytes is the size of the bodies when they came.
 	Bytes int64
 	// Median, P95 and Longest are times from receipt to delivery, of the events that are
@@ -39,7 +40,7 @@ func (t *TypeStats) Received() (count int64) {
 
 // HourStats are how many events came in an hour, by the state that they have now.
 type HourStats struct {
-	Inbox  string
+	Queue
 	Start  time.Time
 	States map[State]int64
 }
@@ -50,9 +51,9 @@ const (
 	hour       = int64(time.Hour / time.Millisecond)
 )
 
-// Stats returns the figures of the events that came since a time, of an inbox or of all,
-// of some types or of all. It reads one index, each part once or twice.
-func (s *Store) Stats(ctx context.Context, inbox string, types []string, since time.Time) (Stats, error) {
+// Stats returns the figures of the events that came since a time, of an inbox, a
+// destination or all, of some types or of all. It reads one index, each part once or twice.
+func (s *Store) Stats(ctx context.Context, q Queue, types []string, since time.Time) (Stats, error) {
 	var result Stats
 	err := s.snapshot(ctx, func(tx statements) error {
 		var now int64
@@ -60,7 +61,7 @@ func (s *Store) Stats(ctx context.Context, inbox string, types []string, since t
 			return err
 		}
 		result = Stats{Since: since, Until: fromMilliseconds(now)}
-		its := Selection{Inbox: inbox, Types: types}
+		its := Selection{Inbox: q.Inbox, Destination: q.Destination, Types: types}
 		all, err := its.kinds(ctx, tx)
 		if err != nil {
 			return err
@@ -75,8 +76,8 @@ func (s *Store) Stats(ctx context.Context, inbox string, types []string, since t
 	if err != nil {
 		return Stats{}, fmt.Errorf("adding up events: %w", err)
 	}
-	slices.SortFunc(result.Types, func(a, b TypeStats) int { return cmp.Or(cmp.Compare(a.Inbox, b.Inbox), cmp.Compare(a.Type, b.Type)) })
-	slices.SortFunc(result.Hours, func(a, b HourStats) int { return cmp.Or(cmp.Compare(a.Inbox, b.Inbox), a.Start.Compare(b.Start)) })
+	slices.SortFunc(result.Types, func(a, b TypeStats) int { return cmp.Or(a.Queue.Compare(b.Queue), cmp.Compare(a.Type, b.Type)) })
+	slices.SortFunc(result.Hours, func(a, b HourStats) int { return cmp.Or(a.Queue.Compare(b.Queue), a.Start.Compare(b.Start)) })
 	return result, nil
 }
 
@@ -97,8 +98,8 @@ func (r *Stats) add(ctx context.Context, tx statements, k kind, now int64) error
 		}
 		var count, attempts, repeats, bytes int64
 		err := tx.QueryRowContext(ctx, `SELECT COUNT(*), COALESCE(SUM(attempts), 0), COALESCE(SUM(repeats), 0), COALESCE(SUM(size), 0)
-FROM elevenlabs_inbox_event WHERE inbox = $1 AND state = $2 AND type = $3 AND received_at >= $4 AND received_at < $5`,
-			k.inbox, string(k.state), k.typ, begin, end).Scan(&count, &attempts, &repeats, &bytes)
+FROM elevenlabs_inbox_event WHERE inbox = $1 AND destination = $2 AND state = $3 AND type = $4 AND received_at >= $5 AND received_at < $6`,
+			k.queue.Inbox, k.queue.Destination, string(k.state), k.typ, begin, end).Scan(&count, &attempts, &repeats, &bytes)
 		if err != nil {
 			return err
 		}
@@ -111,7 +112,7 @@ FROM elevenlabs_inbox_event WHERE inbox = $1 AND state = $2 AND type = $3 AND re
 			t.Repeats += repeats
 			t.Bytes += bytes
 			if n > first && n <= first+hoursShown {
-				r.hour(k.inbox, (n-1)*hour).States[k.state] += count
+				r.hour(k.queue, (n-1)*hour).States[k.state] += count
 			}
 		}
 		if n > first+hoursShown {
@@ -127,20 +128,20 @@ FROM elevenlabs_inbox_event WHERE inbox = $1 AND state = $2 AND type = $3 AND re
 
 // of returns the figures to which the events of a kind are added.
 func (r *Stats) of(k kind) *TypeStats {
-	i := slices.IndexFunc(r.Types, func(t TypeStats) bool { return t.Inbox == k.inbox && t.Type == k.typ })
+	i := slices.IndexFunc(r.Types, func(t TypeStats) bool { return t.Queue == k.queue && t.Type == k.typ })
 	if i < 0 {
 		i = len(r.Types)
-		r.Types = append(r.Types, TypeStats{Inbox: k.inbox, Type: k.typ, States: map[State]int64{}})
+		r.Types = append(r.Types, TypeStats{Queue: k.queue, Type: k.typ, States: map[State]int64{}})
 	}
 	return &r.Types[i]
 }
 
-func (r *Stats) hour(inbox string, start int64) *HourStats {
+func (r *Stats) hour(q Queue, start int64) *HourStats {
 	at := fromMilliseconds(start)
-	i := slices.IndexFunc(r.Hours, func(h HourStats) bool { return h.Inbox == inbox && h.Start.Equal(at) })
+	i := slices.IndexFunc(r.Hours, func(h HourStats) bool { return h.Queue == q && h.Start.Equal(at) })
 	if i < 0 {
 		i = len(r.Hours)
-		r.Hours = append(r.Hours, HourStats{Inbox: inbox, Start: at, States: map[State]int64{}})
+		r.Hours = append(r.Hours, HourStats{Queue: q, Start: at, States: map[State]int64{}})
 	}
 	return &r.Hours[i]
 }
@@ -153,8 +154,8 @@ SELECT CASE WHEN ms < 1000 THEN ms WHEN ms < 10000 THEN ms / 10 * 10 WHEN ms < 1
 	WHEN ms < 1000000 THEN ms / 1000 * 1000 WHEN ms < 10000000 THEN ms / 10000 * 10000
 	WHEN ms < 100000000 THEN ms / 100000 * 100000 ELSE ms / 1000000 * 1000000 END AS took, COUNT(*)
 FROM (SELECT CASE WHEN done_at > received_at THEN done_at - received_at ELSE 0 END AS ms FROM elevenlabs_inbox_event
-	WHERE inbox = $1 AND state = $2 AND type = $3 AND received_at >= $4) AS delivered
-GROUP BY took ORDER BY took`, k.inbox, string(k.state), k.typ, start)
+	WHERE inbox = $1 AND destination = $2 AND state = $3 AND type = $4 AND received_at >= $5) AS delivered
+GROUP BY took ORDER BY took`, k.queue.Inbox, k.queue.Destination, string(k.state), k.typ, start)
 	if err != nil {
 		return err
 	}

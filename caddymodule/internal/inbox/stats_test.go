@@ -31,25 +31,25 @@ func TestStatsAddUpWhatCame(t *testing.T) {
 		put(testInbox, "late", Delivered, now.Add(48*time.Hour), -time.Hour) // by a wrong clock
 		put("sales", "audio", Delivering, begin, 0)
 
-		got, err := s.Stats(t.Context(), "", nil, time.Time{})
+		got, err := s.Stats(t.Context(), Queue{}, nil, time.Time{})
 		require.NoError(t, err)
 		assert.WithinDuration(t, now, got.Until, time.Minute)
 		if got.Until.Truncate(time.Hour).After(begin) {
 			t.Skip("the hour is over")
 		}
 		assert.Equal(t, []TypeStats{
-			{testInbox, "", map[State]int64{Discarded: 1}, 2, 1, 10, 0, 0, 0},
-			{testInbox, "audio", map[State]int64{Delivered: 100, Dead: 1, Waiting: 1}, 204, 102, 1020, 5 * time.Second, 9500 * time.Millisecond, 10 * time.Second},
-			{testInbox, "late", map[State]int64{Delivered: 2}, 4, 2, 20, 0, 180_000 * time.Second, 180_000 * time.Second},
-			{"sales", "audio", map[State]int64{Delivering: 1}, 2, 1, 10, 0, 0, 0},
+			{testQueue, "", map[State]int64{Discarded: 1}, 2, 1, 10, 0, 0, 0},
+			{testQueue, "audio", map[State]int64{Delivered: 100, Dead: 1, Waiting: 1}, 204, 102, 1020, 5 * time.Second, 9500 * time.Millisecond, 10 * time.Second},
+			{testQueue, "late", map[State]int64{Delivered: 2}, 4, 2, 20, 0, 180_000 * time.Second, 180_000 * time.Second},
+			{Queue{Inbox: "sales"}, "audio", map[State]int64{Delivering: 1}, 2, 1, 10, 0, 0, 0},
 		}, got.Types)
 		assert.EqualValues(t, 102, got.Types[1].Received())
 		local := func(h time.Duration) time.Time { return time.UnixMilli(begin.Add(h).UnixMilli()) }
 		assert.Equal(t, []HourStats{
-			{testInbox, local(-23 * time.Hour), map[State]int64{Dead: 1}},
-			{testInbox, local(-time.Hour), map[State]int64{Waiting: 1}},
-			{testInbox, local(0), map[State]int64{Discarded: 1, Delivered: 1}},
-			{"sales", local(0), map[State]int64{Delivering: 1}},
+			{testQueue, local(-23 * time.Hour), map[State]int64{Dead: 1}},
+			{testQueue, local(-time.Hour), map[State]int64{Waiting: 1}},
+			{testQueue, local(0), map[State]int64{Discarded: 1, Delivered: 1}},
+			{Queue{Inbox: "sales"}, local(0), map[State]int64{Delivering: 1}},
 		}, got.Hours)
 
 		for _, test := range []struct {
@@ -65,7 +65,7 @@ func TestStatsAddUpWhatCame(t *testing.T) {
 			{"since after the hour began", "", nil, begin.Add(-time.Hour + time.Minute), map[string]int64{"default ": 1, "default audio": 1, "default late": 2, "sales audio": 1}},
 			{"since now", "", nil, now.Add(time.Hour), map[string]int64{"default late": 1}},
 		} {
-			got, err := s.Stats(t.Context(), test.inbox, test.types, test.since)
+			got, err := s.Stats(t.Context(), Queue{Inbox: test.inbox}, test.types, test.since)
 			require.NoError(t, err)
 			received := map[string]int64{}
 			for _, of := range got.Types {

@@ -7,6 +7,7 @@
 package inbox
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"database/sql"
@@ -32,6 +33,25 @@ const (
 
 // States are the states that an operator sees.
 var States = []State{Waiting, Delivering, Delivered, Dead, Discarded}
+
+// Queue is where events wait for a backend: an inbox, or one of its destinations.
+type Queue struct {
+	Inbox string
+	// Destination is empty if the inbox has no named destinations.
+	Destination string
+}
+
+func (q Queue) String() string {
+	if q.Destination == "" {
+		return q.Inbox
+	}
+	return q.Inbox + "/" + q.Destination
+}
+
+// Compare compares queues by their names.
+func (q Queue) Compare(other Queue) int {
+	return cmp.Or(cmp.Compare(q.Inbox, other.Inbox), cmp.Compare(q.Destination, other.Destination))
+}
 
 var (
 	// ErrClosed is returned after Close.
@@ -114,7 +134,7 @@ type Store struct {
 	owner string
 
 	used   sync.Map // by inbox: *usage
-	wakes  sync.Map // by inbox: chan struct{}
+	wakes  sync.Map // by Queue: chan struct{}
 	closed atomic.Bool
 	ended  context.Context
 	end    context.CancelFunc
@@ -255,29 +275,33 @@ func (s *Store) refreshUsed(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.used.Range(func(name, its any) bool {
-		its.(*usage).set(counts[name.(string)].Bytes)
+	bytes := map[string]int64{}
+	s.used.Range(func(name, _ any) bool {
+		bytes[name.(string)] = 0
 		return true
 	})
-	for name, count := range counts {
-		s.usedBy(name).set(count.Bytes)
+	for q, count := range counts {
+		bytes[q.Inbox] += count.Bytes
+	}
+	for name, its := range bytes {
+		s.usedBy(name).set(its)
 	}
 	return nil
 }
 
-// wake returns the channel by which an inbox's runner learns of a new event. With one
-// channel for all inboxes, one runner would wake and the others would not.
-func (s *Store) wake(inbox string) chan struct{} {
-	c, ok := s.wakes.Load(inbox)
+// wake returns the channel by which a queue's runner learns of a new event. With one
+// channel for all queues, one runner would wake and the others would not.
+func (s *Store) wake(q Queue) chan struct{} {
+	c, ok := s.wakes.Load(q)
 	if !ok {
-		c, _ = s.wakes.LoadOrStore(inbox, make(chan struct{}, 1))
+		c, _ = s.wakes.LoadOrStore(q, make(chan struct{}, 1))
 	}
 	return c.(chan struct{})
 }
 
-func (s *Store) awaken(inbox string) {
+func (s *Store) awaken(q Queue) {
 	select {
-	case s.wake(inbox) <- struct{}{}:
+	case s.wake(q) <- struct{}{}:
 	default: // it will look anyway
 	}
 }

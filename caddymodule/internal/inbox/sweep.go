@@ -25,6 +25,9 @@ type Retention struct {
 // first.
 const finished = `state IN ('delivered', 'discarded')`
 
+// unshared is the condition for an event whose body no other one needs.
+const unshared = `sharers = 0`
+
 // sweepBatch is how many events one step of a sweep looks at.
 const sweepBatch = 100
 
@@ -60,12 +63,12 @@ func repeatedly(ctx context.Context, step func(context.Context) (more bool, err 
 // sweepBodies deletes bodies of events that are delivered or discarded.
 func (s *Store) sweepBodies(ctx context.Context, inbox string, keep time.Duration) (more bool, err error) {
 	seqs, err := scanSeqs(s.read().QueryContext(ctx, `SELECT seq FROM elevenlabs_inbox_event
-WHERE inbox = $1 AND `+finished+` AND stored > 0 AND done_at <= {now} - $2 ORDER BY done_at LIMIT $3`,
+WHERE inbox = $1 AND `+finished+` AND stored > 0 AND `+unshared+` AND done_at <= {now} - $2 ORDER BY done_at LIMIT $3`,
 		inbox, keep.Milliseconds(), sweepBatch))
 	if err != nil {
 		return false, err
 	}
-	return len(seqs) == sweepBatch, s.deleteBodies(ctx, seqs)
+	return len(seqs) > 0, s.deleteBodies(ctx, seqs) // the last one to need a body makes its owner's next
 }
 
 // crowded returns how many bytes are too many, if the inbox is nearly full.
@@ -81,8 +84,8 @@ func (s *Store) crowdOut(ctx context.Context, inbox string, limit int64) (more b
 	if err := s.refreshUsed(ctx); err != nil { // another process may have made room
 		return false, err
 	}
-	rows, err := s.read().QueryContext(ctx, `SELECT seq, stored FROM elevenlabs_inbox_event
-WHERE inbox = $1 AND `+finished+` AND stored > 0 ORDER BY done_at LIMIT $2`, inbox, sweepBatch)
+	rows, err := s.read().QueryContext(ctx, `SELECT seq, CASE body WHEN 0 THEN stored ELSE 0 END FROM elevenlabs_inbox_event
+WHERE inbox = $1 AND `+finished+` AND stored > 0 AND `+unshared+` ORDER BY done_at LIMIT $2`, inbox, sweepBatch)
 	if err != nil {
 		return false, err
 	}
@@ -99,16 +102,19 @@ WHERE inbox = $1 AND `+finished+` AND stored > 0 ORDER BY done_at LIMIT $2`, inb
 	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 		return false, err
 	}
-	return len(seqs) == sweepBatch, s.deleteBodies(ctx, seqs)
+	return len(seqs) > 0, s.deleteBodies(ctx, seqs)
 }
 
 // deleteBodies deletes the bodies of events that are delivered or discarded.
 func (s *Store) deleteBodies(ctx context.Context, seqs []int64) error {
 	return s.inSteps(ctx, seqs, func(ctx context.Context, tx statements, seq, most int64) (deleted int64, err error) {
-		var one int
-		err = tx.QueryRowContext(ctx, `SELECT 1 FROM elevenlabs_inbox_event WHERE seq = $1 AND `+finished+` {for update}`, seq).Scan(&one)
+		var owner int64
+		err = tx.QueryRowContext(ctx, `SELECT body FROM elevenlabs_inbox_event WHERE seq = $1 AND `+finished+` AND `+unshared+` {for update}`, seq).Scan(&owner)
 		if errors.Is(err, sql.ErrNoRows) { // sent again meanwhile, or forgotten
 			return 0, nil
+		}
+		if err == nil && owner > 0 {
+			return 0, release(ctx, tx, seq, owner)
 		}
 		if err == nil {
 			deleted, err = deleteChunks(ctx, tx, seq, most)
@@ -119,6 +125,18 @@ SET stored = (SELECT COALESCE(SUM(LENGTH(data)), 0) FROM elevenlabs_inbox_chunk 
 		}
 		return deleted, err
 	})
+}
+
+// release ends an event's need of a body that another event owns.
+func release(ctx context.Context, tx statements, seq, owner int64) error {
+	err := changeOne(ctx, tx, `UPDATE elevenlabs_inbox_event SET stored = 0 WHERE seq = $1 AND stored > 0`, seq)
+	if errors.Is(err, ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return changeOne(ctx, tx, `UPDATE elevenlabs_inbox_event SET sharers = sharers - 1 WHERE seq = $1`, owner)
 }
 
 // inSteps deletes bodies, few pieces a write. The step deletes at most so many pieces of
@@ -173,15 +191,15 @@ func (s *Store) sweepFinished(ctx context.Context, inbox string, keep time.Durat
 // sweepDead gives up dead events.
 func (s *Store) sweepDead(ctx context.Context, inbox string, keep time.Duration) (more bool, err error) {
 	return updateReturning(ctx, s, 0, func(ctx context.Context, tx statements) (more bool, err error) {
-		result, err := tx.ExecContext(ctx, `UPDATE elevenlabs_inbox_event SET `+removed+` WHERE state = 'dead' AND seq IN (
+		result, err := tx.ExecContext(ctx, `UPDATE elevenlabs_inbox_event SET `+removed+` WHERE state = 'dead' AND `+unshared+` AND seq IN (
 	SELECT seq FROM elevenlabs_inbox_event
-	WHERE inbox = $1 AND state = 'dead' AND done_at <= {now} - $2 ORDER BY done_at LIMIT $3)`,
+	WHERE inbox = $1 AND state = 'dead' AND `+unshared+` AND done_at <= {now} - $2 ORDER BY done_at LIMIT $3)`,
 			inbox, keep.Milliseconds(), sweepBatch)
 		if err != nil {
 			return false, err
 		}
 		changed, err := result.RowsAffected()
-		return changed == sweepBatch, err
+		return changed > 0, err
 	})
 }
 
@@ -195,22 +213,26 @@ const abandonedAfter = 24 * time.Hour
 // sweepRest deletes what is left of events that are removed, or were never whole.
 func (s *Store) sweepRest(ctx context.Context) (more bool, err error) {
 	seqs, err := scanSeqs(s.read().QueryContext(ctx, `SELECT seq FROM elevenlabs_inbox_event
-WHERE state = 'receiving' AND (done_at > 0 OR received_at < {now} - $1) LIMIT $2`, abandonedAfter.Milliseconds(), sweepBatch))
+WHERE state = 'receiving' AND `+unshared+` AND (done_at > 0 OR received_at < {now} - $1) LIMIT $2`, abandonedAfter.Milliseconds(), sweepBatch))
 	if err != nil {
 		return false, err
 	}
-	return len(seqs) == sweepBatch, s.remove(ctx, seqs)
+	return len(seqs) > 0, s.remove(ctx, seqs)
 }
 
 // remove deletes events that are not whole. One that became whole after all stays: the
 // last write of an upload can take effect after its caller has left.
 func (s *Store) remove(ctx context.Context, seqs []int64) error {
 	return s.inSteps(ctx, seqs, func(ctx context.Context, tx statements, seq, most int64) (deleted int64, err error) {
-		err = changeOne(ctx, tx, `UPDATE elevenlabs_inbox_event SET done_at = {now} WHERE seq = $1 AND state = 'receiving'`, seq)
-		if errors.Is(err, ErrNotFound) {
+		var owner int64
+		err = tx.QueryRowContext(ctx, `UPDATE elevenlabs_inbox_event SET done_at = {now} WHERE seq = $1 AND state = 'receiving' AND `+unshared+`
+RETURNING body`, seq).Scan(&owner)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
 			return 0, nil
-		}
-		if err == nil {
+		case err == nil && owner > 0:
+			err = release(ctx, tx, seq, owner)
+		case err == nil:
 			deleted, err = deleteChunks(ctx, tx, seq, most)
 		}
 		if err == nil && deleted < most {

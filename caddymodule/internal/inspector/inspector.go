@@ -23,8 +23,8 @@ type Source interface {
 	Webhooks() []Webhook
 	// Inboxes returns the state of each inbox.
 	Inboxes(ctx context.Context) []stored.Inbox
-	// InboxNames returns the names of the inboxes that have a handler.
-	InboxNames() []string
+	// Queues returns the inboxes that have a handler, and their destinations, sorted.
+	Queues() []inbox.Queue
 	// Hours counts deliveries by the hour, oldest first.
 	Hours() []deliveries.Hour
 	// Deliveries returns the last deliveries, newest first.

@@ -127,7 +127,11 @@ func (p *Pages) showEvents(w http.ResponseWriter, r *http.Request) error {
 	if f.State != "" && !slices.Contains(inbox.States, inbox.State(f.State)) {
 		return statusError{http.StatusBadRequest, fmt.Errorf("there is no state %q", f.State)}
 	}
-	list := eventList{Filter: f, Webhooks: p.secrets(), States: inbox.States, Types: facts.EventTypeNames, Periods: periods, Inboxes: p.source.InboxNames()}
+	list := eventList{Filter: f, Webhooks: p.secrets(), States: inbox.States, Types: facts.EventTypeNames, Periods: periods}
+	for _, q := range p.source.Queues() {
+		list.Inboxes = append(list.Inboxes, q.Inbox)
+	}
+	list.Inboxes = slices.Compact(list.Inboxes)
 	if len(list.Inboxes) > 0 && f.Inbox == "" { // each counts by itself
 		list.Filter.Inbox = list.Inboxes[0]
 	}

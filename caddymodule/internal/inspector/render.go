@@ -54,7 +54,7 @@ func (p *Pages) render(w http.ResponseWriter, r *http.Request, status int, page 
 	if v.Page == "" {
 		v.Page = page
 	}
-	v.Events = len(p.source.InboxNames()) > 0
+	v.Events = len(p.source.Queues()) > 0
 	var text bytes.Buffer
 	if err := pages[page].ExecuteTemplate(&text, "layout", v); err != nil {
 		panic(fmt.Sprintf("the template of the page %s: %v", page, err)) // it is wrong: the data has another form

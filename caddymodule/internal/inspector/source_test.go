@@ -58,11 +58,11 @@ func (s *source) Act(_ context.Context, verb string, act stored.Act, who Visitor
 	return max(1, len(act.Events)), s.actErr
 }
 
-func (s *source) InboxNames() (names []string) {
+func (s *source) Queues() (all []inbox.Queue) {
 	for _, i := range s.inboxes {
-		names = append(names, i.Name)
+		all = append(all, inbox.Queue{Inbox: i.Name, Destination: i.Destination})
 	}
-	return names
+	return all
 }
 
 func (s *source) Events(_ context.Context, selection inbox.Selection, limit int) (all []stored.Event, err error) {

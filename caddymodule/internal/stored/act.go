@@ -11,6 +11,7 @@ import (
 // Act names the events that an operator changes by their numbers, or selects them.
 type Act struct {
 	Inbox          string      `json:"inbox,omitempty"`
+	Destination    string      `json:"destination,omitempty"`
 	Events         []int64     `json:"events,omitempty"`
 	State          inbox.State `json:"state,omitempty"`
 	Types          Words       `json:"type,omitempty"`
@@ -18,6 +19,9 @@ type Act struct {
 	AgentID        string      `json:"agent_id,omitempty"`
 	Since          time.Time   `json:"since,omitzero"`
 	Until          time.Time   `json:"until,omitzero"`
+	// To is the destination that gets the events, for redeliver. Without it, each event
+	// goes to its own destination again.
+	To string `json:"to,omitempty"`
 	// Limit is how many events are looked at, oldest first; 0 means all.
 	Limit int `json:"limit,omitempty"`
 	// After is the Last of an act that had a limit: this one goes on.
@@ -26,13 +30,13 @@ type Act struct {
 
 // Selects reports whether the act selects events otherwise than by their numbers.
 func (a *Act) Selects() bool {
-	return a.State != "" || len(a.Types) > 0 || a.ConversationID != "" || a.AgentID != "" || !a.Since.IsZero() || !a.Until.IsZero()
+	return a.Destination != "" || a.State != "" || len(a.Types) > 0 || a.ConversationID != "" || a.AgentID != "" || !a.Since.IsZero() || !a.Until.IsZero()
 }
 
 // Selection returns what the act selects.
 func (a *Act) Selection() inbox.Selection {
 	return inbox.Selection{
-		Inbox: a.Inbox, State: a.State, Types: a.Types, ConversationID: a.ConversationID, AgentID: a.AgentID,
+		Inbox: a.Inbox, Destination: a.Destination, State: a.State, Types: a.Types, ConversationID: a.ConversationID, AgentID: a.AgentID,
 		Events: a.Events, Since: a.Since, Until: a.Until, After: a.After,
 	}
 }

@@ -13,8 +13,11 @@ import (
 // Event is a stored event in a list.
 type Event struct {
 	// Seq is the event's number. Each database counts by itself.
-	Seq            int64  `json:"seq"`
-	Inbox          string `json:"inbox"`
+	Seq   int64  `json:"seq"`
+	Inbox string `json:"inbox"`
+	// Destination is missing if the inbox has no named destinations. Otherwise each has an
+	// event of its own.
+	Destination    string `json:"destination,omitempty"`
 	EventID        string `json:"event_id"`
 	EventType      string `json:"event_type,omitempty"`
 	ConversationID string `json:"conversation_id,omitempty"`
@@ -66,7 +69,7 @@ type Attempt struct {
 // NewEvent returns an event as a list shows it.
 func NewEvent(e inbox.Entry) (Event, error) {
 	shown := Event{
-		Seq: e.Seq, Inbox: e.Inbox, EventID: e.ID, EventType: e.Type, ConversationID: e.ConversationID, AgentID: e.AgentID, RequestID: e.RequestID, Secret: e.Webhook,
+		Seq: e.Seq, Inbox: e.Inbox, Destination: e.Destination, EventID: e.ID, EventType: e.Type, ConversationID: e.ConversationID, AgentID: e.AgentID, RequestID: e.RequestID, Secret: e.Webhook,
 		State: e.State, Size: e.Size, HasBody: e.Stored == e.Size, Attempts: e.Attempts, Repeats: e.Repeats,
 		ReceivedAt: e.ReceivedAt.UTC(), NextAt: e.NextAt.UTC(), DoneAt: e.DoneAt.UTC(),
 	}

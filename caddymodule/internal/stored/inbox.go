@@ -6,9 +6,11 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/inbox"
 )
 
-// Inbox is the state of an inbox.
+// Inbox is the state of an inbox, or of one of its destinations.
 type Inbox struct {
 	Name string `json:"inbox"`
+	// Destination is missing if the inbox has no named destinations.
+	Destination string `json:"destination,omitempty"`
 	// Database has no user and no password.
 	Database string `json:"database"`
 	// Handlers is the number of configurations that deliver the events. If it is 0,
@@ -21,12 +23,18 @@ type Inbox struct {
 
 	Events               map[inbox.State]int64 `json:"events"`
 	OldestWaitingSeconds float64               `json:"oldest_waiting_seconds"`
-	Bytes                int64                 `json:"bytes"`
-	LimitBytes           int64                 `json:"limit_bytes,omitempty"`
+	// Bytes and LimitBytes are those of the whole inbox.
+	Bytes      int64 `json:"bytes"`
+	LimitBytes int64 `json:"limit_bytes,omitempty"`
 	// Bypassed counts the events that were forwarded at once since Caddy started.
 	Bypassed int64 `json:"bypassed"`
 	// BackendDownSince is when the backend became unreachable. It is missing if it is not.
 	BackendDownSince time.Time `json:"backend_down_since,omitzero"`
+}
+
+// Title returns the name of the inbox, with that of the destination if it has one.
+func (i *Inbox) Title() string {
+	return inbox.Queue{Inbox: i.Name, Destination: i.Destination}.String()
 }
 
 // OldestWaiting returns how long the event waits that has waited longest.

@@ -11,16 +11,18 @@ type Stats struct {
 	// Since is missing if the span has no beginning.
 	Since time.Time `json:"since,omitzero"`
 	Until time.Time `json:"until"`
-	// Types has each type of events in each inbox, sorted by both.
+	// Types has each type of events in each inbox and destination, sorted by these.
 	Types []TypeStats `json:"types"`
-	// Hours has each of the last 24 hours in which events came to an inbox, sorted by
-	// inbox and time.
+	// Hours has each of the last 24 hours in which events came, sorted by inbox,
+	// destination and time.
 	Hours []HourStats `json:"hours"`
 }
 
-// TypeStats are the figures of the events of one type in an inbox.
+// TypeStats are the figures of the events of one type in an inbox, or for one of its
+// destinations.
 type TypeStats struct {
-	Inbox string `json:"inbox"`
+	Inbox       string `json:"inbox"`
+	Destination string `json:"destination,omitempty"`
 	// EventType is empty for events whose type cannot be read.
 	EventType string                `json:"event_type"`
 	Received  int64                 `json:"received"`
@@ -42,9 +44,10 @@ type Durations struct {
 
 // HourStats are how many events came in an hour, by the state that they have now.
 type HourStats struct {
-	Inbox  string                `json:"inbox"`
-	Start  time.Time             `json:"start"`
-	Events map[inbox.State]int64 `json:"events"`
+	Inbox       string                `json:"inbox"`
+	Destination string                `json:"destination,omitempty"`
+	Start       time.Time             `json:"start"`
+	Events      map[inbox.State]int64 `json:"events"`
 }
 
 // Add adds the figures of a database.
@@ -52,7 +55,7 @@ func (s *Stats) Add(its inbox.Stats) {
 	s.Since, s.Until = its.Since.UTC(), its.Until.UTC()
 	for _, t := range its.Types {
 		figures := TypeStats{
-			Inbox: t.Inbox, EventType: t.Type, Received: t.Received(), Events: everyState(t.States), Attempts: t.Attempts, Repeats: t.Repeats, Bytes: t.Bytes,
+			Inbox: t.Inbox, Destination: t.Destination, EventType: t.Type, Received: t.Received(), Events: everyState(t.States), Attempts: t.Attempts, Repeats: t.Repeats, Bytes: t.Bytes,
 		}
 		if t.States[inbox.Delivered] > 0 {
 			figures.Delivery = &Durations{t.Median.Seconds(), t.P95.Seconds(), t.Longest.Seconds()}
@@ -60,7 +63,7 @@ func (s *Stats) Add(its inbox.Stats) {
 		s.Types = append(s.Types, figures)
 	}
 	for _, h := range its.Hours {
-		s.Hours = append(s.Hours, HourStats{h.Inbox, h.Start.UTC(), everyState(h.States)})
+		s.Hours = append(s.Hours, HourStats{h.Inbox, h.Destination, h.Start.UTC(), everyState(h.States)})
 	}
 }
 

@@ -1,7 +1,8 @@
--- An event that was received. All times are Unix milliseconds by the database's clock.
+-- An event that was received, for one of the inbox's destinations. All times are Unix milliseconds by the database's clock.
 CREATE TABLE elevenlabs_inbox_event (
 	seq             BIGINT  GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-	inbox           TEXT    NOT NULL,           -- the queue
+	inbox           TEXT    NOT NULL,           -- its name
+	destination     TEXT    NOT NULL,           -- one of the inbox's; empty if it has only one
 	event_id        TEXT    COLLATE "C" NOT NULL, -- SHA-256 of the body, in hex
 	type            TEXT    NOT NULL,           -- empty if it cannot be read, as the next three
 	conversation_id TEXT    NOT NULL,
@@ -11,7 +12,9 @@ CREATE TABLE elevenlabs_inbox_event (
 	fields          TEXT    NOT NULL,           -- JSON: what else is known of the event
 	request         TEXT    NOT NULL,           -- JSON: the request without its body
 	size            BIGINT  NOT NULL,           -- of the body
-	stored          BIGINT  NOT NULL DEFAULT 0, -- bytes of the body that chunks hold
+	stored          BIGINT  NOT NULL DEFAULT 0, -- bytes of the body that are there
+	body            BIGINT  NOT NULL DEFAULT 0, -- seq of the event whose chunks have the body; 0: its own
+	sharers         BIGINT  NOT NULL DEFAULT 0, -- how many other events need its chunks
 	state           TEXT    NOT NULL,           -- receiving, waiting, delivering, delivered, dead, discarded
 	attempts        BIGINT  NOT NULL DEFAULT 0, -- all of them; also the fence of a claim
 	tries           BIGINT  NOT NULL DEFAULT 0, -- since it was armed; chooses the pause
@@ -23,14 +26,14 @@ CREATE TABLE elevenlabs_inbox_event (
 	owner           TEXT    NOT NULL DEFAULT '',
 	lease_until     BIGINT  NOT NULL DEFAULT 0
 );
-CREATE UNIQUE INDEX elevenlabs_inbox_identity ON elevenlabs_inbox_event (inbox, event_id) WHERE state <> 'receiving';
+CREATE UNIQUE INDEX elevenlabs_inbox_identity ON elevenlabs_inbox_event (inbox, event_id, destination) WHERE state <> 'receiving';
 CREATE INDEX elevenlabs_inbox_receiving    ON elevenlabs_inbox_event (done_at) WHERE state = 'receiving';
-CREATE INDEX elevenlabs_inbox_due          ON elevenlabs_inbox_event (inbox, next_at, seq) WHERE state = 'waiting';
+CREATE INDEX elevenlabs_inbox_due          ON elevenlabs_inbox_event (inbox, destination, next_at, seq) WHERE state = 'waiting';
 CREATE INDEX elevenlabs_inbox_leased       ON elevenlabs_inbox_event (lease_until) WHERE state = 'delivering';
-CREATE INDEX elevenlabs_inbox_finished     ON elevenlabs_inbox_event (inbox, done_at) WHERE state IN ('delivered', 'discarded') AND stored > 0;
+CREATE INDEX elevenlabs_inbox_finished     ON elevenlabs_inbox_event (inbox, done_at) WHERE state IN ('delivered', 'discarded') AND stored > 0 AND sharers = 0;
 CREATE INDEX elevenlabs_inbox_remembered   ON elevenlabs_inbox_event (inbox, done_at) WHERE state IN ('delivered', 'discarded') AND stored = 0;
-CREATE INDEX elevenlabs_inbox_dead         ON elevenlabs_inbox_event (inbox, done_at) WHERE state = 'dead';
-CREATE INDEX elevenlabs_inbox_list         ON elevenlabs_inbox_event (inbox, state, type, received_at, seq) INCLUDE (armed_at, done_at, size, stored, attempts, repeats);
+CREATE INDEX elevenlabs_inbox_dead         ON elevenlabs_inbox_event (inbox, done_at) WHERE state = 'dead' AND sharers = 0;
+CREATE INDEX elevenlabs_inbox_list         ON elevenlabs_inbox_event (inbox, destination, state, type, received_at, seq) INCLUDE (armed_at, done_at, size, stored, body, attempts, repeats);
 CREATE INDEX elevenlabs_inbox_agent        ON elevenlabs_inbox_event (agent_id, state, received_at, seq) WHERE agent_id <> '';
 CREATE INDEX elevenlabs_inbox_conversation ON elevenlabs_inbox_event (conversation_id) WHERE conversation_id <> '';
 CREATE INDEX elevenlabs_inbox_webhook      ON elevenlabs_inbox_event (webhook, received_at);
