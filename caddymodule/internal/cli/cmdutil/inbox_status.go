@@ -39,7 +39,7 @@ func (all *InboxStatuses) UnmarshalJSON(text []byte) error {
 	for i := range *all {
 		s := &(*all)[i]
 		for j, other := range *all {
-			if other.Name != s.Name {
+			if other.Name != s.Name || other.Database != s.Database {
 				continue
 			}
 			s.Further = s.Further || j < i
