@@ -139,21 +139,23 @@ func (a *attempt) isolate(w http.ResponseWriter) {
 
 // maxRewinds is how often the HTTP transport may send the body again within one
 // attempt. It does so without a limit while a backend ends each HTTP/2 connection
-// before it takes a request.
+// before it takes a request. net/http asks GetBody only for a body that it does not
+// know to be empty, so an empty one is sent with an unknown length.
 const maxRewinds = 3
 
 // setBody gives the request a new reader of the body, and the body's length. It
 // deletes trailers, which the signature does not cover.
 func (a *attempt) setBody(body eventBody) {
-	r, size := a.request, body.Size()
-	r.ContentLength = size
+	r := a.request
 	r.TransferEncoding = nil
 	deleteTrailers(r)
-	r.Header.Set("Content-Length", strconv.FormatInt(size, 10))
 	r.Header.Del("Expect") // the body is here
-	if size == 0 {
-		r.Body, r.GetBody = http.NoBody, func() (io.ReadCloser, error) { return http.NoBody, nil }
-		return
+	if size := body.Size(); size > 0 {
+		r.ContentLength = size
+		r.Header.Set("Content-Length", strconv.FormatInt(size, 10))
+	} else {
+		r.ContentLength = -1
+		r.Header.Del("Content-Length")
 	}
 	r.Body = watchedBody{body.NewReader(), &a.read}
 	r.GetBody = func() (io.ReadCloser, error) {

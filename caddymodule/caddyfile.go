@@ -142,6 +142,9 @@ func (p *directiveParser) option(d *caddyfile.Dispenser, in option, block string
 		return p.proxy(d, block, in.proxyOf(p.h))
 	}
 	o, known := optionByName(in.block, d.Val())
+	if !known && block == "" && d.Val() == "destination" {
+		return d.Errf("unrecognized subdirective %q: it belongs into inbox, which keeps an event until each destination has it", d.Val())
+	}
 	if !known {
 		return d.Errf("unrecognized subdirective %q", block+d.Val())
 	}
@@ -213,7 +216,7 @@ func (p *directiveParser) matcher(d *caddyfile.Dispenser, o option) error {
 	d.NextArg()
 	set, is, err := p.helper.WithDispenser(d).MatcherToken()
 	if err != nil {
-		return err
+		return d.Err(err.Error())
 	}
 	if !is {
 		return d.Errf("%s: %q is no matcher: write @name, /path or *", o.name, d.Val())

@@ -95,6 +95,11 @@ func (a *App) Stop() error {
 		h.inbox.end(&ending)
 	}
 	ending.Wait()
+	for _, h := range a.inboxes {
+		if len(h.inbox.database.served()) > 0 { // a reload may have taken an inbox or a destination out
+			h.inbox.database.logLeftovers()
+		}
+	}
 	return nil
 }
 

@@ -85,11 +85,20 @@ func TestEachAttemptRunsTheHandlersThatFollowAsTheFirst(t *testing.T) {
 // one before it takes the request.
 func TestAnHTTP2BackendThatEndsEachConnectionIsGivenUp(t *testing.T) {
 	t.Parallel() // it mostly waits
-	for name, refuse := range map[string]func(*http2.Framer, uint32) error{
-		"GOAWAY":         func(f *http2.Framer, _ uint32) error { return f.WriteGoAway(0, http2.ErrCodeNo, nil) },
-		"REFUSED_STREAM": func(f *http2.Framer, id uint32) error { return f.WriteRSTStream(id, http2.ErrCodeRefusedStream) },
+	goAway := func(f *http2.Framer, _ uint32) error { return f.WriteGoAway(0, http2.ErrCodeNo, nil) }
+	refuseStream := func(f *http2.Framer, id uint32) error {
+		return f.WriteRSTStream(id, http2.ErrCodeRefusedStream)
+	}
+	for _, test := range []struct {
+		name, options, body string
+		refuse              func(*http2.Framer, uint32) error
+	}{
+		{name: "GOAWAY", body: transcript, refuse: goAway},
+		{name: "REFUSED_STREAM", body: transcript, refuse: refuseStream},
+		{name: "GOAWAY, and the body is empty", options: "report_only", refuse: goAway},
+		{name: "REFUSED_STREAM, and the body is empty", options: "report_only", refuse: refuseStream},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			listener, err := net.Listen("tcp", "127.0.0.1:0")
 			require.NoError(t, err)
@@ -105,14 +114,14 @@ func TestAnHTTP2BackendThatEndsEachConnectionIsGivenUp(t *testing.T) {
 						defer conn.Close()
 						serveHTTP2(conn, func(f *http2.Framer, id uint32) error {
 							streams.Add(1)
-							return refuse(f, id)
+							return test.refuse(f, id)
 						})
 					}()
 				}
 			}()
-			s := start(t, webhook("h2c://"+listener.Addr().String(), "retries 1 1ms"))
+			s := start(t, webhook("h2c://"+listener.Addr().String(), "retries 1 1ms\n"+test.options))
 			client := s.client("HTTP/1.1")
-			assert.Equal(t, 502, send(t, client, s.event([]byte(transcript))).status)
+			assert.Equal(t, 502, send(t, client, s.event([]byte(test.body))).status)
 			client.CloseIdleConnections()
 			last := shown(t, s, "/elevenlabs/deliveries")[0]
 			assert.Equal(t, "backend_unreachable", last["reason"])

@@ -295,7 +295,8 @@ func newInboxFile(t testing.TB) string { return filepath.Join(t.TempDir(), "inbo
 
 // inboxState is what the admin endpoint shows of an inbox.
 type inboxState struct {
-	Inbox, Database, Problem  string
+	Inbox, Destination        string
+	Database, Problem         string
 	Handlers, Bytes, Bypassed int
 	Up                        bool
 	Events                    map[string]int

@@ -26,8 +26,9 @@ const (
 // files watches the files of an open database. SQLite does not notice if somebody deletes,
 // replaces or changes them: it would store events where nobody finds them again.
 //
-// Only the goroutine of the group writes the files, so what they are between two writes is
-// what the last one made of them. The goroutine calls all methods except problem and spoilt.
+// Only the goroutine of the group writes the files: a transaction the log, a checkpoint the
+// database. So what they are between two of these is what the last one made of them. The
+// goroutine calls all methods except problem and spoilt.
 type files struct {
 	database, log file
 	conn          *prepared
@@ -70,9 +71,21 @@ func (f *file) look() (there, changed bool) {
 	return true, changed
 }
 
-// before looks at the files before a write. If somebody else changed them, it checks them.
+// before looks at the files before they are written. If somebody else changed them, it
+// checks them.
 func (f *files) before() {
-	if changed := f.look(); f != nil && (changed || f.unchecked.Load() != nil) && f.damage.Load() == nil {
+	database, log := f.look()
+	f.checkIf(database || log || f != nil && f.unchecked.Load() != nil)
+}
+
+// after looks at the files after a transaction, which changed only the log.
+func (f *files) after() {
+	database, _ := f.look()
+	f.checkIf(database)
+}
+
+func (f *files) checkIf(changed bool) {
+	if changed && f.damage.Load() == nil {
 		f.check()
 	}
 }
@@ -91,16 +104,17 @@ func (f *files) emptyGrownLog(bulk bool) {
 		most = bulkPages
 	}
 	if err == nil && (pages-done >= most || pages > done && f.missing.Load() != nil) {
+		f.before()
 		err = f.conn.QueryRowContext(ctx, `PRAGMA wal_checkpoint(PASSIVE)`).Scan(&busy, &pages, &done)
 		f.look()
 	}
 	f.spoilt(err)
 }
 
-// look looks at both files.
-func (f *files) look() (changed bool) {
+// look looks at both files, and reports which of them somebody changed.
+func (f *files) look() (database, log bool) {
 	if f == nil {
-		return false
+		return false, false
 	}
 	there, changed := f.database.look()
 	logThere, logChanged := f.log.look()
@@ -112,7 +126,7 @@ func (f *files) look() (changed bool) {
 	default:
 		f.missing.Store(nil)
 	}
-	return changed || logChanged
+	return changed, logChanged
 }
 
 func (f *files) miss(path string) {
@@ -122,17 +136,14 @@ func (f *files) miss(path string) {
 	}
 }
 
-// check checks files that somebody else changed, by a connection that knows nothing of
-// them yet. What is left in the log goes to the database: after a crash, SQLite would not
-// read the log past a place that is damaged.
+// errLogKept is returned if the log is damaged, and cannot be emptied yet: another program
+// reads it, or the disk is full.
+var errLogKept = errors.New("the log is damaged, and cannot be emptied yet")
+
+// check checks files that somebody else changed.
 func (f *files) check() {
-	err := f.checkPages()
-	if err == nil {
-		_, err = f.conn.emptyLog(context.Background())
-		f.look()
-	}
-	switch {
-	case err == nil, isDiskFull(err):
+	switch err := f.checkBoth(context.Background()); {
+	case err == nil:
 		f.unchecked.Store(nil)
 	case isPassing(err):
 		err = fmt.Errorf("%s was changed by another program, and could not be checked, which is tried again: %w", f.database.path, err)
@@ -142,11 +153,43 @@ func (f *files) check() {
 	}
 }
 
-func (f *files) checkPages() error {
+// checkBoth checks both files. What is left in the log goes to the database: after a crash,
+// SQLite would not read the log past a place that is damaged.
+func (f *files) checkBoth(ctx context.Context) error {
 	if f.database.size == 0 { // SQLite would delete the log, as of a new database
 		return fmt.Errorf("%w: it is empty", errDamaged)
 	}
-	ctx := context.Background()
+	// The connection may remember pages that are not in the file any more
+	if _, err := f.conn.ExecContext(ctx, `PRAGMA shrink_memory`); err != nil {
+		return err
+	}
+	if err := f.checkPages(ctx); err != nil {
+		return err
+	}
+	empty, err := f.conn.emptyLog(ctx)
+	f.look()
+	if empty || err != nil && !isDiskFull(err) {
+		return err
+	}
+	return f.checkLog(ctx)
+}
+
+// checkLog checks that SQLite would read all of the log after a crash.
+func (f *files) checkLog(ctx context.Context) error {
+	var busy, pages, done int
+	if err := f.conn.QueryRowContext(ctx, `PRAGMA wal_checkpoint(NOOP)`).Scan(&busy, &pages, &done); err != nil {
+		return err
+	}
+	sound, err := countLogged(f.log.path)
+	if err == nil && sound < pages {
+		return fmt.Errorf("%w: only %d of its %d pages could be read after a crash", errLogKept, sound, pages)
+	}
+	return err
+}
+
+// checkPages checks the pages by a connection that knows nothing of them yet. It takes from
+// the log only what is not in the database yet.
+func (f *files) checkPages(ctx context.Context) error {
 	db, err := sql.Open("sqlite", readingDSN(f.database.path))
 	if err != nil {
 		return err
@@ -199,8 +242,10 @@ func (f *files) problem() error {
 	return nil
 }
 
-// isPassing reports whether an error says nothing of the file, and may pass: another
-// program locks the file, or this process has no memory or can open no more files.
+// isPassing reports whether an error may pass, and does not say that the file is damaged:
+// another program locks the file or reads its log, the disk is full, or this process has no
+// memory or can open no more files.
 func isPassing(err error) bool {
-	return slices.Contains([]int{sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_CANTOPEN}, sqliteCode(err))
+	return errors.Is(err, errLogKept) || isDiskFull(err) ||
+		slices.Contains([]int{sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_CANTOPEN}, sqliteCode(err))
 }

@@ -105,6 +105,7 @@ func (g *group) runAlone(w *write) {
 	if w.begun.Swap(true) {
 		return
 	}
+	g.files.before()
 	err := w.do(context.Background(), g.conn)
 	g.files.look()
 	w.done <- err
@@ -169,7 +170,7 @@ func (g *group) transact(batch []*write) (err error) {
 		if err != nil { // SQLite may have rolled back by itself, as for a full disk
 			_, _ = g.conn.ExecContext(ctx, "ROLLBACK")
 		}
-		g.files.look() // no event is acknowledged that is in a file which is gone
+		g.files.after() // no event is acknowledged that is in a file which is gone or damaged
 	}()
 	for _, w := range batch {
 		if err := w.do(ctx, g.conn); err != nil {

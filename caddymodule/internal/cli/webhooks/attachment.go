@@ -46,7 +46,7 @@ func (a *attachment) check(cmd *cobra.Command, slots []workspace.Slot) error {
 		return err
 	}
 	if a.format != "" && !slices.Contains(transcriptFormats, a.format) {
-		return fmt.Errorf("--transcript-format must be %s", strings.Join(transcriptFormats, " or "))
+		return fmt.Errorf("--transcript-format must be %s%s", strings.Join(transcriptFormats, " or "), cmdutil.DidYouMean(a.format, transcriptFormats))
 	}
 	if len(slots) == 0 && (a.format != "" || a.replace || len(a.events) > 0) {
 		return errors.New(a.needs)

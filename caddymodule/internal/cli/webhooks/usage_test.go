@@ -41,6 +41,7 @@ func TestWrongUseIsAnErrorBeforeAnyRequest(t *testing.T) {
 		create + " --transcript-format json":                          "--transcript-format and events after calls need --attach or --agent",
 		create + " --attach --replace":                                "unknown flag: --replace",
 		create + " --attach --transcript-format otel":                 "--transcript-format must be json or opentelemetry",
+		create + " --attach --transcript-format opentelemtry":         "--transcript-format must be json or opentelemetry (did you mean opentelemetry?)",
 		create + " --header X-Env":                                    "--header must be name=value",
 		create + " --header X:Env=a":                                  "--header must be name=value",
 		create + " --header X-Env=a\x00":                              "--header must be name=value",
