@@ -39,9 +39,9 @@ func TestTheCommandsKnowDestinations(t *testing.T) {
 		return elevenlabs(t, "", append([]string{"inbox", args[0], "--address", s.admin}, args[1:]...)...)
 	}
 	status := func() outcome { return elevenlabs(t, "", "status", "--address", s.admin) }
-	var bodies [][]byte
-	for n := range 3 {
-		bodies = append(bodies, eventOf("post_call_transcription", "agent_1", fmt.Sprintf("conv_%d", n)))
+	bodies := make([][]byte, 3)
+	for n := range bodies {
+		bodies[n] = eventOf("post_call_transcription", "agent_1", fmt.Sprintf("conv_%d", n))
 	}
 	s.sendEvents(bodies...)
 	s.eventually("one to give up, and the other one to have all", func() bool {
