@@ -19,6 +19,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/inbox"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/envelope"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
@@ -225,15 +226,15 @@ func TestRejectionsAreEmittedWithoutDelayingRequests(t *testing.T) {
 	assert.Empty(t, e.Data["event_type"], "nothing is believed")
 }
 
-// A hook that is slow, or never returns, is on all three events.
-func TestAFloodOfForgeriesDoesNotSilenceTheWatchdog(t *testing.T) {
+// A hook that is slow, or never returns, is on all these events.
+func TestAFloodOfForgeriesOrDeadEventsDoesNotSilenceTheWatchdog(t *testing.T) {
 	h, _ := provision(t, &Handler{})
 	ctx, end := caddy.NewContext(caddy.Context{Context: context.Background()})
 	t.Cleanup(end)
 	app := new(caddyevents.App)
 	require.NoError(t, app.Provision(ctx))
 	hook := slowHook{make(chan string), t.Context()}
-	for _, name := range []string{eventRejected, eventFailing, eventRecovered} {
+	for _, name := range []string{eventRejected, eventFailing, eventRecovered, eventInboxDead} {
 		require.NoError(t, app.On(name, hook))
 	}
 	require.NoError(t, app.Start())
@@ -244,6 +245,7 @@ func TestAFloodOfForgeriesDoesNotSilenceTheWatchdog(t *testing.T) {
 		r.RemoteAddr = strangersAddress
 		sign(r, "wsec_other", signedAt, transcript)
 		serve(t, h, r)
+		h.notifier.notifyInbox(eventInboxDead, inbox.Queue{Inbox: "default"}, nil)
 	}
 	for range deliveries.FirstAlarm {
 		deliver(t, h, 500)
@@ -268,12 +270,12 @@ func TestAFloodOfForgeriesDoesNotSilenceTheWatchdog(t *testing.T) {
 		}
 	}
 	deliverMany(maxWaiting)
-	for _, name := range []string{eventRejected, eventFailing, eventRecovered} {
+	for _, name := range []string{eventRejected, eventFailing, eventRecovered, eventInboxDead} {
 		assert.NotZero(t, logs.FilterMessage("event not emitted, since the queue of events is full: "+name).Len(), name)
 	}
 }
 
-// slowHook takes rejections without end, and of the others what the test asks for.
+// slowHook takes rejections and dead events without end, and of the others what the test asks for.
 type slowHook struct {
 	came chan string
 	test context.Context
@@ -281,7 +283,7 @@ type slowHook struct {
 
 func (s slowHook) Handle(_ context.Context, e caddy.Event) error {
 	came := s.came
-	if e.Name() == eventRejected {
+	if e.Name() == eventRejected || e.Name() == eventInboxDead {
 		came = nil
 	}
 	select {

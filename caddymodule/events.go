@@ -30,14 +30,14 @@ const (
 // notifier emits events to Caddy's events app. A request never waits for it, since a
 // handler of events may be slow. A nil notifier does nothing.
 //
-// Events about failures in a row have a queue of their own, and keep their order. A
-// flood of forgeries fills only the other queue.
+// Events of which many can come at once have a queue each: those about rejections, and
+// about events of an inbox that are dead. All others keep their order.
 type notifier struct {
 	ctx    caddy.Context
 	app    *caddyevents.App
 	logger *zap.Logger
 
-	streaks, rejections queue
+	alarms, rejections, dead queue
 }
 
 // queue holds the events that wait. While there are any, a goroutine emits them.
@@ -89,16 +89,20 @@ func (n *notifier) notifyStreak(name string, r deliveries.Raised, e *event) {
 		data["failures_in_row"] = r.FailuresInRow
 		data["failing_since"] = r.FailingSince
 		data["last_success"] = r.LastSuccess
-		n.send(&n.streaks, notice{name, data})
+		n.send(&n.alarms, notice{name, data})
 	}
 }
 
 // notifyInbox emits an event about an inbox.
-func (n *notifier) notifyInbox(name string, q inbox.Queue, more map[string]any) {
+func (n *notifier) notifyInbox(name string, of inbox.Queue, more map[string]any) {
 	if n.wanted(name) {
-		data := map[string]any{"inbox": q.Inbox, "destination": q.Destination}
+		data := map[string]any{"inbox": of.Inbox, "destination": of.Destination}
 		maps.Copy(data, more)
-		n.send(&n.streaks, notice{name, data})
+		q := &n.alarms
+		if name == eventInboxDead {
+			q = &n.dead
+		}
+		n.send(q, notice{name, data})
 	}
 }
 
