@@ -54,7 +54,10 @@ func setDestinationDefaults(i *Inbox) {
 // shownDestinations returns the options of the destinations. The matchers are shown, and
 // the proxy is not: it may hold a credential.
 func shownDestinations(h *Handler) any {
-	var all []map[string]any
+	if len(h.Inbox.Destinations) == 0 {
+		return []map[string]any(nil)
+	}
+	all := make([]map[string]any, 0, len(h.Inbox.Destinations))
 	for _, d := range h.Inbox.Destinations {
 		shown := (&Handler{Inbox: &Inbox{Destinations: []*Destination{d}}}).shownTable(destinationOptions)
 		shown["name"] = d.Name

@@ -121,13 +121,13 @@ func actOn(ctx context.Context, v *verb, q stored.Act, who actor) (stored.Change
 	}
 	change := v.change
 	if q.To != "" {
-		name, err := inboxWith(q.Inbox, q.To)
+		name, destinations, err := inboxWith(q.Inbox, q.To)
 		if err != nil {
 			return done, apiError(http.StatusBadRequest, "%w", err)
 		}
 		q.Inbox = name
 		change = func(s *inbox.Store, ctx context.Context, selection inbox.Selection, limit int) (inbox.Change, error) {
-			return s.DeliverTo(ctx, selection, q.To, limit)
+			return s.DeliverTo(ctx, selection, q.To, destinations, limit)
 		}
 	}
 	ctx, cancel := context.WithTimeout(ctx, actTimeout)
@@ -162,29 +162,31 @@ func actOn(ctx context.Context, v *verb, q stored.Act, who actor) (stored.Change
 	return done, nil
 }
 
-// inboxWith returns the inbox that has a destination. The name of the inbox may be empty if
-// only one has it.
-func inboxWith(name, destination string) (string, error) {
-	var names []string
-	known := map[string]bool{}
+// inboxWith returns the inbox that has a destination, and all destinations of it. The name
+// of the inbox may be empty if only one has it.
+func inboxWith(name, destination string) (_ string, destinations []string, _ error) {
+	of := map[string][]string{}
+	var all, having []string
 	for _, q := range servedQueues() {
 		if q.Destination == "" || name != "" && q.Inbox != name {
 			continue
 		}
-		known[q.Destination] = true
+		of[q.Inbox] = append(of[q.Inbox], q.Destination)
+		all = append(all, q.Destination)
 		if q.Destination == destination {
-			names = append(names, q.Inbox)
+			having = append(having, q.Inbox)
 		}
 	}
 	switch {
-	case len(known) == 0:
-		return "", errors.New("the inbox has no named destinations")
-	case len(names) == 0:
-		return "", fmt.Errorf("there is no destination %q: choose one of %s", destination, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
-	case len(names) > 1:
-		return "", fmt.Errorf("several inboxes have a destination %q: name one of %s", destination, strings.Join(names, ", "))
+	case len(all) == 0:
+		return "", nil, errors.New("the inbox has no named destinations")
+	case len(having) == 0:
+		slices.Sort(all)
+		return "", nil, fmt.Errorf("there is no destination %q: choose one of %s", destination, strings.Join(slices.Compact(all), ", "))
+	case len(having) > 1:
+		return "", nil, fmt.Errorf("several inboxes have a destination %q: name one of %s", destination, strings.Join(having, ", "))
 	}
-	return names[0], nil
+	return having[0], of[having[0]], nil
 }
 
 // placesOf returns where the events are. Without numbers, that is each database.

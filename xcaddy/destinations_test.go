@@ -240,4 +240,5 @@ func TestWhatWaitsForADestinationThatIsTakenOutDoesNotWaitForEver(t *testing.T) 
 	s.load(destinations(file, "", destination("archive", archive.backend(taken), ""), destination("crm2", later.backend(taken), "")))
 	assert.Equal(t, 1, s.act("redeliver", `{"to":"crm2","destination":"crm"}`))
 	assert.Equal(t, map[string]int{digestOf(body): 1}, later.got(s, 1))
+	assert.Equal(t, 1, s.destinationState("crm").Events["discarded"], "nothing waits for it")
 }

@@ -150,6 +150,28 @@ func TestExampleOfRoutingByEvent(t *testing.T) {
 	assert.Empty(t, append(calls.take(), audios.take()...))
 }
 
+func TestExampleOfSeveralApplications(t *testing.T) {
+	t.Parallel()
+	crm, archive := newInboxLedger(t), newInboxLedger(t)
+	types := make(chan string, 10)
+	typesOf := func(_ http.ResponseWriter, r *http.Request, _ int) int {
+		types <- r.Header.Get("X-ElevenLabs-Event-Type")
+		return http.StatusOK
+	}
+	address, comeUp := archive.away(taken)
+	s := startExample(t, "several-applications", map[string]string{"localhost:3000": crm.backend(typesOf), "localhost:3001": address})
+	s.sendAsREADME()
+	assert.Equal(t, "post_call_transcription", <-types)
+	look := strings.ReplaceAll(commandsOf(t, "several-applications", "curl ")[0], "localhost:2019", s.admin)
+	output, err := exec.Command("sh", "-c", look).Output()
+	require.NoError(t, err)
+	assert.Contains(t, string(output), `"destination":"archive"`)
+	assert.Equal(t, 2, s.destinationState("archive").Events["waiting"]+s.destinationState("archive").Events["delivering"])
+	comeUp()
+	assert.Len(t, archive.got(s.server, 2), 2)
+	assert.Empty(t, types, "the CRM takes transcripts only")
+}
+
 func TestExampleBehindALoadBalancer(t *testing.T) {
 	t.Parallel()
 	b := newBackend(t)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -14,8 +15,11 @@ var ErrHasEvent = errors.New("the destination has the event already")
 // that is new. They share the bodies that are there. Events whose body is deleted stay as
 // they are. It looks at no more than limit events; 0 means all.
 //
+// The destinations are those that the inbox has now. What waits for another one, or is dead
+// there, is discarded: nobody would deliver it.
+//
 // If events are selected by their numbers and none is added, the error says why.
-func (s *Store) DeliverTo(ctx context.Context, selection Selection, destination string, limit int) (Change, error) {
+func (s *Store) DeliverTo(ctx context.Context, selection Selection, destination string, destinations []string, limit int) (Change, error) {
 	done, err := s.act(ctx, selection, limit, func(ctx context.Context, its conditions) ([]changed, error) {
 		its.texts = append(its.texts, "{+}state <> 'receiving' AND stored = size")
 		return updateReturning(ctx, s, 0, func(ctx context.Context, tx statements) (all []changed, err error) {
@@ -31,6 +35,13 @@ func (s *Store) DeliverTo(ctx context.Context, selection Selection, destination 
 				}
 				all = append(all, c)
 			}
+			if err != nil || len(sources) == 0 {
+				return all, err
+			}
+			var orphans conditions
+			orphans.in("seq", anys(sources))
+			orphans.add("{+}state IN ('waiting', 'dead') AND NOT (destination IN ("+strings.Repeat("%s,", len(destinations)-1)+"%s))", anys(destinations)...)
+			_, err = tx.ExecContext(ctx, `UPDATE elevenlabs_inbox_event SET state = 'discarded', done_at = {now} WHERE `+orphans.String(), orphans.args...)
 			return all, err
 		})
 	})
@@ -78,8 +89,8 @@ func addTo(ctx context.Context, tx statements, source int64, c *changed) error {
 	err := changeOne(ctx, tx, `
 INSERT INTO elevenlabs_inbox_event
 	(inbox, destination, event_id, type, conversation_id, agent_id, request_id, webhook, fields, request, size, stored, body, state, armed_at, received_at, next_at)
-SELECT inbox, $1, event_id, type, conversation_id, agent_id, request_id, webhook, fields, request, size, size, $2, 'waiting', {now}, received_at, {now}
-FROM elevenlabs_inbox_event WHERE seq = $3
+SELECT inbox, $1, event_id, type, conversation_id, agent_id, request_id, webhook, fields, request, size, stored, $2, 'waiting', {now}, received_at, {now}
+FROM elevenlabs_inbox_event WHERE seq = $3 AND stored = size
 ON CONFLICT (inbox, event_id, destination) WHERE state <> 'receiving' DO NOTHING`, c.queue.Destination, owner, source)
 	if errors.Is(err, ErrNotFound) && size > 0 {
 		if err := changeOne(ctx, tx, `UPDATE elevenlabs_inbox_event SET sharers = sharers - 1 WHERE seq = $1`, owner); err != nil {

@@ -58,6 +58,7 @@ func deliverTo(t testing.TB, s *Store, destination string, want []byte) {
 var bodies = map[string]int{"nothing": 0, "small": 100, "of three pieces": 2*chunkSize + 1}
 
 func TestEachDestinationGetsTheEventAndTheBodyIsStoredOnce(t *testing.T) {
+	t.Parallel()
 	for name, size := range bodies {
 		t.Run(name, func(t *testing.T) {
 			onEach(t, func(t *testing.T, s *Store) {
@@ -110,6 +111,7 @@ func TestDestinationsHaveStatesOfTheirOwn(t *testing.T) {
 }
 
 func TestARepeatArmsOnlyWhatIsDeadAndReachesANewDestination(t *testing.T) {
+	t.Parallel()
 	for name, size := range bodies {
 		t.Run(name, func(t *testing.T) {
 			onEach(t, func(t *testing.T, s *Store) {
@@ -150,6 +152,7 @@ func doneAt(t testing.TB, s *Store, seq int64, ago time.Duration) {
 }
 
 func TestABodyStaysUntilTheLastDestinationIsDone(t *testing.T) {
+	t.Parallel()
 	for _, owner := range []string{"crm", "archive"} { // whichever of them has the body
 		t.Run(owner+" owns it", func(t *testing.T) {
 			onEach(t, func(t *testing.T, s *Store) {
@@ -213,6 +216,7 @@ func TestFullInboxGivesUpSharedBodiesOnlyWhenAllAreDone(t *testing.T) {
 }
 
 func TestForgetDeletesTheEventForAllDestinations(t *testing.T) {
+	t.Parallel()
 	for _, selected := range []string{"crm", "archive", "conversation"} {
 		t.Run(selected, func(t *testing.T) {
 			onEach(t, func(t *testing.T, s *Store) {
@@ -243,7 +247,7 @@ func TestANewDestinationGetsWhatIsStored(t *testing.T) {
 		gone := fan(t, s, "d1", content(10), "crm")["crm"]
 		alter(t, s, `UPDATE elevenlabs_inbox_event SET stored = 0, state = 'delivered' WHERE seq = $1`, gone)
 
-		done, err := s.DeliverTo(t.Context(), Selection{Inbox: testInbox}, "archive", 0)
+		done, err := s.DeliverTo(t.Context(), Selection{Inbox: testInbox}, "archive", []string{"crm", "archive"}, 0)
 		require.NoError(t, err)
 		assert.Equal(t, map[Queue]int{queueOf("archive"): 2}, done.Events, "not what it has, nor what has no body")
 		claims, err := s.claim(t.Context(), queueOf("archive"), 10)
@@ -252,13 +256,15 @@ func TestANewDestinationGetsWhatIsStored(t *testing.T) {
 		for _, c := range claims {
 			require.Equal(t, Delivered, settle(t, s, c, taken, patience))
 		}
-		again, err := s.DeliverTo(t.Context(), Selection{Inbox: testInbox}, "archive", 0)
+		again, err := s.DeliverTo(t.Context(), Selection{Inbox: testInbox}, "archive", []string{"crm", "archive"}, 0)
 		require.NoError(t, err)
 		assert.Zero(t, again.Total())
-		_, err = s.DeliverTo(t.Context(), Selection{Events: []int64{old}}, "archive", 0)
+		_, err = s.DeliverTo(t.Context(), Selection{Events: []int64{old}}, "archive", []string{"crm", "archive"}, 0)
 		require.ErrorIs(t, err, ErrHasEvent)
-		_, err = s.DeliverTo(t.Context(), Selection{Events: []int64{gone}}, "archive", 0)
+		_, err = s.DeliverTo(t.Context(), Selection{Events: []int64{gone}}, "archive", []string{"crm", "archive"}, 0)
 		require.ErrorIs(t, err, ErrBodyGone)
+
+		assert.Equal(t, Delivered, get(t, s, old).State)
 
 		doneAt(t, s, old, 121*time.Minute)
 		sweep(t, s, keep)
@@ -266,6 +272,23 @@ func TestANewDestinationGetsWhatIsStored(t *testing.T) {
 		doneAt(t, s, numbers(t, s, "a1")["archive"], 121*time.Minute)
 		sweep(t, s, keep)
 		assert.Zero(t, number(t, s, `SELECT COUNT(*) FROM elevenlabs_inbox_chunk WHERE seq = $1`, old))
+	})
+}
+
+func TestWhatIsSentToAnotherDestinationWaitsNoMoreForOneThatIsGone(t *testing.T) {
+	onEach(t, func(t *testing.T, s *Store) {
+		waiting, has := fan(t, s, "a1", content(10), "gone", "crm"), fan(t, s, "b1", content(10), "gone", "crm", "archive")
+		dead := fan(t, s, "c1", content(10), "gone")["gone"]
+		alter(t, s, `UPDATE elevenlabs_inbox_event SET state = 'dead' WHERE seq = $1`, dead)
+		done, err := s.DeliverTo(t.Context(), Selection{Inbox: testInbox}, "archive", []string{"crm", "archive"}, 0)
+		require.NoError(t, err)
+		assert.Equal(t, 2, done.Total())
+		for _, seq := range []int64{waiting["gone"], has["gone"], dead} {
+			assert.Equal(t, Discarded, get(t, s, seq).State)
+		}
+		for _, seq := range []int64{waiting["crm"], has["crm"], has["archive"]} {
+			assert.Equal(t, Waiting, get(t, s, seq).State, "somebody delivers it")
+		}
 	})
 }
 
