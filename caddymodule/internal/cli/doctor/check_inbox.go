@@ -174,9 +174,9 @@ func leftoverRemedy(s cmdutil.InboxStatus) string {
 	send, giveUp := s.LeftoverCommands()
 	switch {
 	case send != "":
-		return "Send them to another destination: " + send + ". Then give them up here: " + giveUp + "."
+		return "Put the destination back into the configuration, send them to another one: " + send + ", or give them up: " + giveUp + "."
 	case giveUp != "":
 		return "Put the destination back into the configuration, or give them up: " + giveUp + "."
 	}
-	return "Name them by their numbers, which inbox list shows: caddy elevenlabs inbox redeliver <number>... --to a destination, then inbox discard <number>..."
+	return "Send them to a destination by their numbers, which inbox list shows: caddy elevenlabs inbox redeliver --to <destination> <number>... Or give them up: caddy elevenlabs inbox discard <number>..."
 }
