@@ -30,6 +30,9 @@ func TestInspectFindsOtherWaysToTheApplication(t *testing.T) {
 		return func(b *cmdutil.ConfigBypass) { b.Host, b.OtherSite = host, true }
 	}
 	none := func(*cmdutil.ConfigBypass) {}
+	destinations := func(proxy string) string {
+		return "elevenlabs_webhook {\nsecret {env.TEST_SECRET}\ninbox {\ndestination crm {\nreverse_proxy localhost:4000\n}\ndestination archive {\n" + proxy + "\n}\n}\n}\n"
+	}
 	for _, test := range []struct {
 		name, text string
 		want       []cmdutil.ConfigBypass
@@ -62,6 +65,12 @@ func TestInspectFindsOtherWaysToTheApplication(t *testing.T) {
 		{"an error route", site(gate + "handle {\nrespond 404\n}\nhandle_errors {\n" + app + "}\n"), with(bypass(""), func(b *cmdutil.ConfigBypass) { b.Error = true })},
 		{"an error route behind elevenlabs_strip", site(strip + gate + "handle {\nrespond 404\n}\nhandle_errors {\n" + app + "}\n"), nil},
 		{"an error route for pages", site(gate + "handle {\nrespond 404\n}\nhandle_errors {\nreverse_proxy localhost:3000 {\nmethod GET\n}\n}\n"), nil},
+		{"the application of a destination", site("handle /hooks/x {\n" + destinations("reverse_proxy localhost:3000") + "}\n" + rest), with(bypass("/hooks/x/"), none)},
+		{"no application of a destination", site("handle /hooks/x {\n" + destinations("reverse_proxy localhost:3001") + "}\n" + rest), nil},
+		{
+			"a path that a destination rewrites", site(strip + "handle /hooks/x* {\n" + destinations("reverse_proxy localhost:3000 {\nrewrite /internal\n}") + "}\n" + rest),
+			with(bypass("/internal"), stripped),
+		},
 		{"a fallback", site(gate + "handle {\nreverse_proxy localhost:4000 {\n@gone status 404\nhandle_response @gone {\n" + app + "}\n}\n}\n"), with(bypass("/hooks/x/"), none)},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -39,9 +39,45 @@ func TestInspectFindsTheInboxOfAHandler(t *testing.T) {
 			assert.Equal(t, &test.want, config.Handlers[0].Inbox)
 		})
 	}
-	config := inspectInbox(t, "inbox {\ndatabase {env.NOT_SET}\n}")
+	config := inspectText(t, withDestinations("", "", ""))
+	require.NoError(t, config.Problem)
+	assert.Equal(t, []string{"crm", "archive"}, config.Handlers[0].Inbox.Destinations)
+	config = inspectInbox(t, "inbox {\ndatabase {env.NOT_SET}\n}")
 	assert.ErrorContains(t, config.Handlers[0].Inbox.Problem, "NOT_SET")
 	assert.Nil(t, inspectInbox(t, "").Handlers[0].Inbox)
+}
+
+// withDestinations is a site whose inbox has two destinations, with options.
+func withDestinations(handler, crm, archive string) string {
+	return "a.test {\nelevenlabs_webhook /hook {\nsecret {env.TEST_SECRET}\n" + handler + "\ninbox {\ndestination crm {\n" + crm +
+		"\nreverse_proxy localhost:3000\n}\ndestination archive {\n" + archive + "\nreverse_proxy localhost:4000\n}\n}\n}\n}"
+}
+
+func TestInspectFindsTheTypesThatSomeDestinationTakes(t *testing.T) {
+	for _, test := range []struct {
+		handler, crm, archive string
+		want                  []string
+	}{
+		{"", "", "", nil},
+		{"", "events audio", "", nil},
+		{"events audio", "", "events transcript", []string{"post_call_audio"}},
+		{"", "events audio", "events voice_removed audio", []string{"post_call_audio", "voice_removed"}},
+		{"events voice_removed audio", "events audio transcript", "events audio", []string{"post_call_audio"}},
+	} {
+		config := inspectText(t, withDestinations(test.handler, test.crm, test.archive))
+		require.NoError(t, config.Problem)
+		assert.Equal(t, test.want, config.Handlers[0].Events, test)
+	}
+}
+
+func TestInspectFindsTheSignKeysOfDestinations(t *testing.T) {
+	config := inspectText(t, withDestinations("", "sign {env.TEST_SIGN_KEY}", "sign {env.NOT_SET}"))
+	require.Len(t, config.Handlers, 1)
+	keys := config.Handlers[0].SignKeys
+	require.Len(t, keys, 2)
+	assert.Equal(t, cmdutil.ConfigSecret{Text: "{env.TEST_SIGN_KEY}", Name: "crm", Value: signKey}, keys[0])
+	assert.Equal(t, "archive", keys[1].Name)
+	assert.Error(t, keys[1].Problem)
 }
 
 // Another Caddy may have the database open, and doctor may run as another user.

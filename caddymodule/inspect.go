@@ -16,7 +16,6 @@ import (
 	"github.com/caddyserver/certmagic"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
-	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
 
 // inspect reads a configuration file for `caddy elevenlabs doctor`, and loads it as
@@ -259,7 +258,7 @@ func (w *walker) add(config map[string]any, at place) {
 	found := cmdutil.ConfigHandler{
 		Name: strings.Join(secretNames(h.Secrets), ","), Hosts: at.hosts, Paths: at.paths,
 		Past: time.Duration(h.Tolerance.Past), Future: time.Duration(h.Tolerance.Future),
-		MaxSize: h.MaxSize, AllowHTTP: h.AllowHTTP, ReportOnly: h.ReportOnly, Events: facts.EventTypesNamedBy(h.Events),
+		MaxSize: h.MaxSize, AllowHTTP: h.AllowHTTP, ReportOnly: h.ReportOnly, Events: h.forwardedTypes(),
 	}
 	for _, secret := range h.Secrets {
 		found.Secrets = append(found.Secrets, configSecret(secret.Value, secret.Name))
@@ -269,9 +268,17 @@ func (w *walker) add(config map[string]any, at place) {
 	}
 	if h.Inbox != nil {
 		found.Inbox = h.Inbox.inspect()
+		for _, d := range h.Inbox.Destinations {
+			for _, key := range d.Sign {
+				found.SignKeys = append(found.SignKeys, configSecret(key, d.Name))
+			}
+		}
 	}
-	if proxy, ok := config["reverse_proxy"]; ok {
-		found.Upstreams = upstreams(proxy)
+	for _, proxy := range innerProxies(config) {
+		for _, u := range upstreams(proxy.config) {
+			u.Destination = proxy.destination
+			found.Upstreams = append(found.Upstreams, u)
+		}
 	}
 	for i := len(at.after) - 1; i >= 0 && len(found.Upstreams) == 0; i-- {
 		found.Upstreams = proxied(at.after[i])

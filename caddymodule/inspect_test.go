@@ -83,6 +83,10 @@ func TestInspectFindsUpstreams(t *testing.T) {
 	tcp := func(address string) cmdutil.ConfigUpstream {
 		return cmdutil.ConfigUpstream{Text: address, Network: "tcp", Address: address}
 	}
+	of := func(destination string, u cmdutil.ConfigUpstream) cmdutil.ConfigUpstream {
+		u.Destination = destination
+		return u
+	}
 	tests := []struct {
 		name, text string
 		want       []cmdutil.ConfigUpstream
@@ -94,6 +98,9 @@ func TestInspectFindsUpstreams(t *testing.T) {
 		{"behind it", behind("@audio elevenlabs_event post_call_audio\nreverse_proxy @audio audio:3001\nreverse_proxy app:3000"), []cmdutil.ConfigUpstream{tcp("audio:3001"), tcp("app:3000")}},
 		{"deeper behind it", behind("route {\nhandle {\nreverse_proxy app:3000\n}\n}"), []cmdutil.ConfigUpstream{tcp("app:3000")}},
 		{"none", behind("respond 200"), nil},
+		{"of destinations", inside("inbox {\ndestination crm {\nreverse_proxy app:3000\n}\ndestination archive {\nreverse_proxy app:3000 app:3001\n}\n}"), []cmdutil.ConfigUpstream{
+			of("crm", tcp("app:3000")), of("archive", tcp("app:3000")), of("archive", tcp("app:3001")),
+		}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -113,11 +113,14 @@ func (t *tracer) handler(handler map[string]any) (ended bool) {
 		if t.maxSize > 0 && (t.limit == 0 || t.maxSize < t.limit) {
 			t.limit = t.maxSize
 		}
-		if proxy, ok := handler["reverse_proxy"].(map[string]any); ok && t.through {
-			t.proxy(proxy)
+		if !t.through {
 			return true
 		}
-		return !t.through
+		for _, inner := range innerProxies(handler) {
+			t.proxy(inner.config)
+			ended = true
+		}
+		return ended
 	case stripDirective:
 		t.stripped = true
 	case "request_body":
@@ -144,6 +147,31 @@ func (t *tracer) handler(handler map[string]any) (ended bool) {
 		return true
 	}
 	return ended
+}
+
+// innerProxy is a reverse_proxy in an elevenlabs_webhook handler.
+type innerProxy struct {
+	destination string // of the handler's inbox; empty without named destinations
+	config      map[string]any
+}
+
+// innerProxies returns the reverse_proxy of an elevenlabs_webhook handler, or that of each
+// destination of its inbox.
+func innerProxies(handler map[string]any) (all []innerProxy) {
+	add := func(destination string, proxy any) {
+		if config, ok := proxy.(map[string]any); ok {
+			all = append(all, innerProxy{destination, config})
+		}
+	}
+	add("", handler["reverse_proxy"])
+	inbox, _ := handler["inbox"].(map[string]any)
+	destinations, _ := inbox["destinations"].([]any)
+	for _, element := range destinations {
+		destination, _ := element.(map[string]any)
+		name, _ := destination["name"].(string)
+		add(name, destination["reverse_proxy"])
+	}
+	return all
 }
 
 // rewrite changes the path as the handler rewrite does.

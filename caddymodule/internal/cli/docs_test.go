@@ -41,9 +41,12 @@ func TestTranscriptsInTheDocumentationAreThoseOfTheGoldenFiles(t *testing.T) {
 	held := map[string]string{
 		"status":                          "operate/testdata/status/failing.txtar",
 		"status --address localhost:2019": "operate/testdata/status/inbox_busy.txtar",
+		"status --config Caddyfile":       "operate/testdata/status/destinations_left.txtar",
 		"tail --once":                     "operate/testdata/tail/once.txtar",
 		"listen --since 2h --forward-to http://localhost:3000/hook": "listen/testdata/mixed.txtar",
-		"inbox list":      "inbox/testdata/list.txtar",
+		"inbox list":                   "inbox/testdata/list.txtar",
+		"inbox list --search 5b1cdaee": "inbox/testdata/list_destinations.txtar",
+		"inbox redeliver --to archive --since 48h --yes": "inbox/testdata/redeliver_to.txtar",
 		"inbox show 1043": "inbox/testdata/show.txtar",
 		"inbox redeliver --state dead --since 2h --yes": "inbox/testdata/redeliver_state.txtar",
 		"inbox discard 977 976":                         "inbox/testdata/discard.txtar",

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,6 +27,9 @@ var verbs = map[string]struct {
 	"discard":   {done: "given up", asks: "Give them up? No more attempts are made."},
 	"forget":    {done: "deleted", asks: "Delete them, with their bodies? This cannot be undone."},
 }
+
+// doneTo is what a button did that delivers to a destination without the event.
+const doneTo = "redeliver_to"
 
 // maxForm is how long the form of a button is at most.
 const maxForm = 64 << 10
@@ -63,11 +67,19 @@ func (p *Pages) act(w http.ResponseWriter, r *http.Request) error {
 		return statusError{http.StatusBadRequest, errors.New("no event is selected: go back, and select some")}
 	}
 	if (verb == "forget" || len(act.Events) == 0) && r.PostForm.Get("confirmed") == "" {
-		c := confirmation{Verb: verb, What: what, Question: verbs[verb].asks, Return: back, Fields: r.PostForm}
+		question := verbs[verb].asks
+		if verb == "forget" && slices.ContainsFunc(p.source.Queues(), func(q inbox.Queue) bool { return q.Destination != "" }) {
+			question = "Delete them for all destinations, with their bodies? This cannot be undone."
+		}
+		c := confirmation{Verb: verb, What: what, Question: question, Return: back, Fields: r.PostForm}
 		p.render(w, r, http.StatusOK, "confirm", view{Title: "Please confirm", Page: "events", Data: c})
 		return nil
 	}
 	visitor := visitorOf(r)
+	did := verb
+	if act.To != "" {
+		did = doneTo
+	}
 	count, err := p.source.Act(r.Context(), verb, act, visitor)
 	if err != nil {
 		return err
@@ -75,13 +87,14 @@ func (p *Pages) act(w http.ResponseWriter, r *http.Request) error {
 	if verb == "forget" && strings.HasPrefix(back, "/events/") { // its page is gone
 		back = "/events?" + url.Values{"inbox": {act.Inbox}}.Encode()
 	}
-	http.Redirect(w, r, visitor.Base+withNotice(back, verb, count), http.StatusSeeOther) //nolint:gosec // ownPath lets only paths of these pages through
+	http.Redirect(w, r, visitor.Base+withNotice(back, did, count), http.StatusSeeOther) //nolint:gosec // ownPath lets only paths of these pages through
 	return nil
 }
 
 // readAct reads which events a form names or selects.
 func readAct(form url.Values) (act stored.Act, err error) {
 	act.Inbox, act.ConversationID, act.State = form.Get("inbox"), form.Get("conversation"), inbox.State(form.Get("state"))
+	act.Destination, act.To = form.Get("destination"), form.Get("to")
 	if typ := form.Get("type"); typ != "" {
 		act.Types = []string{typ}
 	}
@@ -100,7 +113,7 @@ func readAct(form url.Values) (act stored.Act, err error) {
 		act.Events = append(act.Events, seq)
 	}
 	if len(act.Events) > 0 { // the filter of the list says nothing more
-		act = stored.Act{Inbox: act.Inbox, Events: act.Events}
+		act = stored.Act{Inbox: act.Inbox, Events: act.Events, To: act.To}
 	}
 	return act, nil
 }
@@ -130,6 +143,9 @@ func withNotice(page, verb string, count int) string {
 func notice(r *http.Request) string {
 	query := r.URL.Query()
 	verb, known := verbs[query.Get("done")]
+	if query.Get("done") == doneTo {
+		verb.done, known = "will be delivered to the other destination", true
+	}
 	count, err := strconv.Atoi(query.Get("events"))
 	if !known || err != nil || count < 0 {
 		return ""

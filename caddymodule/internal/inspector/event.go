@@ -24,6 +24,12 @@ type eventView struct {
 	Audio        bool
 	Find         string
 	Found        int
+	// Others are the same event for other destinations of its inbox.
+	Others []stored.Event
+	// Missing are the destinations that do not have the event, and Source is the number by
+	// which they can get it. It is 0 if nothing has the body.
+	Missing []string
+	Source  int64
 	// CanRedeliver and CanDiscard say which buttons there are.
 	CanRedeliver, CanDiscard bool
 }
@@ -55,12 +61,45 @@ func (p *Pages) showEvent(w http.ResponseWriter, r *http.Request) error {
 	}
 	v.CanRedeliver = detail.HasBody && detail.State != inbox.Delivering
 	v.CanDiscard = detail.State == inbox.Waiting || detail.State == inbox.Dead
+	if err := p.findOthers(r, &v); err != nil {
+		return err
+	}
 	if detail.HasBody && !r.URL.Query().Has("live") { // the script renews the rest of the page
 		if err := p.readBody(r, &v, name); err != nil {
 			return err
 		}
 	}
 	p.render(w, r, http.StatusOK, "event", view{Title: "Event " + strconv.FormatInt(seq, 10), Page: "events", Notice: notice(r), Data: v})
+	return nil
+}
+
+// maxOthers is more than an inbox has destinations.
+const maxOthers = 100
+
+// findOthers finds the same event for other destinations, and those that do not have it.
+func (p *Pages) findOthers(r *http.Request, v *eventView) error {
+	named := p.destinationsOf(v.Inbox)
+	if len(named) == 0 && v.Destination == "" {
+		return nil
+	}
+	same, err := p.source.Events(r.Context(), inbox.Selection{Inbox: v.Inbox, EventID: v.EventID}, maxOthers)
+	if err != nil {
+		return err
+	}
+	slices.Reverse(same) // in the order of the destinations
+	for _, e := range same {
+		if e.HasBody && v.Source == 0 {
+			v.Source = e.Seq
+		}
+		if e.Seq != v.Seq {
+			v.Others = append(v.Others, e)
+		}
+	}
+	for _, name := range named {
+		if !slices.ContainsFunc(same, func(e stored.Event) bool { return e.Destination == name }) {
+			v.Missing = append(v.Missing, name)
+		}
+	}
 	return nil
 }
 

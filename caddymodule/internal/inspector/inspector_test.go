@@ -38,7 +38,7 @@ func TestTextFromOutsideIsNeverMarkup(t *testing.T) {
 	s.deliveries = []deliveries.Delivery{failed}
 	query := url.QueryEscape(hostile)
 	for _, path := range []string{
-		"/", "/events", "/events/1", "/deliveries", "/nothing", "/events?search=" + query + "&state=" + query + "&type=" + query + "&period=" + query,
+		"/", "/events", "/events/1", "/deliveries", "/nothing", "/events?search=" + query + "&state=" + query + "&type=" + query + "&period=" + query, "/events?destination=" + query,
 		"/events/1?find=" + query, "/deliveries?search=" + query, "/events?done=" + query + "&events=" + query, "/events?before=" + query,
 	} {
 		w := s.visit(t, path, "")
@@ -173,6 +173,8 @@ func TestNothingChangesIfAButtonMayNot(t *testing.T) {
 		"another host of the same site":  {New(s, false), "/redeliver", "event=5", from("same-site"), http.StatusForbidden},
 		"another origin, an old browser": {New(s, false), "/redeliver", "event=5", other, http.StatusForbidden},
 		"read-only":                      {New(s, true), "/redeliver", "event=5", from("same-origin"), http.StatusForbidden},
+		"another site, to a destination": {New(s, false), "/redeliver", "event=5&to=archive", from("cross-site"), http.StatusForbidden},
+		"read-only, to a destination":    {New(s, true), "/redeliver", "event=5&to=archive", from("same-origin"), http.StatusForbidden},
 		"nothing selected":               {New(s, false), "/redeliver", "inbox=default", from("same-origin"), http.StatusBadRequest},
 		"no number":                      {New(s, false), "/redeliver", "event=x", from("same-origin"), http.StatusBadRequest},
 		"no time":                        {New(s, false), "/redeliver", "state=dead&since=x&confirmed=yes", from("same-origin"), http.StatusBadRequest},

@@ -22,7 +22,7 @@ const rows = 50
 
 // filter is what the fields above a list say.
 type filter struct {
-	Search, State, Result, Type, Inbox, Webhook string
+	Search, State, Result, Type, Inbox, Destination, Webhook string
 	// Period is one of the periods. From and To are times in UTC that replace it.
 	Period, From, To string
 	Since, Until     time.Time // that these say
@@ -47,7 +47,7 @@ var periods = []struct {
 func readFilter(query url.Values, now time.Time) (f filter, err error) {
 	f = filter{
 		Search: query.Get("search"), State: query.Get("state"), Result: query.Get("result"), Type: query.Get("type"),
-		Inbox: query.Get("inbox"), Webhook: query.Get("webhook"), Period: query.Get("period"),
+		Inbox: query.Get("inbox"), Destination: query.Get("destination"), Webhook: query.Get("webhook"), Period: query.Get("period"),
 		From: query.Get("from"), To: query.Get("to"),
 	}
 	if err := f.readSpan(now); err != nil {
@@ -89,7 +89,7 @@ func (f *filter) readSpan(now time.Time) (err error) {
 func (f filter) Query() template.URL {
 	query := url.Values{}
 	for name, value := range map[string]string{
-		"search": f.Search, "state": f.State, "result": f.Result, "type": f.Type, "inbox": f.Inbox, "webhook": f.Webhook, "period": f.Period,
+		"search": f.Search, "state": f.State, "result": f.Result, "type": f.Type, "inbox": f.Inbox, "destination": f.Destination, "webhook": f.Webhook, "period": f.Period,
 		"from": f.From, "to": f.To,
 	} {
 		if value != "" {
@@ -109,14 +109,18 @@ func (f *filter) types() []string {
 
 // eventList is what the list of stored events shows.
 type eventList struct {
-	Filter   filter
-	Events   []stored.Event
-	Next     int64 // the number before which the next page begins; 0 on the last one
-	Inboxes  []string
-	Webhooks []string // the names of their secrets
-	States   []inbox.State
-	Types    []string
-	Periods  any
+	Filter  filter
+	Events  []stored.Event
+	Next    int64 // the number before which the next page begins; 0 on the last one
+	Inboxes []string
+	// Destinations are those of the inbox, if it has named ones.
+	Destinations []string
+	Webhooks     []string // the names of their secrets
+	States       []inbox.State
+	Types        []string
+	Periods      any
+	// ShowDestination reports whether the list has a column for destinations.
+	ShowDestination bool
 }
 
 func (p *Pages) showEvents(w http.ResponseWriter, r *http.Request) error {
@@ -138,8 +142,12 @@ func (p *Pages) showEvents(w http.ResponseWriter, r *http.Request) error {
 	if f.Inbox != "" && !slices.Contains(list.Inboxes, f.Inbox) { // it has no handler any more
 		list.Inboxes = append(list.Inboxes, f.Inbox)
 	}
+	list.Destinations = p.destinationsOf(list.Filter.Inbox)
+	if f.Destination != "" && !slices.Contains(list.Destinations, f.Destination) {
+		list.Destinations = append(list.Destinations, f.Destination)
+	}
 	selection := inbox.Selection{
-		Inbox: list.Filter.Inbox, State: inbox.State(f.State), Types: f.types(), Since: f.Since, Until: f.Until, Before: f.Before, Search: f.Search, Webhook: f.Webhook,
+		Inbox: list.Filter.Inbox, Destination: f.Destination, State: inbox.State(f.State), Types: f.types(), Since: f.Since, Until: f.Until, Before: f.Before, Search: f.Search, Webhook: f.Webhook,
 	}
 	if list.Events, err = p.source.Events(r.Context(), selection, rows+1); err != nil {
 		return err
@@ -148,8 +156,19 @@ func (p *Pages) showEvents(w http.ResponseWriter, r *http.Request) error {
 		list.Events = list.Events[:rows]
 		list.Next = list.Events[rows-1].Seq
 	}
+	list.ShowDestination = len(list.Destinations) > 0 || slices.ContainsFunc(list.Events, func(e stored.Event) bool { return e.Destination != "" })
 	p.render(w, r, http.StatusOK, "events", view{Title: "Events", Notice: notice(r), Data: list})
 	return nil
+}
+
+// destinationsOf returns the named destinations of an inbox that have a handler.
+func (p *Pages) destinationsOf(name string) (all []string) {
+	for _, q := range p.source.Queues() {
+		if q.Inbox == name && q.Destination != "" {
+			all = append(all, q.Destination)
+		}
+	}
+	return all
 }
 
 // secrets returns the names of the secrets that sign events: one for each webhook.

@@ -14,7 +14,7 @@ import (
 // overview is what the overview shows.
 type overview struct {
 	Webhooks []Webhook
-	Inboxes  []stored.Inbox
+	Inboxes  []inboxCard
 	Charts   []chart
 	Since    time.Time
 	// DisabledAfter is after how many failures in a row ElevenLabs may disable a webhook.
@@ -51,11 +51,41 @@ const (
 func (p *Pages) showOverview(w http.ResponseWriter, r *http.Request) error {
 	hours := p.source.Hours()
 	o := overview{
-		Webhooks: p.source.Webhooks(), Inboxes: p.source.Inboxes(r.Context()), Charts: charts(hours), Since: hours[0].Start,
+		Webhooks: p.source.Webhooks(), Inboxes: inboxCards(p.source.Inboxes(r.Context())), Charts: charts(hours), Since: hours[0].Start,
 		DisabledAfter: facts.DisabledAfter, FirstAlarm: deliveries.FirstAlarm, States: inbox.States, LongWait: facts.InboxLongWait,
 	}
 	p.render(w, r, http.StatusOK, "overview", view{Title: "Overview", Data: o})
 	return nil
+}
+
+// inboxCard is the state of an inbox. If it has named destinations, each has its own state,
+// and only what concerns the whole inbox counts beside them.
+type inboxCard struct {
+	stored.Inbox
+	Destinations []stored.Inbox
+}
+
+// inboxCards puts the destinations of each inbox together.
+func inboxCards(all []stored.Inbox) (cards []inboxCard) {
+	for _, i := range all {
+		last := len(cards) - 1
+		if last < 0 || cards[last].Name != i.Name || cards[last].Database != i.Database {
+			card := inboxCard{Inbox: i}
+			if i.Destination != "" {
+				card.Destinations = []stored.Inbox{i}
+			}
+			cards = append(cards, card)
+			continue
+		}
+		card := &cards[last]
+		if len(card.Destinations) == 0 { // events of before the inbox had named ones
+			card.Destinations = []stored.Inbox{card.Inbox}
+		}
+		card.Destinations = append(card.Destinations, i)
+		card.Handlers += i.Handlers
+		card.LimitBytes = max(card.LimitBytes, i.LimitBytes) // a destination that was taken out has none
+	}
+	return cards
 }
 
 // charts returns the chart of each result that a handler can have.

@@ -51,6 +51,9 @@ func (s *source) Body(_ context.Context, seq int64, _ string) (Body, error) {
 
 func (s *source) Act(_ context.Context, verb string, act stored.Act, who Visitor) (int, error) {
 	text := fmt.Sprintf("%s in %q: %v %s %v %s", verb, act.Inbox, act.Events, act.State, act.Types, act.ConversationID)
+	if act.Destination != "" || act.To != "" {
+		text += fmt.Sprintf(" for %q to %q", act.Destination, act.To)
+	}
 	if !act.Since.IsZero() {
 		text += " since " + act.Since.Format(time.RFC3339)
 	}

@@ -50,6 +50,8 @@ type ConfigHandler struct {
 // ConfigInbox is the inbox of a handler.
 type ConfigInbox struct {
 	Name string
+	// Destinations are the names of its destinations, if they have names.
+	Destinations []string
 	// Database is the path or the URL of the database, without user and password.
 	// Problem is why it cannot be read.
 	Database string
@@ -79,6 +81,9 @@ type ConfigSecret struct {
 
 // ConfigUpstream is a backend of a handler.
 type ConfigUpstream struct {
+	// Destination is the destination of the inbox that it belongs to. It is empty without
+	// named destinations.
+	Destination string
 	// Text is the upstream as written in the configuration.
 	Text string
 	// Network and Address are the arguments for net.Dial. Both are empty if only

@@ -14,11 +14,42 @@ import (
 // InboxesURI is the route of the admin endpoint for the state of each inbox.
 const InboxesURI = "/elevenlabs/inbox"
 
-// InboxStatus is the admin endpoint's account of an inbox.
+// InboxStatuses are the admin endpoint's account of all inboxes, sorted.
+type InboxStatuses []InboxStatus
+
+// InboxStatus is the account of an inbox, or of one of its destinations.
 type InboxStatus struct {
 	stored.Inbox
 
 	Text json.RawMessage `json:"-"` // as it came
+	// Further reports whether another one of the same inbox comes before, so that what
+	// concerns the whole inbox need not be said again.
+	Further bool `json:"-"`
+	// Others are the named destinations of the same inbox that have a handler.
+	Others []string `json:"-"`
+
+	hasDestinations bool // the inbox
+}
+
+// UnmarshalJSON reads the account, and what each needs to know of the others.
+func (all *InboxStatuses) UnmarshalJSON(text []byte) error {
+	if err := json.Unmarshal(text, (*[]InboxStatus)(all)); err != nil {
+		return err
+	}
+	for i := range *all {
+		s := &(*all)[i]
+		for j, other := range *all {
+			if other.Name != s.Name || other.Database != s.Database {
+				continue
+			}
+			s.Further = s.Further || j < i
+			s.hasDestinations = s.hasDestinations || other.Destination != ""
+			if j != i && other.Destination != "" && other.Handlers > 0 {
+				s.Others = append(s.Others, other.Destination)
+			}
+		}
+	}
+	return nil
 }
 
 // UnmarshalJSON keeps the text too.
@@ -30,7 +61,7 @@ func (s *InboxStatus) UnmarshalJSON(text []byte) error {
 
 // Problems returns what somebody must look after.
 func (s InboxStatus) Problems() (all []string) {
-	if !s.Up {
+	if !s.Up && !s.Further {
 		all = append(all, "its database does not answer: "+Brief(s.Problem, Longest))
 	}
 	if dead := s.Events[inbox.Dead]; dead > 0 {
@@ -43,6 +74,32 @@ func (s InboxStatus) Problems() (all []string) {
 		all = append(all, fmt.Sprintf("%d bypassed it", s.Bypassed))
 	}
 	return all
+}
+
+// Leftover reports whether no handler has the destination any more, though others of the
+// inbox have names. It also returns how many events wait or are dead for it.
+func (s InboxStatus) Leftover() (undelivered int64, is bool) {
+	if s.Handlers > 0 || !s.hasDestinations {
+		return 0, false
+	}
+	return s.Events[inbox.Waiting] + s.Events[inbox.Delivering] + s.Events[inbox.Dead], true
+}
+
+// LeftoverCommands returns the commands that send the events of such a destination to
+// another one, and that give them up. Either is empty if there is none.
+func (s InboxStatus) LeftoverCommands() (send, giveUp string) {
+	state := inbox.Waiting
+	if s.Events[state] == 0 {
+		state = inbox.Dead
+	}
+	if s.Destination == "" || s.Events[state] == 0 { // nothing selects them alone
+		return "", ""
+	}
+	which := fmt.Sprintf("--inbox %s --destination %s --state %s", s.Name, s.Destination, state)
+	if len(s.Others) > 0 {
+		send = "caddy elevenlabs inbox redeliver " + which + " --to " + s.Others[0]
+	}
+	return send, "caddy elevenlabs inbox discard " + which
 }
 
 // WithoutInboxes reports whether an error of the admin endpoint means that its Caddy is

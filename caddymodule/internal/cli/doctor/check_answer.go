@@ -183,6 +183,8 @@ func (e *examination) checkSigned(ctx context.Context) []finding {
 			withRemedy("Look into Caddy's log for the reason: until then an event is lost if the application does not take it at once.")}
 	case r.OK && r.Inbox != "":
 		return only(statusOK, "a signed event is in the inbox, which delivers it to the application: %s, in %d ms", r.Answer(), r.Milliseconds)
+	case r.OK && e.handler != nil && e.handler.Inbox != nil && len(e.handler.Inbox.Destinations) > 0:
+		return only(statusOK, "a signed event passes, and no destination of the inbox takes it: their agents and matchers choose others: %s, in %d ms", r.Answer(), r.Milliseconds)
 	case r.OK:
 		return only(statusOK, "a signed event passes: %s, in %d ms", r.Answer(), r.Milliseconds)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/clitest"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/delivery"
 )
 
@@ -61,6 +62,10 @@ func TestDoctorShowsWhyTheApplicationSaysNo(t *testing.T) {
 		{"a good answer", "signed", "ok    signed       a signed event passes: 200 OK, in 0 ms\n", behind(says(200, "thank you"))},
 		{"an inbox", "signed", "ok    signed       a signed event is in the inbox, which delivers it to the application: 200 OK, in 0 ms\n", behind(says(200, "", delivery.HeaderInbox, "stored"))},
 		{"an inbox that cannot store", "signed", "warn  signed       a signed event passes, but the inbox could not store it: 200 OK, in 0 ms\n      Remedy: Look into Caddy's log", behind(says(200, "", delivery.HeaderInbox, "bypassed"))},
+		{"an event that no destination takes", "signed", "ok    signed       a signed event passes, and no destination of the inbox takes it: their agents and matchers choose others: 200 OK, in 0 ms\n", func(p *patient) {
+			behind(says(200, ""))(p)
+			p.withInbox(cmdutil.ConfigInbox{Database: "postgres://db.example.com/events", Destinations: []string{"crm"}}, "")
+		}},
 		{"an error route that answers 200", "endpoint", "FAIL  endpoint     a request without a signature is rejected (signature_missing) and yet answered 200 OK, so ElevenLabs takes a rejected event for delivered" + routeRemedy, route(200)},
 		{"an error route that answers 204", "forged", "FAIL  forged       an event with a forged signature is rejected (signature_mismatch) and yet answered 204 No Content, so ElevenLabs takes a rejected event for delivered" + routeRemedy, route(204)},
 		{"an error route with a status of its own", "endpoint", "ok    endpoint     a request without a signature is rejected: 404 Not Found, signature_missing", route(404)},

@@ -90,15 +90,19 @@ func (e *examination) checkUpstreams(ctx context.Context) []finding {
 }
 
 func checkUpstream(ctx context.Context, u cmdutil.ConfigUpstream) finding {
+	label := u.Text
+	if u.Destination != "" {
+		label = "destination " + u.Destination + ": " + label
+	}
 	if u.Address == "" {
-		return found(statusSkip, "%s is known only when a request comes", u.Text)
+		return found(statusSkip, "%s is known only when a request comes", label)
 	}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	connection, err := new(net.Dialer).DialContext(ctx, u.Network, u.Address)
 	if err != nil {
-		return found(statusFail, "%s does not listen: %s", u.Text, err)
+		return found(statusFail, "%s does not listen: %s", label, err)
 	}
 	_ = connection.Close()
-	return found(statusOK, "%s listens", u.Text)
+	return found(statusOK, "%s listens", label)
 }

@@ -197,3 +197,15 @@ func TestDoctorSaysHowItIsUsed(t *testing.T) {
 		})
 	}
 }
+
+func TestDoctorSaysOfWhichDestinationABackendIs(t *testing.T) {
+	p := newPatient(t)
+	p.first().Upstreams[0].Destination = "crm"
+	p.first().Upstreams = append(p.first().Upstreams,
+		cmdutil.ConfigUpstream{Destination: "archive", Text: "127.0.0.1:1", Network: "tcp", Address: "127.0.0.1:1"},
+		cmdutil.ConfigUpstream{Destination: "search", Text: "dynamic upstreams"})
+	lines := line(p.run("--no-send"), "upstream")
+	assert.Contains(t, lines, "ok    upstream     destination crm: localhost:3000 listens\n")
+	assert.Contains(t, lines, "FAIL  upstream     destination archive: 127.0.0.1:1 does not listen: ")
+	assert.Contains(t, lines, "skip  upstream     destination search: dynamic upstreams is known only when a request comes")
+}

@@ -31,12 +31,14 @@ func (e *examination) checkInbox(ctx context.Context) []finding {
 	if len(configured) == 0 {
 		return nil
 	}
+	compared := map[string]bool{}
 	for _, s := range e.runningInboxes(ctx) {
 		i := configured[s.Name]
 		if i != nil || s.Orphans() > 0 {
-			findings = append(findings, judgeInbox(s))
+			findings = append(findings, judgeInbox(s)...)
 		}
-		if i != nil && i.Problem == nil && s.Handlers > 0 && s.Database != i.Database {
+		if i != nil && i.Problem == nil && s.Handlers > 0 && s.Database != i.Database && !compared[s.Name] {
+			compared[s.Name] = true
 			findings = append(findings, found(statusWarn, "inbox %s: the running server has it in %s, and for doctor it would be in %s", s.Name, s.Database, i.Database).
 				withRemedy("Run doctor as the server's user and with its environment, which decide where the default database is. Or load this configuration: caddy reload."))
 		}
@@ -117,7 +119,7 @@ func checkSpace(label string, i cmdutil.ConfigInbox, folder string, info fs.File
 
 // runningInboxes asks the running server for its inboxes. It returns none if the server
 // cannot be asked, which the check before says.
-func (e *examination) runningInboxes(ctx context.Context) (all []cmdutil.InboxStatus) {
+func (e *examination) runningInboxes(ctx context.Context) (all cmdutil.InboxStatuses) {
 	address := e.address
 	if address == "" && e.config != nil {
 		address = e.config.Admin
@@ -138,16 +140,43 @@ func (e *examination) runningInboxes(ctx context.Context) (all []cmdutil.InboxSt
 	return all
 }
 
-// judgeInbox judges the state of an inbox in the running server.
-func judgeInbox(s cmdutil.InboxStatus) finding {
-	if n := s.Orphans(); n > 0 {
-		return found(statusWarn, "inbox %s has %d events and no handler", s.Name, n).
-			withRemedy("Add a handler with this inbox, or delete the events: caddy elevenlabs inbox forget.")
+// judgeInbox judges the state of an inbox, or of one of its destinations, in the running
+// server.
+func judgeInbox(s cmdutil.InboxStatus) []finding {
+	undelivered, leftover := s.Leftover()
+	switch n := s.Orphans(); {
+	case leftover && undelivered == 0:
+		return nil
+	case leftover:
+		return []finding{found(statusWarn, "inbox %s: no handler has this destination, for which %d events wait or are dead", s.Title(), undelivered).
+			withRemedy("%s", leftoverRemedy(s))}
+	case n > 0:
+		return []finding{found(statusWarn, "inbox %s has %d events and no handler", s.Name, n).
+			withRemedy("Add a handler with this inbox, or delete the events: caddy elevenlabs inbox forget.")}
 	}
 	problems := s.Problems()
-	if len(problems) == 0 {
-		return found(statusOK, "inbox %s: no event is dead, or waits for long", s.Name)
+	switch {
+	case len(problems) == 0 && !s.Up: // the inbox's first destination has said so
+		return nil
+	case len(problems) == 0:
+		return only(statusOK, "inbox %s: no event is dead, or waits for long", s.Title())
 	}
-	return found(statusFail, "inbox %s: %s", s.Name, strings.Join(problems, ", ")).
-		withRemedy("caddy elevenlabs inbox list shows the events, and show why an attempt failed. When the cause is gone: caddy elevenlabs inbox redeliver --dead. Events bypass an inbox that is full, slow or away: Caddy's log says why.")
+	of := ""
+	if s.Destination != "" {
+		of = " --inbox " + s.Name + " --destination " + s.Destination
+	}
+	return []finding{found(statusFail, "inbox %s: %s", s.Title(), strings.Join(problems, ", ")).
+		withRemedy("caddy elevenlabs inbox list%s shows the events, and show why an attempt failed. When the cause is gone: caddy elevenlabs inbox redeliver%s --state dead. Events bypass an inbox that is full, slow or away: Caddy's log says why.", of, of)}
+}
+
+// leftoverRemedy says what to do with the events of a destination that no handler has.
+func leftoverRemedy(s cmdutil.InboxStatus) string {
+	send, giveUp := s.LeftoverCommands()
+	switch {
+	case send != "":
+		return "Put the destination back into the configuration, send them to another one: " + send + ", or give them up: " + giveUp + "."
+	case giveUp != "":
+		return "Put the destination back into the configuration, or give them up: " + giveUp + "."
+	}
+	return "Send them to a destination by their numbers, which inbox list shows: caddy elevenlabs inbox redeliver --to <destination> <number>... Or give them up: caddy elevenlabs inbox discard <number>..."
 }

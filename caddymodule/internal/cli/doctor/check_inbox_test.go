@@ -85,6 +85,11 @@ func TestDoctorAsksTheRunningServerAboutTheInbox(t *testing.T) {
 		{"dead and waiting", `[{"inbox":"default","database":"HERE","handlers":1,"up":true,"events":{"dead":3},"oldest_waiting_seconds":901,"bypassed":2}]`, statusFail, "inbox default: 3 dead, an event waits for 15m1s, 2 bypassed it\n      Remedy: caddy elevenlabs inbox list shows"},
 		{"not up", `[{"inbox":"default","database":"HERE","handlers":1,"up":false,"problem":"the database cannot be reached"}]`, statusFail, "its database does not answer: the database cannot be reached"},
 		{"an inbox without a handler", `[{"inbox":"old","up":true,"events":{"waiting":2}}]`, statusWarn, "inbox old has 2 events and no handler\n      Remedy: Add a handler"},
+		{"a destination", `[{"inbox":"default","destination":"archive","database":"HERE","handlers":1,"up":true,"events":{"dead":3}},{"inbox":"default","destination":"crm","database":"HERE","handlers":1,"up":true,"events":{"waiting":1}}]`, statusFail, "inbox default/archive: 3 dead\n      Remedy: caddy elevenlabs inbox list --inbox default --destination archive shows the events, and show why an attempt failed. When the cause is gone: caddy elevenlabs inbox redeliver --inbox default --destination archive --state dead."},
+		{"the other destination", `[{"inbox":"default","destination":"archive","database":"HERE","handlers":1,"up":true,"events":{"dead":3}},{"inbox":"default","destination":"crm","database":"HERE","handlers":1,"up":true,"events":{"waiting":1}}]`, statusOK, "inbox default/crm: no event is dead, or waits for long"},
+		{"a destination that was taken out", `[{"inbox":"default","destination":"crm","database":"HERE","handlers":1,"up":true},{"inbox":"default","destination":"old","database":"HERE","up":true,"events":{"waiting":2,"delivered":7}}]`, statusWarn, "inbox default/old: no handler has this destination, for which 2 events wait or are dead\n      Remedy: Put the destination back into the configuration, send them to another one: caddy elevenlabs inbox redeliver --inbox default --destination old --state waiting --to crm, or give them up: caddy elevenlabs inbox discard --inbox default --destination old --state waiting."},
+		{"the last destination was taken out", `[{"inbox":"default","database":"HERE","handlers":1,"up":true},{"inbox":"default","destination":"old","database":"HERE","up":true,"events":{"dead":2}}]`, statusWarn, "Remedy: Put the destination back into the configuration, or give them up: caddy elevenlabs inbox discard --inbox default --destination old --state dead."},
+		{"events of before there were destinations", `[{"inbox":"default","database":"HERE","up":true,"events":{"dead":2}},{"inbox":"default","destination":"crm","database":"HERE","handlers":1,"up":true}]`, statusWarn, "inbox default: no handler has this destination, for which 2 events wait or are dead\n      Remedy: Send them to a destination by their numbers, which inbox list shows"},
 		{"another inbox", `[{"inbox":"sales","handlers":1,"up":true,"events":{"dead":2}}]`, "", ""},
 		{"an older Caddy", "", "", ""},
 		{"another server", "<html>", "", ""},
@@ -101,6 +106,16 @@ func TestDoctorAsksTheRunningServerAboutTheInbox(t *testing.T) {
 			assert.Contains(t, lines, test.says)
 		})
 	}
+}
+
+func TestDoctorSaysOnceWhatConcernsAllDestinations(t *testing.T) {
+	const away = `[{"inbox":"default","destination":"archive","database":"there","handlers":1,"problem":"the database cannot be reached"},{"inbox":"default","destination":"crm","database":"there","handlers":1,"problem":"the database cannot be reached"},{"inbox":"default","destination":"old","database":"there","up":true,"events":{"delivered":7}}]`
+	p := newPatient(t)
+	p.withInbox(cmdutil.ConfigInbox{Database: "postgres://db.example.com/events"}, away)
+	lines := line(p.run("--no-send"), "inbox")
+	assert.Equal(t, 1, strings.Count(lines, "does not answer"), lines)
+	assert.Equal(t, 1, strings.Count(lines, "the running server has it in there"), lines)
+	assert.NotContains(t, lines, "default/old", "its events are delivered")
 }
 
 func TestDoctorSaysNothingOfInboxesWithoutOne(t *testing.T) {

@@ -25,6 +25,7 @@ type actOptions struct {
 	selection *selection
 	state     string
 	yes       bool
+	to        string // the destination that gets the events; empty for their own
 
 	states []inbox.State // that --state takes
 	verb   string        // in the route, and in the name of the command
@@ -43,20 +44,28 @@ func (o *actOptions) register(cmd *cobra.Command, env cmdutil.Env) {
 }
 
 func (o *actOptions) run(cmd *cobra.Command, args []string) error {
-	bySelection := cmd.Flags().Changed("state")
+	bySelection := cmd.Flags().Changed("state") || o.to != "" && selected(cmd)
 	switch {
+	case bySelection && len(args) > 0 && o.to != "":
+		return errors.New("give numbers of events, or flags that select them, not both")
 	case bySelection && len(args) > 0:
 		return errors.New("give numbers of events, or --state, not both")
+	case o.to != "" && !bySelection && len(args) == 0:
+		return errors.New("give numbers of events, or flags that select them, such as --since 48h")
 	case !bySelection && len(args) == 0:
 		return fmt.Errorf("give numbers of events, or --state for all that are %s", strings.Join(names(o.states), " or "))
 	case !bySelection && selected(cmd):
-		return errors.New("--type, --conversation, --agent, --since and --until need --state")
+		return errors.New("--destination, --type, --conversation, --agent, --since and --until need --state")
 	}
 	if err := o.selection.read(cmd); err != nil {
 		return err
 	}
 	if bySelection {
-		if err := errors.Join(cmdutil.RejectEmpty(cmd, "state"), cmdutil.CheckChoice(cmd, "state", names(o.states))); err != nil {
+		states := o.states
+		if o.to != "" {
+			states = inbox.States
+		}
+		if err := errors.Join(cmdutil.RejectEmpty(cmd, "state"), cmdutil.CheckChoice(cmd, "state", names(states))); err != nil {
 			return err
 		}
 		return o.runSelection(cmd)
@@ -67,7 +76,7 @@ func (o *actOptions) run(cmd *cobra.Command, args []string) error {
 	}
 	var done stored.Changed
 	if err := cmdutil.Wait(cmd, o.doing, func(context.Context) error {
-		return o.endpoint.PostJSON(cmd, o.route(), stored.Act{Inbox: o.selection.inbox, Events: seqs}, &done)
+		return o.endpoint.PostJSON(cmd, o.route(), stored.Act{Inbox: o.selection.inbox, Events: seqs, To: o.to}, &done)
 	}); err != nil {
 		return err
 	}
@@ -87,6 +96,12 @@ const perRequest = 1000
 
 // runSelection changes all events that the flags select, some at a time.
 func (o *actOptions) runSelection(cmd *cobra.Command) error {
+	if o.to != "" {
+		if err := o.findTarget(cmd); err != nil {
+			return err
+		}
+		o.done += "; what it has already is left out"
+	}
 	if !o.yes {
 		some, err := o.confirm(cmd)
 		if err != nil {
@@ -104,7 +119,7 @@ func (o *actOptions) runSelection(cmd *cobra.Command) error {
 	count := 0
 	for _, name := range names {
 		ask := stored.Act{
-			Inbox: name, State: inbox.State(o.state), Types: o.selection.types, ConversationID: o.selection.conversation, AgentID: o.selection.agent,
+			Inbox: name, Destination: o.selection.destination, State: inbox.State(o.state), To: o.to, Types: o.selection.types, ConversationID: o.selection.conversation, AgentID: o.selection.agent,
 			Since: o.selection.since.UTC(), Until: o.selection.until.UTC(), Limit: perRequest,
 		}
 		for more := true; more; {
@@ -147,26 +162,49 @@ func (o *actOptions) inboxes(cmd *cobra.Command) ([]string, error) {
 // select any.
 func (o *actOptions) confirm(cmd *cobra.Command) (some bool, err error) {
 	query := o.selection.query()
-	query.Set("state", o.state)
-	many, err := howMany(cmd, o.endpoint, query)
-	if err != nil || many == "" {
+	if o.state != "" {
+		query.Set("state", o.state)
+	}
+	found, err := selectedEvents(cmd, o.endpoint, query)
+	if err != nil || len(found) == 0 {
 		return false, err
 	}
-	return true, cmdutil.Confirm(cmd, fmt.Sprintf(o.ask, many))
+	many := len(found)
+	if o.to != "" {
+		many = distinct(found)
+	}
+	return true, cmdutil.Confirm(cmd, fmt.Sprintf(o.ask, atLeast(many, found)))
 }
 
-// howMany says how many events a list has, or nothing if it has none.
-func howMany(cmd *cobra.Command, endpoint *cmdutil.Endpoint, query url.Values) (string, error) {
+// selectedEvents returns the events that a list has, at most maxEvents.
+func selectedEvents(cmd *cobra.Command, endpoint *cmdutil.Endpoint, query url.Values) (found []stored.Event, err error) {
 	query.Set("limit", strconv.Itoa(maxEvents))
-	var found []stored.Event
-	if err := endpoint.GetJSON(cmd, events+"?"+query.Encode(), &found); err != nil || len(found) == 0 {
-		return "", err
+	return found, endpoint.GetJSON(cmd, events+"?"+query.Encode(), &found)
+}
+
+// atLeast writes how many events a list has, which may have more than were asked for.
+func atLeast(many int, list []stored.Event) string {
+	if len(list) == maxEvents {
+		return plural(many) + " or more"
 	}
-	many := plural(len(found))
-	if len(found) == maxEvents {
-		many += " or more"
+	return plural(many)
+}
+
+// distinct counts events, each once for all its destinations.
+func distinct(all []stored.Event) (count int) {
+	type identity struct{ inbox, id string }
+	shared := map[identity]bool{}
+	for _, e := range all {
+		if e.Destination != "" {
+			shared[identity{e.Inbox, e.EventID}] = true
+		}
 	}
-	return many, nil
+	for _, e := range all {
+		if e.Destination == "" && !shared[identity{e.Inbox, e.EventID}] {
+			count++
+		}
+	}
+	return count + len(shared)
 }
 
 func (o *actOptions) print(cmd *cobra.Command, count int) error {
@@ -180,7 +218,7 @@ func (o *actOptions) print(cmd *cobra.Command, count int) error {
 // query returns the parameters of a list that selects alike.
 func (s *selection) query() url.Values {
 	query := url.Values{}
-	for name, value := range map[string]string{"inbox": s.inbox, "conversation": s.conversation, "agent": s.agent} {
+	for name, value := range map[string]string{"inbox": s.inbox, "destination": s.destination, "conversation": s.conversation, "agent": s.agent} {
 		if value != "" {
 			query.Set(name, value)
 		}

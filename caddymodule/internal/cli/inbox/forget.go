@@ -1,11 +1,11 @@
 package inbox
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -27,7 +27,7 @@ func newCmdForget(env cmdutil.Env) *cobra.Command {
 		Short: "Deletes stored events and their bodies for good",
 		Long: `Deletes stored events for good: all of a conversation, or those that --events names.
 Their bodies, attempts and ids go too, whatever their state. A delivery that is under
-way is broken off.
+way is broken off. An event goes for all destinations of its inbox, and counts once.
 
 In a SQLite database the bodies are overwritten. A Postgres overwrites them when it
 needs the space. Backups, your application and ElevenLabs still have theirs.
@@ -91,9 +91,13 @@ func (o *forgetOptions) question(cmd *cobra.Command, ask stored.Act) (string, er
 	if o.inbox != "" {
 		query.Set("inbox", o.inbox)
 	}
-	many, err := howMany(cmd, o.endpoint, query)
+	found, err := selectedEvents(cmd, o.endpoint, query)
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("Delete %s of the conversation %s and what is stored of them?", cmp.Or(many, plural(0)), cmdutil.Printable(ask.ConversationID)), nil
+	everywhere := ""
+	if slices.ContainsFunc(found, func(e stored.Event) bool { return e.Destination != "" }) {
+		everywhere = ", for all destinations,"
+	}
+	return fmt.Sprintf("Delete %s of the conversation %s%s and what is stored of them?", atLeast(distinct(found), found), cmdutil.Printable(ask.ConversationID), everywhere), nil
 }

@@ -36,3 +36,22 @@ func TestACommandChangesEventsOnlyAfterAYes(t *testing.T) {
 		}
 	}
 }
+
+func TestTheQuestionCountsAnEventOnceForAllItsDestinations(t *testing.T) {
+	const shared = `[{"inbox":"default","destination":"archive","event_id":"5b1c"},{"inbox":"default","destination":"crm","event_id":"5b1c"},{"inbox":"default","event_id":"5b1c"},{"inbox":"default","event_id":"17aa"}]`
+	for command, question := range map[string]string{
+		"forget conv_1":                            "Delete 2 events of the conversation conv_1, for all destinations, and what is stored of them?",
+		"redeliver --to archive --agent a":         "Deliver 2 events to archive, unless it has them already?",
+		"redeliver --state dead --destination crm": "Deliver 4 events again?",
+	} {
+		e := newEndpoint("GET /elevenlabs/inbox 200 [{\"inbox\":\"default\",\"destination\":\"archive\",\"handlers\":1}]\n" +
+			"GET /elevenlabs/inbox/events?conversation=conv_1&limit=1000 200 " + shared + "\nGET /elevenlabs/inbox/events?agent=a&inbox=default&limit=1000 200 " + shared +
+			"\nGET /elevenlabs/inbox/events?destination=crm&limit=1000&state=dead 200 " + shared + "\n")
+		outside, inside := clitest.Terminal(t)
+		_, err := outside.WriteString("n\n")
+		require.NoError(t, err)
+		outcome := clitest.RunWith(t.Context(), NewCmdInbox, e.env(), inside, new(bytes.Buffer), append([]string{"inbox"}, strings.Fields(command)...)...)
+		assert.Equal(t, question+" [y/N] ", outcome.Stderr)
+		assert.EqualError(t, outcome.Err, "nothing was changed")
+	}
+}

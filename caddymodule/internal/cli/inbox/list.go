@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -43,12 +44,15 @@ An event is
   dead        all attempts failed, and no more are made
   discarded   you gave it up, and no attempts are made
 
+If an inbox has several destinations, each has an event of its own.
+
 Times are those of this machine's clock. If there may be more events than --limit, a
 line on standard error says how to see them.`,
 		Example: `  caddy elevenlabs inbox list
   caddy elevenlabs inbox list --state dead --since 24h
   caddy elevenlabs inbox list --conversation conv_3701kb2s --json
   caddy elevenlabs inbox list --search 5b1cdaee
+  caddy elevenlabs inbox list --destination archive --state waiting
   caddy elevenlabs inbox list --type audio --before 1000 --limit 50`,
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -138,12 +142,21 @@ func (o *listOptions) print(cmd *cobra.Command, texts []json.RawMessage, all []s
 		return nil
 	}
 	table := cmdutil.NewTable(cmd.OutOrStdout())
-	fmt.Fprintln(table, "NUMBER\tRECEIVED\tSTATE\tATTEMPTS\tTYPE\tSIZE\tCONVERSATION\tINBOX")
+	named := slices.ContainsFunc(all, func(e stored.Event) bool { return e.Destination != "" })
+	fmt.Fprint(table, "NUMBER\tRECEIVED\tSTATE\tATTEMPTS\tTYPE\tSIZE\tCONVERSATION\tINBOX"+destinationCell(named, "DESTINATION")+"\n")
 	for _, e := range all {
-		fmt.Fprintf(table, "%d\t%s\t%s\t%d\t%s\t%s\t%s\t%s\n", e.Seq, clock(o.env, e.ReceivedAt), e.State, e.Attempts,
-			cell(e.EventType), size(e.Size), cell(e.ConversationID), e.Inbox)
+		fmt.Fprintf(table, "%d\t%s\t%s\t%d\t%s\t%s\t%s\t%s%s\n", e.Seq, clock(o.env, e.ReceivedAt), e.State, e.Attempts,
+			cell(e.EventType), size(e.Size), cell(e.ConversationID), e.Inbox, destinationCell(named, e.Destination))
 	}
 	return table.Flush()
+}
+
+// destinationCell returns the column for destinations, if there is one.
+func destinationCell(there bool, value string) string {
+	if !there {
+		return ""
+	}
+	return "\t" + cell(value)
 }
 
 // cell makes a value fit for a column.

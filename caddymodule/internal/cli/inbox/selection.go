@@ -12,7 +12,7 @@ import (
 // selection are the flags by which several commands select events.
 type selection struct {
 	env                  cmdutil.Env
-	inbox                string
+	inbox, destination   string
 	conversation, agent  string
 	sinceText, untilText string
 	types                []string
@@ -23,6 +23,7 @@ func selectionFlags(cmd *cobra.Command, env cmdutil.Env) *selection {
 	s := &selection{env: env}
 	flags := cmd.Flags()
 	inboxFlag(cmd, &s.inbox)
+	destinationFlag(cmd, &s.destination)
 	cmdutil.TypeFlag(cmd)
 	flags.StringVar(&s.conversation, "conversation", "", "only events of the conversation with this `id`")
 	flags.StringVar(&s.agent, "agent", "", "only events of the agent with this `id`")
@@ -35,9 +36,13 @@ func inboxFlag(cmd *cobra.Command, name *string) {
 	cmd.Flags().StringVar(name, "inbox", "", "the `name` of the inbox (default: all)")
 }
 
+func destinationFlag(cmd *cobra.Command, name *string) {
+	cmd.Flags().StringVar(name, "destination", "", "only events for the destination with this `name`")
+}
+
 // selected reports whether one of the flags is given.
 func selected(cmd *cobra.Command) bool {
-	for _, name := range []string{"type", "conversation", "agent", "since", "until"} {
+	for _, name := range []string{"destination", "type", "conversation", "agent", "since", "until"} {
 		if cmd.Flags().Changed(name) {
 			return true
 		}
@@ -47,7 +52,7 @@ func selected(cmd *cobra.Command) bool {
 
 // read reads and checks the flags.
 func (s *selection) read(cmd *cobra.Command) (err error) {
-	if err := cmdutil.RejectEmpty(cmd, "inbox", "conversation", "agent", "since", "until"); err != nil {
+	if err := cmdutil.RejectEmpty(cmd, "inbox", "destination", "conversation", "agent", "since", "until"); err != nil {
 		return err
 	}
 	if s.types, err = cmdutil.EventTypes(cmd); err != nil {

@@ -3,6 +3,7 @@ package inbox
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,6 +31,9 @@ bodies. MEDIAN, 95% and LONGEST are times from receipt to delivery: half of the
 delivered events took no longer than the first, and 95 of 100 no longer than the
 second.
 
+Each destination of an inbox is counted by itself, with the size of the bodies that it
+got.
+
 With --json, "hours" has the number of events for each of the last 24 hours.`,
 		Example: `  caddy elevenlabs inbox stats
   caddy elevenlabs inbox stats --since 7d --inbox sales
@@ -39,6 +43,7 @@ With --json, "hours" has the number of events for each of the last 24 hours.`,
 	}
 	o := &statsOptions{env: env, endpoint: cmdutil.EndpointFlags(cmd, env), selection: &selection{env: env}}
 	inboxFlag(cmd, &o.selection.inbox)
+	destinationFlag(cmd, &o.selection.destination)
 	cmdutil.TypeFlag(cmd)
 	cmd.Flags().StringVar(&o.selection.sinceText, "since", "24h", "only events that came since this `time`: RFC 3339, or a duration before now such as 2h or 3d")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return o.run(cmd) }
@@ -46,7 +51,7 @@ With --json, "hours" has the number of events for each of the last 24 hours.`,
 }
 
 func (o *statsOptions) run(cmd *cobra.Command) (err error) {
-	if err := cmdutil.RejectEmpty(cmd, "inbox", "since"); err != nil {
+	if err := cmdutil.RejectEmpty(cmd, "inbox", "destination", "since"); err != nil {
 		return err
 	}
 	if o.selection.types, err = cmdutil.EventTypes(cmd); err != nil {
@@ -71,9 +76,11 @@ func (o *statsOptions) run(cmd *cobra.Command) (err error) {
 		return nil
 	}
 	table := cmdutil.NewTable(cmd.OutOrStdout())
-	fmt.Fprintf(table, "INBOX\tTYPE\tRECEIVED\t%s\tATTEMPTS\tREPEATS\tSIZE\tMEDIAN\t95%%\tLONGEST\n", strings.ToUpper(strings.Join(names(inbox.States), "\t")))
+	named := slices.ContainsFunc(stats.Types, func(t stored.TypeStats) bool { return t.Destination != "" })
+	fmt.Fprintf(table, "INBOX%s\tTYPE\tRECEIVED\t%s\tATTEMPTS\tREPEATS\tSIZE\tMEDIAN\t95%%\tLONGEST\n",
+		destinationCell(named, "DESTINATION"), strings.ToUpper(strings.Join(names(inbox.States), "\t")))
 	for _, t := range stats.Types {
-		fmt.Fprintf(table, "%s\t%s\t%d", t.Inbox, cell(t.EventType), t.Received)
+		fmt.Fprintf(table, "%s%s\t%s\t%d", t.Inbox, destinationCell(named, t.Destination), cell(t.EventType), t.Received)
 		for _, state := range inbox.States {
 			fmt.Fprintf(table, "\t%d", t.Events[state])
 		}

@@ -118,7 +118,7 @@ func final(err error) bool {
 
 // begin looks at what the inbox has, so that the follower recognises it.
 func (f *follower) begin(cmd *cobra.Command) error {
-	newest, err := f.source.Newest(cmd, nil, passedAtFirst)
+	newest, err := f.source.Newest(cmd, f.copies(), passedAtFirst)
 	if err != nil {
 		return err
 	}
@@ -136,6 +136,17 @@ func (f *follower) begin(cmd *cobra.Command) error {
 	return nil
 }
 
+// copies selects events of the same destination, or one for all, and nothing else.
+func (f *follower) copies() url.Values {
+	query := url.Values{}
+	for _, name := range []string{"destination", "once"} {
+		if value, there := f.query[name]; there {
+			query[name] = value
+		}
+	}
+	return query
+}
+
 // connect begins a stream where the last one was.
 func (f *follower) connect(cmd *cobra.Command) (*source.Stream, error) {
 	if f.begun {
@@ -149,7 +160,7 @@ func (f *follower) connect(cmd *cobra.Command) (*source.Stream, error) {
 // checkDatabase looks whether the database still has the event that is known. If another
 // one has taken its place, its numbers and positions mean something else.
 func (f *follower) checkDatabase(cmd *cobra.Command) error {
-	newest, err := f.source.Newest(cmd, nil, 1)
+	newest, err := f.source.Newest(cmd, f.copies(), 1)
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,7 @@ type listenOptions struct {
 	from *source.Flags
 
 	forwardTo, save, sinceText string
+	destination                string
 	agent, conversation        string
 	insecure                   bool
 	timeout                    time.Duration
@@ -49,7 +50,8 @@ application, how long that took, the event's number, and its ids. The result is
 
 Your local application gets a POST with the same bytes and headers as behind a plain
 reverse_proxy. The signature and other credentials are missing, since the server does
-not show them. It gets one event after another, each once.
+not show them. It gets one event after another, each once, also if the inbox has
+several destinations. With --destination, it gets only what that destination gets.
 
 The events come from Caddy's admin endpoint, such as through "ssh -L", or with
 --server from the inspector of the server. The server needs an inbox.
@@ -58,6 +60,7 @@ If the connection is lost, listen waits for the server and goes on where it was.
 		Example: `  caddy elevenlabs listen --forward-to http://localhost:3000/hook
   caddy elevenlabs listen --forward-to http://localhost:3000/hook --since 2h --type audio
   caddy elevenlabs listen --save events --agent agent_0123
+  caddy elevenlabs listen --destination archive
   caddy elevenlabs listen --server https://inspect.example.com --user admin --forward-to http://localhost:3000/hook`,
 		Args:              cobra.NoArgs,
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -67,6 +70,7 @@ If the connection is lost, listen waits for the server and goes on where it was.
 	flags.StringVar(&o.forwardTo, "forward-to", "", "post each event to this `url`")
 	flags.StringVar(&o.save, "save", "", "save the body of each event as a file in this `folder`, for \"send --file\"")
 	cmdutil.TypeFlag(cmd)
+	flags.StringVar(&o.destination, "destination", "", "only events for the destination with this `name`")
 	flags.StringVar(&o.agent, "agent", "", "only events of the agent with this `id`")
 	flags.StringVar(&o.conversation, "conversation", "", "only events of the conversation with this `id`")
 	flags.StringVar(&o.sinceText, "since", "", "first the stored events that came since this `time`: RFC 3339, or a duration before now such as 2h or 3d")
@@ -109,7 +113,7 @@ func (o *listenOptions) run(cmd *cobra.Command) error {
 
 // read reads and checks the flags.
 func (o *listenOptions) read(cmd *cobra.Command) (err error) {
-	if err := cmdutil.RejectEmpty(cmd, "forward-to", "save", "agent", "conversation", "since"); err != nil {
+	if err := cmdutil.RejectEmpty(cmd, "forward-to", "save", "destination", "agent", "conversation", "since"); err != nil {
 		return err
 	}
 	for _, name := range []string{"timeout", "insecure"} {
@@ -130,7 +134,10 @@ func (o *listenOptions) read(cmd *cobra.Command) (err error) {
 // query selects the events.
 func (o *listenOptions) query() url.Values {
 	query := url.Values{}
-	for name, value := range map[string]string{"agent": o.agent, "conversation": o.conversation} {
+	if o.destination == "" {
+		query.Set("once", "true") // for all the destinations of its inbox
+	}
+	for name, value := range map[string]string{"destination": o.destination, "agent": o.agent, "conversation": o.conversation} {
 		if value != "" {
 			query.Set(name, value)
 		}
@@ -150,6 +157,7 @@ func (o *listenOptions) announcement(h *handler) string {
 	text.WriteString("waiting for events")
 	for _, by := range []struct{ what, value string }{
 		{"in the inbox", h.source.Inbox},
+		{"for the destination", o.destination},
 		{"of the type", strings.Join(o.types, " or ")},
 		{"of the agent", o.agent},
 		{"of the conversation", o.conversation},

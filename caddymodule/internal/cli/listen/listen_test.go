@@ -123,6 +123,33 @@ func TestListenPrints(t *testing.T) {
 	}
 }
 
+func TestListenBringsAnEventOnceOrThatForOneDestination(t *testing.T) {
+	for _, test := range []struct {
+		args, asks, says string
+		want             []string
+	}{
+		{"", "once=true", "waiting for events, and first", []string{"number=1 ", "number=3 "}},
+		{"--destination archive", "destination=archive", "waiting for events for the destination archive, and first", []string{"number=2 ", "number=4 "}},
+	} {
+		s := newServer(t, "/elevenlabs/inbox")
+		for seq, destination := range []string{"crm", "archive", "crm", "archive"} {
+			s.store(int64(seq+1), fmt.Sprintf(`{"n":%d}`, seq/2), nil)
+			s.events[seq].Destination = destination
+		}
+		env := cmdutil.Env{Now: func() time.Time { return noon }, Admin: clitest.Admin(t, s)}
+		got := run(t, env, len(test.want), append([]string{"listen", "--since", "2h"}, strings.Fields(test.args)...)...)
+		assert.Contains(t, got.Stderr, test.says)
+		lines := strings.SplitAfter(strings.TrimSuffix(got.Stdout, "\n"), "\n")
+		require.Len(t, lines, len(test.want), got.Stdout)
+		for i, number := range test.want {
+			assert.Contains(t, lines[i], number)
+		}
+		for _, asked := range s.asked {
+			assert.Contains(t, asked, test.asks, "also what recognises the database")
+		}
+	}
+}
+
 // quickly lets listen connect again at once.
 func quickly(t *testing.T) {
 	before := firstPause
@@ -144,6 +171,7 @@ func TestListenTakesOnlyWhatThereIs(t *testing.T) {
 		{[]string{"--forward-to", "localhost:3000"}, `--forward-to: "localhost:3000" is not a URL that begins with https:// or http://`},
 		{[]string{"--forward-to", ""}, "--forward-to is empty"},
 		{[]string{"--save", ""}, "--save is empty"},
+		{[]string{"--destination", ""}, "--destination is empty"},
 		{[]string{"--since", "yesterday"}, "--since must be a time such as"},
 		{[]string{"--type", "audoi"}, "did you mean audio?"},
 		{[]string{"--timeout", "5s"}, "--timeout is for your local application: it needs --forward-to"},

@@ -68,6 +68,15 @@ func (s *server) store(seq int64, body string, header http.Header) {
 	s.notify()
 }
 
+// selects reports whether a request is for an event: for one destination, or once for all.
+func (s *server) selects(r *http.Request, e stored.Event) bool {
+	query := r.URL.Query()
+	if name := query.Get("destination"); name != "" {
+		return e.Destination == name
+	}
+	return query.Get("once") == "" || e.Seq == s.events[slices.IndexFunc(s.events, func(first stored.Detail) bool { return first.EventID == e.EventID })].Seq
+}
+
 func (s *server) notify() {
 	close(s.change)
 	s.change = make(chan struct{})
@@ -106,7 +115,9 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if route == "" {
 		newest := []stored.Event{}
 		for _, e := range slices.Backward(s.events) {
-			newest = append(newest, e.Event)
+			if s.selects(r, e.Event) {
+				newest = append(newest, e.Event)
+			}
 		}
 		limit, _ := strconv.Atoi(r.URL.Query().Get("limit"))
 		_ = json.NewEncoder(w).Encode(newest[:min(limit, len(newest))])
@@ -143,7 +154,7 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request) {
 	sent := map[int64]bool{}
 	since, _ := time.Parse(time.RFC3339, r.URL.Query().Get("since"))
 	for _, e := range s.events {
-		sent[e.Seq] = err != nil && since.IsZero() || e.Seq <= position || e.ReceivedAt.Before(since)
+		sent[e.Seq] = !s.selects(r, e.Event) || err != nil && since.IsZero() || e.Seq <= position || e.ReceivedAt.Before(since)
 	}
 	s.mu.Unlock()
 	w.Header().Set("Content-Type", "text/event-stream")
@@ -151,7 +162,7 @@ func (s *server) stream(w http.ResponseWriter, r *http.Request) {
 		var text bytes.Buffer
 		s.mu.Lock()
 		for _, e := range s.events {
-			if sent[e.Seq] || s.cut > 0 && n == s.cut {
+			if sent[e.Seq] || !s.selects(r, e.Event) || s.cut > 0 && n == s.cut {
 				continue
 			}
 			data, _ := json.Marshal(e.Event)

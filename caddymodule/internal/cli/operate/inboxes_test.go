@@ -34,10 +34,21 @@ func TestStatusShowsTheStateOfEachInbox(t *testing.T) {
 	})
 	away := with(idle("default"), map[string]any{"up": false, "problem": "the database postgres://db.example.com/events cannot be reached", "events": map[string]int{}})
 	left := with(idle("old"), map[string]any{"handlers": 0, "limit_bytes": 0, "events": map[string]int{"waiting": 2, "delivered": 5}, "oldest_waiting_seconds": 61})
+	of := func(destination string, inbox map[string]any) map[string]any {
+		return with(inbox, map[string]any{"destination": destination})
+	}
+	taken := of("old", with(idle("default"), map[string]any{"handlers": 0, "limit_bytes": 0, "events": map[string]int{"waiting": 2, "delivered": 5}, "oldest_waiting_seconds": 61}))
+	done := of("older", with(idle("default"), map[string]any{"handlers": 0, "limit_bytes": 0, "events": map[string]int{"delivered": 5}}))
+	ill := of("archive", with(idle("default"), map[string]any{"events": map[string]int{"waiting": 1, "dead": 3}, "oldest_waiting_seconds": 901, "bypassed": 2, "backend_down_since": noon.Add(-21 * time.Minute)}))
 	for name, test := range map[string]struct {
 		inboxes []any
 		code    int
 	}{
+		"destinations":      {[]any{ill, of("crm", idle("default")), idle("sales")}, 2},
+		"destinations_away": {[]any{of("archive", maps.Clone(away)), of("crm", maps.Clone(away))}, 2},
+		"destinations_left": {[]any{of("crm", idle("default")), taken, done}, 0},
+		"destinations_new":  {[]any{with(idle("default"), map[string]any{"handlers": 0, "events": map[string]int{"dead": 2}}), of("crm", idle("default"))}, 2},
+
 		"inbox":      {[]any{idle("default")}, 0},
 		"inbox_busy": {[]any{idle("default"), busy}, 2},
 		"inbox_away": {[]any{away}, 2},

@@ -35,14 +35,14 @@ reason. With --json it also shows the handlers' options, without secrets.
 
 Then it shows the state of each inbox: how many events wait, are being delivered, and
 are dead, how long the oldest one waits, how much of the limit is used, and whether
-the application is unreachable.
+the application is unreachable. Each destination of an inbox has a block of its own.
 
 The counts begin when Caddy starts, and reloads keep them. Events from "send" and
 "doctor" are counted only in the results, and there also apart, since ElevenLabs does
 not know of them.
 
 The exit code is 2 if a webhook failed three times in a row or more. It is 2 for an
-inbox if events are dead, if one waits for more than 15 minutes, if events bypassed
+inbox or a destination if events are dead, if one waits for more than 15 minutes, if events bypassed
 the inbox since Caddy started, or if its database does not answer.`,
 		Example: `  caddy elevenlabs status
   caddy elevenlabs status --address localhost:2020 --json`,
@@ -80,7 +80,7 @@ func (o *statusOptions) run(cmd *cobra.Command) error {
 	}
 	for _, s := range stored {
 		if its := s.Problems(); len(its) > 0 {
-			problems = append(problems, "inbox "+s.Name+": "+strings.Join(its, ", "))
+			problems = append(problems, "inbox "+s.Title()+": "+strings.Join(its, ", "))
 		}
 		if err := o.block(cmd, false, s.Text, func() error { return printInbox(cmd, o.env.Now(), s) }); err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -49,7 +50,7 @@ func (o *sendOptions) lastEvent(cmd *cobra.Command) (event sample.Event, err err
 	var newest []stored.Event
 	var body []byte
 	err = cmdutil.Wait(cmd, "reading the event", func(context.Context) error {
-		if newest, err = from.Newest(cmd, types, lookedThrough); err != nil {
+		if newest, err = from.Newest(cmd, url.Values{"type": types}, lookedThrough); err != nil {
 			return err
 		}
 		i := slices.IndexFunc(newest, func(e stored.Event) bool { return e.HasBody })

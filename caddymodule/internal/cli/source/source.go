@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -65,13 +66,11 @@ func (s *Source) askJSON(cmd *cobra.Command, route string, query url.Values, ans
 	return nil
 }
 
-// Newest returns the newest events, at most so many.
-func (s *Source) Newest(cmd *cobra.Command, types []string, most int) (all []stored.Event, err error) {
-	query := url.Values{"limit": {strconv.Itoa(most)}}
-	if len(types) > 0 {
-		query["type"] = types
-	}
-	return all, s.askJSON(cmd, "/events", query, &all)
+// Newest returns the newest events that a query selects, at most so many.
+func (s *Source) Newest(cmd *cobra.Command, query url.Values, most int) (all []stored.Event, err error) {
+	its := url.Values{"limit": {strconv.Itoa(most)}}
+	maps.Copy(its, query)
+	return all, s.askJSON(cmd, "/events", its, &all)
 }
 
 // Event returns an event with its request.
