@@ -11,6 +11,7 @@ import (
 	"net/http/httptrace"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -81,7 +82,16 @@ func (a *attempt) run(w *answerWriter, next caddyhttp.Handler, e *event, body ev
 	a.replacer().Delete(statusCodePlaceholder)
 	e.Attempts++
 	defer func() { e.Attempts += int(a.rewinds.Load()) }()
+	spent := func() bool { return false }
+	if body.Size() == 0 {
+		var end func()
+		spent, end = a.countConnections()
+		defer end()
+	}
 	err = next.ServeHTTP(w, a.request)
+	if err != nil && spent() {
+		err = caddyhttp.Error(http.StatusBadGateway, errEnded)
+	}
 	_, answered := a.replacer().Get(statusCodePlaceholder)
 	return w.status == 0 && w.backend() == 0 && connectionFailed(err, answered), err
 }
@@ -139,32 +149,80 @@ func (a *attempt) isolate(w http.ResponseWriter) {
 
 // maxRewinds is how often the HTTP transport may send the body again within one
 // attempt. It does so without a limit while a backend ends each HTTP/2 connection
-// before it takes a request. net/http asks GetBody only for a body that it does not
-// know to be empty, so an empty one is sent with an unknown length.
+// before it takes a request.
 const maxRewinds = 3
+
+// errEnded is the error of an attempt whose backend ends each connection.
+var errEnded = fmt.Errorf("the backend has ended %d connections without taking the event", maxRewinds+1)
 
 // setBody gives the request a new reader of the body, and the body's length. It
 // deletes trailers, which the signature does not cover.
 func (a *attempt) setBody(body eventBody) {
-	r := a.request
+	r, size := a.request, body.Size()
+	r.ContentLength = size
 	r.TransferEncoding = nil
 	deleteTrailers(r)
+	r.Header.Set("Content-Length", strconv.FormatInt(size, 10))
 	r.Header.Del("Expect") // the body is here
-	if size := body.Size(); size > 0 {
-		r.ContentLength = size
-		r.Header.Set("Content-Length", strconv.FormatInt(size, 10))
-	} else {
-		r.ContentLength = -1
-		r.Header.Del("Content-Length")
+	if size == 0 {
+		r.Body, r.GetBody = http.NoBody, func() (io.ReadCloser, error) { return http.NoBody, nil }
+		return
 	}
 	r.Body = watchedBody{body.NewReader(), &a.read}
 	r.GetBody = func() (io.ReadCloser, error) {
 		if a.rewinds.Load() == maxRewinds {
-			return nil, fmt.Errorf("the backend has ended %d connections without taking the event", maxRewinds)
+			return nil, errEnded
 		}
 		a.rewinds.Add(1)
 		return watchedBody{body.NewReader(), &a.read}, nil
 	}
+}
+
+// countConnections bounds an attempt without a body by its connections: the HTTP
+// transport sends that again without asking GetBody. It returns whether they are spent, and
+// how to end the count.
+func (a *attempt) countConnections() (spent func() bool, end func()) {
+	before := a.request.Context()
+	own := &spentContext{Context: before, done: make(chan struct{})}
+	release := context.AfterFunc(before, own.close)
+	var connections atomic.Int32
+	ctx := httptrace.WithClientTrace(own, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {
+		switch n := connections.Add(1); {
+		case n > maxRewinds+1:
+			own.over.Store(true)
+			own.close()
+		case n > 1:
+			a.rewinds.Add(1)
+		}
+	}})
+	*a.request = *a.request.WithContext(ctx) // in place: its replacer holds the pointer
+	return own.over.Load, func() {
+		*a.request = *a.request.WithContext(before)
+		release()
+		own.close()
+	}
+}
+
+// spentContext ends as if its time was over when an attempt has used its connections. If
+// it was canceled, reverse_proxy would take the client for gone.
+type spentContext struct {
+	context.Context
+	done chan struct{}
+	once sync.Once
+	over atomic.Bool
+}
+
+func (c *spentContext) close() { c.once.Do(func() { close(c.done) }) }
+
+// Done implements context.Context.
+func (c *spentContext) Done() <-chan struct{} { return c.done }
+
+// Err implements context.Context.
+func (c *spentContext) Err() error {
+	if c.over.Load() {
+		return context.DeadlineExceeded
+	}
+	return c.Context.Err()
 }
 
 // watchedBody notes that it was read.
