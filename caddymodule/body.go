@@ -96,6 +96,7 @@ func (h *Handler) readBody(r *http.Request, header signature.Header, e *event) (
 	e.Size = body.Size()
 	e.VerifySeconds = time.Since(received).Seconds()
 	if err == nil || errors.Is(err, signature.ErrStale) || errors.Is(err, signature.ErrFuture) {
+		e.Backfill = h.isBackfill(r.Context(), match.Secret, header.Timestamp(), e.EventID)
 		e.prove(id, err != nil)
 		e.Fields = scanner.Fields()
 		e.SignedAt = header.Timestamp()

@@ -37,14 +37,14 @@ type event struct {
 // placeholders, which are all empty at first. If a request passes several handlers,
 // each keeps its own event; placeholders show the innermost.
 func (h *Handler) newEvent(r *http.Request) *event {
-	keepMark(r)
+	keepMarks(r)
 	h.clearHeaders(r.Header)
 	ctx := r.Context()
 	e := &event{Event: deliveries.Event{Delivery: deliveries.Delivery{
 		Time: time.Now(), Handler: h.group.name, ClientIP: clientIP(r), Size: -1,
 		// it stays so if another handler panics
 		Result: deliveries.Failed, Reason: facts.HandlerError.Code,
-		Test: marked(ctx),
+		Test: marksOf(ctx).test,
 	}}}
 	e.Received, e.Attempt = e.Time, 1
 	e.FromElevenLabs = facts.IsElevenLabs(e.ClientIP)
@@ -67,12 +67,13 @@ var seenEvents = new(deliveries.Seen)
 
 // prove notes that the signature is genuine, and whether the event was signed at a
 // wrong time. Such an event counts if it comes from ElevenLabs. Behind a proxy, Caddy
-// may not see that, so one from elsewhere counts for the first time.
+// may not see that, so one from elsewhere counts for the first time. Events that our own
+// commands sent do not count: ElevenLabs knows nothing of them.
 func (e *event) prove(id deliveries.EventID, wrongTime bool) {
 	before := seenEvents.Add(id)
 	e.Proven = true
 	e.Replay = wrongTime && before && !e.FromElevenLabs
-	e.Counts = !e.Test && !e.Replay
+	e.Counts = !e.Test && !e.Backfill && !e.Replay
 }
 
 // eventOf returns the event of a request by its context, or nil if the request did

@@ -14,6 +14,7 @@ import (
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"go.uber.org/zap"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/backfill"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/spool"
@@ -150,6 +151,8 @@ type Handler struct {
 	// secretNames are the names of the secrets for the operator.
 	secretNames []string
 	sources     []netip.Prefix
+	// backfillKeys are those of the secrets, in their order.
+	backfillKeys [][]byte
 	backend
 	eventTypes []string         // those that Events names
 	now        func() time.Time // nil except in tests
@@ -205,6 +208,10 @@ func (h *Handler) Provision(ctx caddy.Context) error {
 	h.verifier, err = signature.NewVerifier(keys, time.Duration(h.Tolerance.Past), time.Duration(h.Tolerance.Future), h.now)
 	if err != nil {
 		return fmt.Errorf("secret: %w", err)
+	}
+	h.backfillKeys = make([][]byte, len(keys))
+	for i, key := range keys {
+		h.backfillKeys[i] = backfill.Key(key)
 	}
 	if h.backend, err = newBackend(ctx, h.ReverseProxyRaw, h.Sign, h.logger); err != nil {
 		return err
@@ -303,6 +310,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 		return answerUnlogged(w, r, h.deliver(w, r, next, e, body))
 	}
 	e.Verified = true
+	if e.Backfill {
+		w.Header().Set(headerBackfill, facts.BackfillMark)
+	}
 
 	if len(h.eventTypes) > 0 && !slices.Contains(h.eventTypes, e.EventType) {
 		h.ignore(w, e, "its type is not in events")

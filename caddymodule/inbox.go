@@ -299,7 +299,7 @@ func bypassReason(err error) string {
 func fieldsToStore(e *event) stored.Fields {
 	return stored.Fields{
 		EventTimestamp: e.EventTimestamp, VoiceID: e.VoiceID,
-		SignedAt: e.SignedAt, SecretName: e.SecretName, Handler: e.Handler, Test: e.Test,
+		SignedAt: e.SignedAt, SecretName: e.SecretName, Handler: e.Handler, Test: e.Test, Backfill: e.Backfill,
 	}
 }
 

@@ -103,7 +103,10 @@ func (q *inboxQueue) status() stored.Inbox {
 	defer q.mu.Unlock()
 	s := stored.Inbox{Name: q.Inbox, Destination: q.Destination, Database: inbox.Shown(q.database.location), Handlers: len(q.destinations), Bypassed: q.bypassed.Load()}
 	if len(q.destinations) > 0 {
-		s.LimitBytes = q.top().Inbox.Limit
+		top := q.top()
+		s.LimitBytes = top.Inbox.Limit
+		retention := top.options.Retention
+		s.RememberSeconds = min(retention.Remember, retention.Dead).Seconds()
 	}
 	if q.runner != nil {
 		s.BackendDownSince = q.runner.DownSince()

@@ -6,27 +6,52 @@ import (
 
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/backfill"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
 
-// testVar is the name of Caddy's request variable that holds a testMark.
-const testVar = "elevenlabs_test"
+// marksVar is the name of Caddy's request variable that holds marks. No configuration
+// can put some there.
+const marksVar = "elevenlabs_marks"
 
-// testMark says that the sender marked the request as a test. No configuration can
-// put one into a variable.
-type testMark struct{}
+// marks are what the sender claims of a request.
+type marks struct {
+	test     bool
+	backfill string // the proof, or what stands in its place
+}
 
-// keepMark remembers the mark of a test. Call it before the headers of ours are
+// keepMarks remembers the marks of a request. Call it before the headers of ours are
 // deleted: the signature is verified later, and perhaps by another handler.
-func keepMark(r *http.Request) {
+func keepMarks(r *http.Request) {
+	claimed := marksOf(r.Context())
+	before := claimed
 	if r.Header.Get(facts.HeaderTest) == facts.TestMark {
-		caddyhttp.SetVar(r.Context(), testVar, testMark{})
+		claimed.test = true
+	}
+	// A handler further out may have set the header for those behind it. Of several
+	// values none counts: the command sends one.
+	if values := r.Header.Values(facts.HeaderBackfill); len(values) == 1 && claimed.backfill == "" {
+		claimed.backfill = values[0]
+	}
+	if claimed != before {
+		caddyhttp.SetVar(r.Context(), marksVar, claimed)
 	}
 }
 
-// marked reports whether the sender marked the request as a test. Believe it only if
-// the signature is genuine.
-func marked(ctx context.Context) bool {
-	_, ok := caddyhttp.GetVar(ctx, testVar).(testMark)
-	return ok
+// marksOf returns the marks that a request came with. Believe that of a test only if the
+// signature is genuine, and that of a backfill only after isBackfill.
+func marksOf(ctx context.Context) marks {
+	m, _ := caddyhttp.GetVar(ctx, marksVar).(marks)
+	return m
+}
+
+// headerBackfill tells the command that the handler believed its mark.
+var headerBackfill = deliveries.HeaderName("backfill")
+
+// isBackfill reports whether the command `inbox backfill` made an event whose signature
+// is genuine. It knows the secret that signed the event.
+func (h *Handler) isBackfill(ctx context.Context, secret int, signedAt, eventID string) bool {
+	mark := marksOf(ctx).backfill
+	return mark != "" && backfill.Genuine(h.backfillKeys[secret], mark, signedAt, eventID)
 }

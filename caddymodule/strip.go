@@ -60,7 +60,7 @@ func (Strip) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 
 // ServeHTTP deletes the headers.
 func (Strip) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyhttp.Handler) error {
-	keepMark(r)
+	keepMarks(r)
 	for name, values := range r.Header {
 		kind := kindOf(name)
 		if kind == headerOurs || kind == headerKey && slices.ContainsFunc(values, isEventID) {

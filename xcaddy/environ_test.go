@@ -102,16 +102,24 @@ func withoutComments(t *testing.T, name string) string {
 	return comment.ReplaceAllString(string(content), "")
 }
 
-// systemd itself checks the unit, except for whether the program is installed.
-func TestTheUnitIsOneThatSystemdTakes(t *testing.T) {
+// systemd itself checks the units, except for whether the program is installed.
+func TestTheUnitsAreThoseThatSystemdTakes(t *testing.T) {
 	analyze := runtimeOf(t, "systemd-analyze")
-	content, err := os.ReadFile("../examples/systemd/caddy-elevenlabs.service")
+	files, err := filepath.Glob("../examples/systemd/caddy-elevenlabs*.*")
 	require.NoError(t, err)
+	require.Len(t, files, 3)
 	program, err := filepath.Abs(binary)
 	require.NoError(t, err)
-	unit := filepath.Join(t.TempDir(), "caddy-elevenlabs.service")
-	require.NoError(t, os.WriteFile(unit, []byte(strings.ReplaceAll(string(content), "/usr/local/bin/caddy-elevenlabs", program)), 0o644))
-	output, err := exec.Command(analyze, "verify", unit).CombinedOutput()
+	dir := t.TempDir()
+	units := make([]string, 0, len(files))
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		require.NoError(t, err)
+		unit := filepath.Join(dir, filepath.Base(file))
+		require.NoError(t, os.WriteFile(unit, []byte(strings.ReplaceAll(string(content), "/usr/local/bin/caddy-elevenlabs", program)), 0o644))
+		units = append(units, unit)
+	}
+	output, err := exec.Command(analyze, append([]string{"verify"}, units...)...).CombinedOutput()
 	require.NoError(t, err, "%s", output)
 	assert.NotContains(t, string(output), "caddy-elevenlabs", "a warning")
 }

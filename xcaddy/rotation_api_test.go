@@ -69,7 +69,14 @@ func newWorkspace(t *testing.T, url string) *workspace {
 			_ = json.NewEncoder(rw).Encode(answer)
 		})
 	}
-	api := httptest.NewUnstartedServer(mux)
+	w.proxy, w.ca = serveAPI(t, mux)
+	return w
+}
+
+// serveAPI serves ElevenLabs' API. It returns the URL of a proxy through which a command
+// reaches it, and the file with its certificate.
+func serveAPI(t *testing.T, handler http.Handler) (proxyURL, ca string) {
+	api := httptest.NewUnstartedServer(handler)
 	certificate := certificateFor(t, apiHost)
 	api.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
 	api.StartTLS()
@@ -96,10 +103,9 @@ func newWorkspace(t *testing.T, url string) *workspace {
 		_, _ = io.Copy(from, to)
 	}))
 	t.Cleanup(proxy.Close)
-	w.proxy = proxy.URL
-	w.ca = filepath.Join(t.TempDir(), "api.pem")
-	require.NoError(t, os.WriteFile(w.ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Certificate[0]}), 0o600))
-	return w
+	ca = filepath.Join(t.TempDir(), "api.pem")
+	require.NoError(t, os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Certificate[0]}), 0o600))
+	return proxy.URL, ca
 }
 
 // certificateFor makes a certificate that signs itself.

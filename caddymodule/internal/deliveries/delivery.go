@@ -52,6 +52,9 @@ type Delivery struct {
 	// Test reports whether the request says that the command send or doctor sent it, so
 	// that ElevenLabs knows nothing of it. Anyone can say so unless it is Proven.
 	Test bool `json:"test,omitempty"`
+	// Backfill reports whether the command `inbox backfill` made the event from
+	// ElevenLabs' API. Only who has the secret can say so.
+	Backfill bool `json:"backfill,omitempty"`
 	// FromElevenLabs reports whether the client's address is one of ElevenLabs.
 	FromElevenLabs bool `json:"from_elevenlabs,omitempty"`
 	// Replay reports whether a genuine event came with a wrong time, from another

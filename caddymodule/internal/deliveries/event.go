@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
 
 // Event is a delivery with what else the backend and the configuration learn of it.
@@ -47,6 +49,7 @@ var EventFields = []EventField{
 	{Name: "agent_id", Value: func(e *Event) string { return e.AgentID }},
 	{Name: "request_id", Value: func(e *Event) string { return e.RequestID }},
 	{Name: "voice_id", Value: func(e *Event) string { return e.VoiceID }},
+	{Name: "backfill", Value: backfilled},
 	{Name: "received_at", Value: func(e *Event) string { return strconv.FormatInt(e.Received.Unix(), 10) }},
 	{Name: "attempt", Value: func(e *Event) string { return strconv.Itoa(e.Attempt) }},
 }
@@ -73,6 +76,14 @@ func (e *Event) Verdict() string {
 		return "true"
 	case e.Rejection() != "":
 		return "false"
+	}
+	return ""
+}
+
+// backfilled is empty for an event that ElevenLabs sent.
+func backfilled(e *Event) string {
+	if e.Backfill {
+		return facts.BackfillMark
 	}
 	return ""
 }

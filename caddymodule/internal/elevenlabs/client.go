@@ -1,5 +1,7 @@
-// Package elevenlabs is a client of the part of ElevenLabs's management API that
-// concerns webhooks: https://elevenlabs.io/docs/api-reference/webhooks/list
+// Package elevenlabs is a client of the parts of ElevenLabs's API that concern webhooks,
+// and conversations for events that were lost:
+// https://elevenlabs.io/docs/api-reference/webhooks/list
+// https://elevenlabs.io/docs/api-reference/conversations/list
 //
 // The client repeats a request that failed, if ElevenLabs can do it twice without
 // harm. Its errors contain no API key and no signing secret.
@@ -35,12 +37,16 @@ func Regions() []string {
 // timeout of a create nobody knows whether the webhook exists.
 const attemptTimeout = time.Minute
 
+// audioTimeout limits one request for audio, of which an hour is about 60 MiB.
+const audioTimeout = 15 * time.Minute
+
 // Client is a client of the API. Several goroutines may use it at once. New returns
 // a Client; the zero value is not usable.
 type Client struct {
 	key  string
 	base string
 	http *http.Client
+	slow *http.Client // for audio
 }
 
 var residency = regexp.MustCompile(`_residency_([a-z0-9]+)$`)
@@ -59,11 +65,14 @@ func New(key, region string, transport http.RoundTripper) (*Client, error) {
 	if !known {
 		return nil, fmt.Errorf("the region %q from %s is unknown: set --region to one of %s", region, source, strings.Join(Regions(), ", "))
 	}
-	return &Client{key: key, base: "https://" + host, http: &http.Client{
+	client := http.Client{
 		Transport: transport,
 		Timeout:   attemptTimeout,
 		// On a redirect to another host net/http drops only well-known headers, so
 		// it would send the key there.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}, nil
+	}
+	slow := client
+	slow.Timeout = audioTimeout
+	return &Client{key: key, base: "https://" + host, http: &client, slow: &slow}, nil
 }

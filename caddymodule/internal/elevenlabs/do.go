@@ -11,9 +11,12 @@ import (
 	"net"
 	"net/http"
 	"path"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v5"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/spool"
 )
 
 const (
@@ -31,6 +34,9 @@ type operation struct {
 	body       any    // nil if there is none
 	// notIdempotent marks an operation whose repetition has another effect.
 	notIdempotent bool
+	// read reads an answer that is not JSON, and may be large. It is nil for others. After
+	// an error of the connection, it reads the answer of the next try.
+	read func(io.Reader) error
 }
 
 // do makes the request, and repeats it after an error that is retryable. It reads the
@@ -108,16 +114,23 @@ func (c *Client) try(ctx context.Context, op operation, answer any) error {
 		return fmt.Errorf("%w: the id is empty, or has dots that lead to another path", errNotSent)
 	}
 	request.Header.Set("Xi-Api-Key", c.key)
-	request.Header.Set("Accept", "application/json")
+	client, accept := c.http, "application/json"
+	if op.read != nil {
+		client, accept = c.slow, "*/*"
+	}
+	request.Header.Set("Accept", accept)
 	request.Header.Set("User-Agent", "caddy-elevenlabs")
 	if body != nil {
 		request.Header.Set("Content-Type", "application/json")
 	}
-	response, err := c.http.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		return err
 	}
 	defer response.Body.Close()
+	if op.read != nil && response.StatusCode/100 == 2 {
+		return op.read(response.Body)
+	}
 	received, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
 	switch {
 	case err != nil:
@@ -156,11 +169,14 @@ func isCertificate(err error) bool {
 	return ok
 }
 
+// final are the errors for which another try would do no better.
+var final = []error{errAnswer, errNotSent, spool.ErrStorage, spool.ErrTooLarge, spool.ErrFull, spool.ErrTooMany}
+
 // retryable reports whether a request that failed with an error may succeed if it is
 // repeated.
 func retryable(err error) bool {
 	if rejected, ok := errors.AsType[*Error](err); ok {
 		return rejected.Status == http.StatusTooManyRequests || rejected.Status == http.StatusRequestTimeout || rejected.Status >= 500
 	}
-	return !isCertificate(err) && !errors.Is(err, errAnswer) && !errors.Is(err, errNotSent)
+	return !isCertificate(err) && !slices.ContainsFunc(final, func(e error) bool { return errors.Is(err, e) })
 }

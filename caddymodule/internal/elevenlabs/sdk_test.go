@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -33,6 +34,10 @@ func record(t *testing.T, do func(*elevenlabstest.Server)) []recorded {
 	server := elevenlabstest.New(t)
 	server.SetAgent("agent_1", nil)
 	server.SetAgent("an agent/é", nil)
+	for _, id := range []string{"conv_1", "conv/é+"} {
+		server.AddConversation(elevenlabstest.Conversation{ID: id, Agent: "agent_1", Start: 1795952000, Duration: 60, Audio: []byte("ID3")})
+	}
+	server.SetPage(1)
 	do(server)
 	requests := server.Requests()
 	all := make([]recorded, 0, len(requests))
@@ -83,6 +88,21 @@ func operations(t *testing.T, transport http.RoundTripper) {
 		require.NoError(t, c.UpdateAgentPostCall(ctx, agent, own))
 	}
 	require.NoError(t, c.DeleteWebhook(ctx, "wh_new_1"))
+
+	span := ConversationQuery{Since: time.Unix(1795951200, 0), Until: time.Unix(1795954800, 0)}
+	all, err := c.Conversations(ctx, span)
+	require.NoError(t, err)
+	assert.Len(t, all, 2)
+	span.Agent = "an agent/é +&"
+	_, err = c.Conversations(ctx, span)
+	require.NoError(t, err)
+	for _, id := range []string{"conv_1", "conv/é+"} {
+		_, err = c.Conversation(ctx, id)
+		require.NoError(t, err)
+		audio, err := c.ConversationAudio(ctx, id, limits)
+		require.NoError(t, err)
+		audio.Close()
+	}
 }
 
 // to returns a transport that changes each request, and sends it over the network to
@@ -127,7 +147,7 @@ func TestRequestsAreThoseOfTheOfficialSDK(t *testing.T) {
 		require.NoError(t, err, "%s", output)
 		assert.Empty(t, string(output))
 	})
-	require.Len(t, theirs, 13)
+	require.Len(t, theirs, 20)
 
 	unchanged := func(*http.Request) {}
 	ours := record(t, func(server *elevenlabstest.Server) { operations(t, to(t, server, unchanged)) })

@@ -8,6 +8,14 @@ const (
 	TestMark   = "caddy-elevenlabs"
 )
 
+// HeaderBackfill is the request header by which `inbox backfill` marks an event that it
+// made from ElevenLabs' API. Its value is a proof, of package backfill. To the
+// application, and in its answer to the command, the handler says BackfillMark.
+const (
+	HeaderBackfill = "X-ElevenLabs-Backfill"
+	BackfillMark   = "true"
+)
+
 // UserAgent is the User-Agent of the HTTP client that ElevenLabs uses, as a public
 // capture of June 2025 shows it.
 const UserAgent = "Python/3.12 aiohttp/3.11.16"

@@ -12,6 +12,10 @@ const (
 	DisabledIfNoneFor = 7 * 24 * time.Hour
 )
 
+// RetriedFor is longer than ElevenLabs goes on to send a transcript again: the last attempt
+// is some 40 minutes after the first.
+const RetriedFor = time.Hour
+
 // Retried reports whether ElevenLabs retries after an answer with this status. It
 // does so for transcripts only, and only if the webhook's retries are on.
 func Retried(status int) bool {

@@ -56,6 +56,18 @@ func TestTextFromOutsideIsNeverMarkup(t *testing.T) {
 	}
 }
 
+func TestThePagesSayWhatIsABackfill(t *testing.T) {
+	for _, backfill := range []bool{true, false} {
+		s := new(source)
+		s.add(1, inbox.Waiting, "{}")
+		s.details[0].Backfill = backfill
+		s.deliveries = []deliveries.Delivery{{Result: deliveries.Stored, Backfill: backfill}}
+		for _, path := range []string{"/events", "/events/1", "/deliveries"} {
+			assert.Equal(t, backfill, strings.Contains(s.visit(t, path, "").Body.String(), `<span class="tag">backfill</span>`), path)
+		}
+	}
+}
+
 func TestTheListAsksForWhatItsFieldsSay(t *testing.T) {
 	s := new(source)
 	s.add(1, inbox.Dead, `{}`)

@@ -14,8 +14,10 @@ type Event struct {
 	Type string
 
 	head, tail string
-	frames     int64 // the number of audio frames between head and tail
-	chunked    bool
+	// middle makes a reader of what stands between head and tail. It is nil if nothing does.
+	middle  func() io.Reader
+	length  int64 // of the middle
+	chunked bool
 }
 
 // FromBody returns an event with a body of the caller's.
@@ -23,9 +25,15 @@ func FromBody(eventType string, body []byte) Event {
 	return Event{Type: eventType, head: string(body)}
 }
 
+// FromParts returns an event with the audio of the caller's between two parts of its body.
+// The function makes a reader of the audio, whose length is known, each time.
+func FromParts(eventType, head string, audio func() io.Reader, length int64, tail string) Event {
+	return Event{Type: eventType, head: head, middle: audio, length: length, tail: tail, chunked: true}
+}
+
 // Size returns the length of the body in bytes.
 func (e Event) Size() int64 {
-	return int64(len(e.head)) + e.frames*int64(len(frame)) + int64(len(e.tail))
+	return int64(len(e.head)) + e.length + int64(len(e.tail))
 }
 
 // Chunked reports whether ElevenLabs sends such an event in chunks, without a
@@ -41,13 +49,17 @@ func (e *Event) addAudio(options Options) {
 	}
 	e.head, e.tail = e.head[:start]+`"`+tag, `"`+e.head[end:]
 	if !options.Failed {
-		e.frames = max(1, int64(options.Minutes*framesPerMinute))
+		frames := max(1, int64(options.Minutes*framesPerMinute))
+		e.middle, e.length = func() io.Reader { return &repeater{left: frames} }, frames*int64(len(frame))
 	}
 }
 
 // Body returns a reader of the whole body.
 func (e Event) Body() io.Reader {
-	return io.MultiReader(strings.NewReader(e.head), &repeater{left: e.frames}, strings.NewReader(e.tail))
+	if e.middle == nil {
+		return io.MultiReader(strings.NewReader(e.head), strings.NewReader(e.tail))
+	}
+	return io.MultiReader(strings.NewReader(e.head), e.middle(), strings.NewReader(e.tail))
 }
 
 // Changed returns the event with one digit changed. If the body has no digit before

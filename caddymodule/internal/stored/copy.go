@@ -14,7 +14,7 @@ import (
 // stored.
 func (f Fields) Restore(e *deliveries.Event) {
 	e.EventTimestamp, e.VoiceID = f.EventTimestamp, f.VoiceID
-	e.SignedAt, e.SecretName, e.Test = f.SignedAt, f.SecretName, f.Test
+	e.SignedAt, e.SecretName, e.Test, e.Backfill = f.SignedAt, f.SecretName, f.Test, f.Backfill
 	e.Proven, e.Verified = true, true
 }
 

@@ -47,6 +47,8 @@ type Fields struct {
 	SecretName     string `json:"secret_name,omitempty"`
 	Handler        string `json:"handler,omitempty"`
 	Test           bool   `json:"test,omitempty"`
+	// Backfill reports whether `inbox backfill` made the event, and not ElevenLabs.
+	Backfill bool `json:"backfill,omitempty"`
 }
 
 // Detail is a stored event with its attempts and its request.

@@ -26,6 +26,9 @@ type Inbox struct {
 	// Bytes and LimitBytes are those of the whole inbox.
 	Bytes      int64 `json:"bytes"`
 	LimitBytes int64 `json:"limit_bytes,omitempty"`
+	// RememberSeconds is how long an event stays at least after it is delivered or dead,
+	// though perhaps without its body. It is missing if no handler says so.
+	RememberSeconds float64 `json:"remember_seconds,omitempty"`
 	// Bypassed counts the events that were forwarded at once since Caddy started.
 	Bypassed int64 `json:"bypassed"`
 	// BackendDownSince is when the backend became unreachable. It is missing if it is not.

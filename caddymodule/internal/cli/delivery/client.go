@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/backfill"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/sample"
@@ -28,6 +29,8 @@ type Client struct {
 	Key []byte
 	// Header are headers that each request has, in place of its own of the same name.
 	Header http.Header
+	// Backfill marks the events as made by `inbox backfill`, and not as tests.
+	Backfill bool
 
 	now  func() time.Time
 	http *http.Client
@@ -72,6 +75,8 @@ type Result struct {
 	// Inbox is what the server's inbox did with the event: stored, repeat or bypassed.
 	// The application gets a stored event later. It is empty without an inbox.
 	Inbox string `json:"inbox,omitempty"`
+	// Backfill reports whether the server believed that mark.
+	Backfill bool `json:"backfill,omitempty"`
 	// Page reports whether the answer is an HTML page, such as one to log in.
 	Page bool `json:"page,omitempty"`
 	// Lines are the first lines of the answer, if it is not as expected.
@@ -107,6 +112,9 @@ func (c *Client) Deliver(ctx context.Context, event sample.Event, f Forgery, pro
 	_, _ = io.Copy(id, sent.Body()) // neither side fails
 	r.EventID = hex.EncodeToString(id.Sum(nil))
 	request, err := c.request(ctx, sent, header, progress)
+	if err == nil && c.Backfill {
+		err = c.markBackfill(request, header, r.EventID)
+	}
 	if err != nil {
 		r.Problem = err.Error()
 		return r
@@ -123,6 +131,7 @@ func (c *Client) Deliver(ctx context.Context, event sample.Event, f Forgery, pro
 	r.Status = response.StatusCode
 	r.Reason = Reason(response.Header)
 	r.Inbox = cmdutil.Brief(response.Header.Get(HeaderInbox), 40)
+	r.Backfill = response.Header.Get(facts.HeaderBackfill) == facts.BackfillMark
 	if response.TLS != nil {
 		r.TLS = tls.VersionName(response.TLS.Version)
 	}
@@ -176,6 +185,17 @@ func (c *Client) request(ctx context.Context, event sample.Event, header string,
 		request.Header[signature.HeaderName] = []string{header} // in ElevenLabs's spelling
 	}
 	return request, nil
+}
+
+// markBackfill proves that the event is a backfill, in place of the mark of a test.
+func (c *Client) markBackfill(request *http.Request, signed, eventID string) error {
+	header, err := signature.Parse([]string{signed})
+	if err != nil {
+		return err
+	}
+	request.Header.Del(facts.HeaderTest)
+	request.Header.Set(facts.HeaderBackfill, backfill.Mark(backfill.Key(c.Key), header.Timestamp(), eventID))
+	return nil
 }
 
 // countingReader calls count with the number of bytes of each read.

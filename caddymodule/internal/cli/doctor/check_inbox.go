@@ -120,10 +120,7 @@ func checkSpace(label string, i cmdutil.ConfigInbox, folder string, info fs.File
 // runningInboxes asks the running server for its inboxes. It returns none if the server
 // cannot be asked, which the check before says.
 func (e *examination) runningInboxes(ctx context.Context) (all cmdutil.InboxStatuses) {
-	address := e.address
-	if address == "" && e.config != nil {
-		address = e.config.Admin
-	}
+	address := e.adminAddress()
 	if address == "" {
 		return nil
 	}

@@ -28,6 +28,7 @@ var checks = []check{
 	{"signed", (*examination).checkSigned, "Caddy's log says what happened to the event."},
 	{"running", (*examination).checkRunning, ""},
 	{"inbox", (*examination).checkInbox, ""},
+	{"missing", (*examination).checkMissing, ""},
 	{"webhook", (*examination).checkWebhook, "Create it: caddy elevenlabs webhooks create. ElevenLabs cannot change the URL of a webhook."},
 	{"attached", (*examination).checkAttached, ""},
 	{"retries", (*examination).checkRetries, ""},

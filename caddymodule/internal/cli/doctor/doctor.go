@@ -22,7 +22,8 @@ func NewCmdDoctor(env cmdutil.Env) *cobra.Command {
 application and other ways to it, the public URL, and the clocks. It asks the running
 Caddy whether real events fail, and what waits in an inbox. With an API key, it also
 checks the webhook at ElevenLabs: whether it exists for the URL, is enabled and
-attached, its retries, and what its last failure means. Prints a line for each check,
+attached, its retries, and what its last failure means, and with an inbox too, of how
+many calls of the last day no transcript came. Prints a line for each check,
 and a remedy for each problem. Changes nothing at ElevenLabs.
 
 Run it on the server, as the server's user and with its environment, so that it sees
@@ -53,7 +54,7 @@ The exit code is 2 if any check fails. Warnings do not count.`,
 		env: env, secret: cmdutil.SecretFlags(cmd), workspace: workspace.Flags(cmd, env),
 		connection: delivery.ConnectionFlags(cmd, 20*time.Second),
 	}
-	o.workspace.AgentFlag(cmd, "also check whether the agent with this `id` has a webhook of its own")
+	o.workspace.AgentFlag(cmd, "also check whether the agent with this `id` has a webhook of its own, and look for missing calls of this agent only")
 	o.connection.Network = "tcp4" // as ElevenLabs connects
 	flags := cmd.Flags()
 	flags.StringVar(&o.configFile, "config", "", "the configuration `file` (default: Caddyfile, if there is one here)")

@@ -29,6 +29,7 @@ import (
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/clitest"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/stored"
 )
 
 const (
@@ -52,6 +53,7 @@ type patient struct {
 	running  string // the admin endpoint's answer; MINUTE and HOUR are so long ago
 	adminErr error
 	inboxes  string // its answer about inboxes; an older Caddy has none
+	stored   []stored.Event
 
 	// runCmd runs the command otherwise than clitest.Run, unless it is nil.
 	runCmd func(env cmdutil.Env, args ...string) clitest.Outcome
@@ -156,6 +158,9 @@ func (p *patient) admin(_ context.Context, ask cmdutil.AdminRequest) (*http.Resp
 			return nil, &cmdutil.AdminError{Status: http.StatusNotFound, Message: "it answered 404"}
 		}
 		return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(p.inboxes))}, nil
+	}
+	if strings.HasPrefix(ask.URI, cmdutil.InboxesURI+"/events?") {
+		return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(p.listed()))}, nil
 	}
 	assert.Equal(p.t, "/elevenlabs/status", ask.URI)
 	ago := func(d time.Duration) string { return p.now.Add(-d).Format(time.RFC3339) }

@@ -1,10 +1,12 @@
 // Package inbox has the commands `inbox …`, which show what is in the inboxes of a
-// running Caddy, deliver events again, give them up, and delete them.
+// running Caddy, deliver events again, give them up, delete them, and send those that are
+// missing.
 package inbox
 
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/backfill"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 )
 
@@ -14,7 +16,7 @@ func NewCmdInbox(env cmdutil.Env) *cobra.Command {
 		Use:   "inbox <command>",
 		Short: "Shows stored events, delivers them again, and gives them up",
 		Long: `Shows the events in the inboxes of a running Caddy, delivers them again, gives them
-up, and deletes them.
+up, deletes them, and sends what calls are missing.
 
 The commands ask Caddy's admin endpoint, so they work while Caddy runs. With several
 Caddies on one Postgres, any of them answers for all.`,
@@ -23,7 +25,8 @@ Caddies on one Postgres, any of them answers for all.`,
   caddy elevenlabs inbox redeliver --state dead --since 2h
   caddy elevenlabs inbox discard 42 43
   caddy elevenlabs inbox stats
-  caddy elevenlabs inbox forget conv_3701kb2s`,
+  caddy elevenlabs inbox forget conv_3701kb2s
+  caddy elevenlabs inbox backfill https://hooks.example.com/webhooks/elevenlabs --since 24h --dry-run`,
 	}
 	cmdutil.Group(cmd,
 		newCmdList(env),
@@ -32,6 +35,7 @@ Caddies on one Postgres, any of them answers for all.`,
 		newCmdDiscard(env),
 		newCmdForget(env),
 		newCmdStats(env),
+		backfill.NewCmdBackfill(env),
 		newCmdSchema(),
 	)
 	return cmd

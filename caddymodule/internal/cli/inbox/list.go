@@ -45,6 +45,7 @@ An event is
   discarded   you gave it up, and no attempts are made
 
 If an inbox has several destinations, each has an event of its own.
+A type with (backfill) behind it is of an event that "inbox backfill" made.
 
 Times are those of this machine's clock. If there may be more events than --limit, a
 line on standard error says how to see them.`,
@@ -145,8 +146,12 @@ func (o *listOptions) print(cmd *cobra.Command, texts []json.RawMessage, all []s
 	named := slices.ContainsFunc(all, func(e stored.Event) bool { return e.Destination != "" })
 	fmt.Fprint(table, "NUMBER\tRECEIVED\tSTATE\tATTEMPTS\tTYPE\tSIZE\tCONVERSATION\tINBOX"+destinationCell(named, "DESTINATION")+"\n")
 	for _, e := range all {
+		eventType := cell(e.EventType)
+		if e.Backfill {
+			eventType += " (backfill)"
+		}
 		fmt.Fprintf(table, "%d\t%s\t%s\t%d\t%s\t%s\t%s\t%s%s\n", e.Seq, clock(o.env, e.ReceivedAt), e.State, e.Attempts,
-			cell(e.EventType), size(e.Size), cell(e.ConversationID), e.Inbox, destinationCell(named, e.Destination))
+			eventType, size(e.Size), cell(e.ConversationID), e.Inbox, destinationCell(named, e.Destination))
 	}
 	return table.Flush()
 }

@@ -245,6 +245,9 @@ func (o *showOptions) printIdentity(cmd *cobra.Command, table *tabwriter.Writer,
 	if e.Test {
 		row("test", "a command of caddy elevenlabs sent it")
 	}
+	if e.Backfill {
+		row("backfill", "inbox backfill made it from ElevenLabs' API")
+	}
 	if e.Repeats > 0 {
 		row("repeats", fmt.Sprintf("ElevenLabs sent it %d times more", e.Repeats))
 	}

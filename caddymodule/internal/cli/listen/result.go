@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/stored"
 )
 
@@ -52,7 +53,7 @@ func (h *handler) print(cmd *cobra.Command, r result) error {
 	if c := resultColors[r.Result]; c != nil {
 		word = cmdutil.Paint(out, c, word)
 	}
-	status, seconds, test := "-", "-", ""
+	status, seconds, test, backfill := "-", "-", "", ""
 	if r.Status != 0 {
 		status = strconv.Itoa(r.Status)
 	}
@@ -62,12 +63,16 @@ func (h *handler) print(cmd *cobra.Command, r result) error {
 	if r.Test {
 		test = "true"
 	}
+	if r.Backfill {
+		backfill = facts.BackfillMark
+	}
 	line := new(strings.Builder)
 	fmt.Fprintf(line, "%s  %s  %-29s  %9s  %3s  %7s", r.ReceivedAt.In(h.env.Now().Location()).Format("2006-01-02 15:04:05"), word,
 		cmdutil.Printable(cmp.Or(r.EventType, "-")), humanize.IBytes(uint64(max(r.Size, 0))), status, seconds)
 	for _, id := range []struct{ name, value string }{
 		{"number", strconv.FormatInt(r.Seq, 10)},
 		{"test", test},
+		{"backfill", backfill},
 		{"conversation", r.ConversationID},
 		{"request", r.RequestID},
 		{"voice", r.VoiceID},

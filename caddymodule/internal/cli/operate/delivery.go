@@ -39,7 +39,10 @@ func printDelivery(cmd *cobra.Command, zone *time.Location, text json.RawMessage
 	if c := resultColors[d.Result]; c != nil {
 		result = cmdutil.Paint(cmd.OutOrStdout(), c, result)
 	}
-	size, status, test, inbox := "-", "-", "", ""
+	size, status, test, backfill, inbox := "-", "-", "", "", ""
+	if d.Backfill {
+		backfill = facts.BackfillMark
+	}
 	if d.Inbox != deliveries.InboxStored { // the result says that already
 		inbox = d.Inbox
 	}
@@ -62,6 +65,7 @@ func printDelivery(cmd *cobra.Command, zone *time.Location, text json.RawMessage
 		{"would_reject", d.WouldReject},
 		{"inbox", inbox},
 		{"test", test},
+		{"backfill", backfill},
 		{"conversation", d.ConversationID},
 		{"request", d.RequestID},
 		{"voice", d.VoiceID},

@@ -38,6 +38,17 @@ func OfEndpoint(e *cmdutil.Endpoint, inbox string) *Source {
 	}}
 }
 
+// OfAdmin returns the events of the Caddy whose admin endpoint is at an address.
+func OfAdmin(env cmdutil.Env, address string) *Source {
+	return &Source{silence: silence, get: func(cmd *cobra.Command, route string, header http.Header) (io.ReadCloser, error) {
+		response, err := env.Admin(cmd.Context(), cmdutil.AdminRequest{Address: address, URI: cmdutil.InboxesURI + route, Header: header})
+		if err != nil {
+			return nil, err
+		}
+		return response.Body, nil
+	}}
+}
+
 // ask asks for an answer of a media type.
 func (s *Source) ask(cmd *cobra.Command, route, mediaType string, query url.Values, header http.Header) (io.ReadCloser, error) {
 	header.Set("Accept", mediaType)
@@ -71,6 +82,34 @@ func (s *Source) Newest(cmd *cobra.Command, query url.Values, most int) (all []s
 	its := url.Values{"limit": {strconv.Itoa(most)}}
 	maps.Copy(its, query)
 	return all, s.askJSON(cmd, "/events", its, &all)
+}
+
+// Inboxes returns the state of each inbox.
+func (s *Source) Inboxes(cmd *cobra.Command) (all []stored.Inbox, err error) {
+	return all, s.askJSON(cmd, "", url.Values{}, &all)
+}
+
+// longestPage is how many events a server lists at most.
+const longestPage = 1000
+
+// Each calls a function for each event of an inbox that a query selects, newest first.
+func (s *Source) Each(cmd *cobra.Command, inbox string, query url.Values, look func(stored.Event)) error {
+	from := *s
+	from.Inbox = inbox // each database counts its events by itself
+	query.Set("limit", strconv.Itoa(longestPage))
+	for {
+		var page []stored.Event
+		if err := from.askJSON(cmd, "/events", query, &page); err != nil {
+			return err
+		}
+		for _, e := range page {
+			look(e)
+		}
+		if len(page) < longestPage {
+			return nil
+		}
+		query.Set("before", strconv.FormatInt(page[len(page)-1].Seq, 10))
+	}
 }
 
 // Event returns an event with its request.

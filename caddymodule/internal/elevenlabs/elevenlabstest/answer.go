@@ -14,6 +14,12 @@ type answer struct {
 	body   any
 }
 
+// raw is a body that is sent as it is.
+type raw struct {
+	mediaType string
+	bytes     []byte
+}
+
 func success(body any) answer { return answer{http.StatusOK, body} }
 
 func rejection(status int, code, message string) answer {

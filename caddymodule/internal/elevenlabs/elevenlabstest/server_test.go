@@ -109,6 +109,12 @@ func TestServerAcceptsAndRejectsLikeElevenLabs(t *testing.T) {
 		{"GET /v1/convai/agents/b", ``, 200, `"webhooks":null`},
 		{"GET /v1/convai/agents/none", ``, 404, "agent_not_found"},
 
+		{"GET /v1/convai/conversations", ``, 200, `{"conversations":[],"has_more":false,"next_cursor":null}`},
+		{"GET /v1/convai/conversations?page_size=101", ``, 422, "less than or equal to 100"},
+		{"GET /v1/convai/conversations?agent=a", ``, 422, "Extra inputs"},
+		{"GET /v1/convai/conversations/none", ``, 404, "conversation_not_found"},
+		{"GET /v1/convai/conversations/none/audio", ``, 404, "audio_not_found"},
+
 		{"GET /v1/workspace/webhooks?include_usage=true", ``, 422, "Extra inputs"},
 		{"GET /v1/workspace/webhooks/free", ``, 405, ""},
 		{"GET /v1/workspace/webhook", ``, 404, ""},

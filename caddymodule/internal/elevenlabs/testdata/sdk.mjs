@@ -37,3 +37,13 @@ for (const agent of ["agent_1", "an agent/é"]) {
   });
 }
 await webhooks.delete("wh_new_1");
+
+const { conversations } = conversationalAi;
+const span = { callStartAfterUnix: 1795951200, callStartBeforeUnix: 1795954800, pageSize: 100 };
+let { nextCursor } = await conversations.list(span);
+await conversations.list({ ...span, cursor: nextCursor });
+await conversations.list({ ...span, agentId: "an agent/é +&" });
+for (const id of ["conv_1", "conv/é+"]) {
+  await conversations.get(id);
+  await new Response(await conversations.audio.get(id)).arrayBuffer();
+}
