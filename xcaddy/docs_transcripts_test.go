@@ -23,6 +23,7 @@ var changing = []struct {
 	{regexp.MustCompile(`in \d+ ms`), "in MS ms"},
 	{regexp.MustCompile(`(?m) +\d+( {2}TLS 1\.3)$`), " MS$1"},
 	{regexp.MustCompile(`localhost is [0-9.:, ]+ here`), "localhost is ADDRESS here"}, // with IPv6 or without
+	{regexp.MustCompile(`\{file\..*/`), "{file.FOLDER/"},
 }
 
 func normalised(text string) string {

@@ -11,6 +11,7 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/listen"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/operate"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/send"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/setup"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/verify"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/webhooks"
 )
@@ -33,7 +34,8 @@ standard input ("-").
 `
 )
 
-const examples = `  caddy elevenlabs send https://hooks.example.com/webhooks/elevenlabs --all
+const examples = `  caddy elevenlabs init
+  caddy elevenlabs send https://hooks.example.com/webhooks/elevenlabs --all
   caddy elevenlabs verify --explain <captured.http
   caddy elevenlabs doctor --config /etc/caddy/Caddyfile
   caddy elevenlabs listen --forward-to http://localhost:3000/hook
@@ -46,6 +48,7 @@ func AddCommands(parent *cobra.Command, env cmdutil.Env) {
 	cmdutil.JSONFlag(parent)
 	cmdutil.SuggestFlags(parent)
 	cmdutil.Group(parent,
+		setup.NewCmdInit(env),
 		send.NewCmdSend(env),
 		send.NewCmdSign(env),
 		verify.NewCmdVerify(env),

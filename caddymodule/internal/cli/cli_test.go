@@ -73,6 +73,7 @@ func TestTheHelpOfEachCommandEndsWithALinkToItsPage(t *testing.T) {
 	}{
 		{"README.md", []string{"--help"}},
 		{"README.md", []string{"version", "--help"}},
+		{"init.md", []string{"init", "--help"}},
 		{"send.md", []string{"help", "send"}},
 		{"sign.md", []string{"sign", "--help"}},
 		{"verify.md", []string{"verify", "-h"}},
@@ -103,8 +104,8 @@ func TestAnUnknownFlagOfAnyCommandNamesThoseThatAreNear(t *testing.T) {
 // backquotes, or else the type.
 func TestThePlaceholdersInTheHelpAreNouns(t *testing.T) {
 	nouns := []string{
-		"adapter", "address", "duration", "durations", "events", "file", "folder", "format", "host:address", "id", "length", "name", "name=value",
-		"number", "path=value", "region", "result", "state", "time", "type", "url", "value", "way",
+		"adapter", "address", "domain", "duration", "durations", "events", "file", "folder", "format", "host:address", "id", "length", "name", "name=value",
+		"number", "path", "path=value", "region", "result", "state", "time", "type", "url", "value", "way",
 	}
 	root := &cobra.Command{Use: "elevenlabs"}
 	AddCommands(root, clitest.Stopped)
@@ -134,6 +135,8 @@ func TestTheShellCompletesTheValuesOfFlags(t *testing.T) {
 		{[]string{"inbox", "schema", ""}, []string{"sqlite", "postgres"}},
 		{[]string{"inbox", "show", ""}, nil},
 		{[]string{"webhooks", "list", "--region", ""}, []string{"eu", "in", "sg", "us"}},
+		{[]string{"init", "--region", ""}, []string{"eu", "in", "sg", "us"}},
+		{[]string{"init", ""}, nil},
 		{[]string{"doctor", "--region", ""}, []string{"eu", "in", "sg", "us"}},
 		{[]string{"webhooks", "attach", "gateway", "--events", "transcript,a"}, []string{"transcript,audio", "transcript,agent_qa"}},
 		{[]string{"webhooks", "create", "--events", ""}, []string{"audio", "flows"}},
@@ -168,7 +171,7 @@ func TestASecretGivenAsANameOrAPathIsNotRepeated(t *testing.T) {
 	}
 	root := &cobra.Command{Use: "elevenlabs"}
 	AddCommands(root, env)
-	positional := map[string][]string{"show": {"1"}, "redeliver": {"1"}, "forget": {"conv_1", "--yes"}, "send": {"https://example.invalid/"}, "sign": {"none"}, "enable": {"x"}, "disable": {"x"}, "update": {"x"}, "delete": {"x"}, "attach": {"x"}, "detach": {"x"}, "rotate": {"x"}}
+	positional := map[string][]string{"init": {"--backend", "localhost:1", "--dir", t.TempDir()}, "show": {"1"}, "redeliver": {"1"}, "forget": {"conv_1", "--yes"}, "send": {"https://example.invalid/"}, "sign": {"none"}, "enable": {"x"}, "disable": {"x"}, "update": {"x"}, "delete": {"x"}, "attach": {"x"}, "detach": {"x"}, "rotate": {"x"}}
 	tried := 0
 	check := func(args ...string) {
 		t.Helper()

@@ -9,6 +9,8 @@ const (
 	// KeyPrefix begins the keys of Standard Webhooks, which sign takes. Stripe's secrets
 	// have it too.
 	KeyPrefix = "whsec_"
+	// APIKeyPrefix begins the API keys of ElevenLabs.
+	APIKeyPrefix = "sk_"
 )
 
 var (

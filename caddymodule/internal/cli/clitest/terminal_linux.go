@@ -2,37 +2,22 @@ package clitest
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
-	"unsafe"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/internal/terminaltest"
 )
 
 // Terminal makes a terminal: text written to inside comes out of outside.
 func Terminal(t *testing.T) (outside, inside *os.File) {
 	t.Helper()
-	outside, err := os.OpenFile("/dev/ptmx", os.O_RDWR, 0)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = outside.Close() })
-	control := func(request uintptr, argument *uint32) {
-		_, _, errno := syscall.Syscall(syscall.SYS_IOCTL, outside.Fd(), request, uintptr(unsafe.Pointer(argument)))
-		require.Zero(t, errno)
-	}
-	var number, unlocked uint32
-	control(syscall.TIOCGPTN, &number)
-	control(syscall.TIOCSPTLCK, &unlocked)
-	inside, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|syscall.O_NOCTTY, 0)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = inside.Close() })
-	return outside, inside
+	return terminaltest.Open(t)
 }
 
 // Drawn runs a command whose standard error is a terminal until it draws a word

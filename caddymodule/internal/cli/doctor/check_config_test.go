@@ -48,6 +48,7 @@ func TestDoctorExaminesSecrets(t *testing.T) {
 		"wsec_0011\n" + doctorSecret[9:]: {Status: statusFail, Detail: "blanks or line ends in it"},
 		"\ufeff" + doctorSecret:          {Status: statusFail, Detail: "not plain ASCII"},
 		"whsec_" + doctorSecret[5:]:      {Status: statusFail, Detail: "another service's"},
+		"sk_" + doctorSecret[5:]:         {Status: statusFail, Detail: "an API key of ElevenLabs"},
 		doctorSecret[5:]:                 {Status: statusWarn, Detail: "does not begin with wsec_"},
 		"wsec_demo":                      {Status: statusWarn, Detail: "has only 9 characters"},
 		doctorSecret + "\n":              {Status: statusWarn, Detail: "blanks or line ends around it"},

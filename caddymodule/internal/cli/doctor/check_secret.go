@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -75,6 +76,17 @@ func checkSecret(s cmdutil.ConfigSecret, label string, form func(label, value st
 	return append(findings, form(label, s.Value)...)
 }
 
+// CheckSecretForm returns an error if a text cannot be a webhook's signing secret. The
+// error has nothing of the text.
+func CheckSecretForm(secret string) error {
+	for _, f := range examine("the secret", secret) {
+		if f.Status == statusFail || !strings.HasPrefix(secret, facts.SecretPrefix) {
+			return errors.New(f.Detail)
+		}
+	}
+	return nil
+}
+
 // examine checks the form of a secret. It never shows the secret.
 func examine(label, secret string) []finding {
 	trimmed := strings.TrimSpace(secret)
@@ -82,6 +94,8 @@ func examine(label, secret string) []finding {
 		return wrong
 	}
 	switch {
+	case strings.HasPrefix(trimmed, facts.APIKeyPrefix):
+		return only(statusFail, "%s begins with %s: it is an API key of ElevenLabs, which does not sign webhooks", label, facts.APIKeyPrefix)
 	case strings.HasPrefix(trimmed, facts.KeyPrefix):
 		return only(statusFail, "%s begins with %s: it is another service's, or a key of the option sign", label, facts.KeyPrefix)
 	case !strings.HasPrefix(trimmed, facts.SecretPrefix):

@@ -1,6 +1,9 @@
 package doctor
 
-import "context"
+import (
+	"context"
+	"slices"
+)
 
 // check is a row of the checklist.
 type check struct {
@@ -9,8 +12,8 @@ type check struct {
 	remedy string // for findings that have none of their own
 }
 
-// checks follow an event's way. Each may use what earlier ones found out.
-var checks = []check{
+// checksBeforeStart need no running server.
+var checksBeforeStart = []check{
 	{"config", (*examination).checkConfig, "Correct the file: `caddy validate --config <file>` shows the same. If only a variable or a file is missing here, run doctor as the server's user and with its environment."},
 	{"handler", (*examination).checkHandler, "Put elevenlabs_webhook into the site, as in Caddyfile.example."},
 	{"secret", (*examination).checkSecrets, "The whole secret is wsec_ and what follows, as the dashboard showed it once, without quotes. If it is lost, create a new webhook."},
@@ -19,6 +22,10 @@ var checks = []check{
 	{"bypass", (*examination).checkBypass, ""},
 	{"url", (*examination).checkURL, ""},
 	{"dns", (*examination).checkDNS, "Let an A record of the name point to the server."},
+}
+
+// checks follow an event's way. Each may use what earlier ones found out.
+var checks = slices.Concat(checksBeforeStart, []check{
 	{"connection", (*examination).checkConnection, "Start Caddy, and open the port to the internet in every firewall on the way."},
 	{"certificate", (*examination).checkCertificate, "Caddy obtains and renews certificates by itself if ports 80 and 443 can be reached from the internet. Its log says what prevents that."},
 	{"endpoint", (*examination).checkEndpoint, pathRemedy},
@@ -33,4 +40,4 @@ var checks = []check{
 	{"attached", (*examination).checkAttached, ""},
 	{"retries", (*examination).checkRetries, ""},
 	{"failures", (*examination).checkFailures, ""},
-}
+})

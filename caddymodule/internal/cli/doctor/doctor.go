@@ -2,7 +2,9 @@
 package doctor
 
 import (
+	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -50,7 +52,14 @@ The exit code is 2 if any check fails. Warnings do not count.`,
   caddy elevenlabs doctor --resolve hooks.example.com:127.0.0.1 --json`,
 		Args: cobra.NoArgs,
 	}
-	o := options{
+	o := addFlags(cmd, env)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return o.run(cmd) }
+	return cmd
+}
+
+// addFlags adds the flags of doctor.
+func addFlags(cmd *cobra.Command, env cmdutil.Env) *options {
+	o := &options{
 		env: env, secret: cmdutil.SecretFlags(cmd), workspace: workspace.Flags(cmd, env),
 		connection: delivery.ConnectionFlags(cmd, 20*time.Second),
 	}
@@ -62,8 +71,25 @@ The exit code is 2 if any check fails. Warnings do not count.`,
 	flags.StringVar(&o.target, "url", "", "the webhook's public `url` (default: as the configuration has it)")
 	flags.StringVar(&o.address, "address", "", "the `address` of Caddy's admin endpoint (default: as the configuration has it)")
 	flags.BoolVar(&o.noSend, "no-send", false, "do not send the signed sample event")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return o.run(cmd) }
-	return cmd
+	return o
+}
+
+// BeforeStart makes the checks of doctor that need no running server, for a
+// configuration that no server has yet.
+func BeforeStart(cmd *cobra.Command, env cmdutil.Env, configFile string) error {
+	e := &examination{options: *addFlags(new(cobra.Command), env)} // with all defaults
+	e.configFile = configFile
+	config := env.Inspect(configFile, "")
+	e.config = &config
+	if err := e.findURL(); err != nil {
+		return err
+	}
+	return e.make(cmd, append(slices.Clip(checksBeforeStart), check{name: "connection", run: (*examination).leaveOut}))
+}
+
+// leaveOut is the finding in place of the checks that need a running server.
+func (e *examination) leaveOut(context.Context) []finding {
+	return only(statusSkip, "left out with all that follows, since Caddy does not run with this configuration yet")
 }
 
 func (o options) run(cmd *cobra.Command) error {
@@ -77,6 +103,11 @@ func (o options) run(cmd *cobra.Command) error {
 	if err := e.prepare(cmd); err != nil {
 		return err
 	}
+	return e.make(cmd, checks)
+}
+
+// make makes checks, and prints what they find.
+func (e *examination) make(cmd *cobra.Command, checks []check) error {
 	counts := map[status]int{}
 	for _, c := range checks {
 		bar := cmdutil.NewProgress(cmd, -1, c.name, progressbar.OptionSetPredictTime(false))

@@ -10,12 +10,30 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/workspace"
 )
 
-// createOptions are the options of `create`.
-type createOptions struct {
+// Create is a webhook to create and to attach, by the flags of a command.
+type Create struct {
 	creation
 	toWorkspace bool
 	attach      *attachment
 	all         []string // --events, of both kinds
+	places      []place
+}
+
+// CreateFlags adds the flags that say what is created, except its URL, its headers and
+// where its secret goes. The name is the default.
+func CreateFlags(cmd *cobra.Command, w *workspace.Workspace, name string) *Create {
+	c := &Create{creation: creation{w: w}}
+	flags := cmd.Flags()
+	flags.StringVar(&c.name, "name", name, "the webhook's `name`")
+	flags.BoolVar(&c.retries, "retries", false, "let ElevenLabs retry transcripts after failures")
+	flags.BoolVar(&c.toWorkspace, "attach", false, "attach it to the events after calls in the workspace")
+	w.AgentFlag(cmd, "attach it to the events after calls of the agent with this `id`")
+	c.attach = attachmentFlags(cmd, w)
+	c.attach.taken = "create the webhook unattached, give Caddy its secret, and then take the place by `attach --replace`"
+	c.attach.needs = "--transcript-format and events after calls need --attach or --agent"
+	flags.Var(cmdutil.Words{Values: &c.all}, "events", "the `events` for it, with commas between them")
+	cmdutil.Complete(cmd, "events", subscriptions)
+	return c
 }
 
 func newCmdCreate(env cmdutil.Env) *cobra.Command {
@@ -43,62 +61,69 @@ done and which are left, with the commands for them.
 		Args: cobra.NoArgs,
 	}
 	w := workspace.Flags(cmd, env)
-	o := &createOptions{creation: creation{w: w, sink: secretSinkFlags(cmd)}}
-	flags := cmd.Flags()
-	flags.StringVar(&o.name, "name", "", "the webhook's `name`")
-	flags.StringVar(&o.url, "url", "", "the `url` that ElevenLabs calls, https://…")
-	o.flags = addHeaderFlags(cmd, w, "")
-	flags.BoolVar(&o.retries, "retries", false, "let ElevenLabs retry transcripts after failures")
-	flags.BoolVar(&o.toWorkspace, "attach", false, "attach it to the events after calls in the workspace")
-	w.AgentFlag(cmd, "attach it to the events after calls of the agent with this `id`")
-	o.attach = attachmentFlags(cmd, w)
-	o.attach.taken = "create the webhook unattached, give Caddy its secret, and then take the place by `attach --replace`"
-	o.attach.needs = "--transcript-format and events after calls need --attach or --agent"
-	flags.Var(cmdutil.Words{Values: &o.all}, "events", "the `events` for it, with commas between them")
-	cmdutil.Complete(cmd, "events", subscriptions)
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return o.run(cmd) }
+	c := CreateFlags(cmd, w, "")
+	c.sink = secretSinkFlags(cmd)
+	cmd.Flags().StringVar(&c.url, "url", "", "the `url` that ElevenLabs calls, https://…")
+	c.flags = addHeaderFlags(cmd, w, "")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := errors.Join(c.check(cmd), c.checkAttachment(cmd)); err != nil {
+			return err
+		}
+		if err := c.plan(cmd); err != nil {
+			return err
+		}
+		_, err := c.Make(cmd)
+		return err
+	}
 	return cmd
 }
 
-func (o *createOptions) run(cmd *cobra.Command) error {
-	var err error
-	if o.attach.events, o.events, err = splitEvents(o.all); err != nil {
-		return err
-	}
-	slots := workspace.Slots(o.toWorkspace, o.w.Agents)
-	if err := errors.Join(o.check(cmd), o.attach.check(cmd, slots)); err != nil {
-		return err
-	}
-	if err := o.w.Connect(cmd); err != nil {
-		return err
-	}
-	if len(slots) > 0 {
-		if err := o.w.List(cmd); err != nil {
-			return err
-		}
-	}
-	places, err := o.attach.plan(cmd, slots, "")
-	if err != nil {
-		return err
-	}
-	id, err := o.create(cmd)
-	if err != nil {
-		return err
-	}
-	return runSteps(cmd, id, append(o.steps(id), o.attach.steps(places, id)...))
-}
-
 // check returns an error if the flags are wrong. It sends no request.
-func (o *createOptions) check(cmd *cobra.Command) error {
+func (c *Create) check(cmd *cobra.Command) error {
 	if err := cmdutil.RejectEmpty(cmd, "secret-out"); err != nil {
 		return err
 	}
-	target, err := url.Parse(o.url)
-	if o.name == "" || err != nil || target.Scheme != "https" || target.Hostname() == "" {
+	target, err := url.Parse(c.url)
+	if c.name == "" || err != nil || target.Scheme != "https" || target.Hostname() == "" {
 		return errors.New("give --name, and --url with a whole URL that begins with https://")
 	}
-	if o.headers, err = o.flags.read(cmd); err != nil {
+	if c.headers, err = c.flags.read(cmd); err != nil {
 		return err
 	}
-	return o.sink.check()
+	return c.sink.check()
+}
+
+func (c *Create) checkAttachment(cmd *cobra.Command) (err error) {
+	if c.attach.events, c.events, err = splitEvents(c.all); err != nil {
+		return err
+	}
+	return c.attach.check(cmd, c.slots())
+}
+
+func (c *Create) slots() []workspace.Slot { return workspace.Slots(c.toWorkspace, c.w.Agents) }
+
+// plan reads what the webhook will be attached to. It changes nothing.
+func (c *Create) plan(cmd *cobra.Command) error {
+	if c.w.Client == nil {
+		if err := c.w.Connect(cmd); err != nil {
+			return err
+		}
+	}
+	if len(c.slots()) > 0 {
+		if err := c.w.List(cmd); err != nil {
+			return err
+		}
+	}
+	var err error
+	c.places, err = c.attach.plan(cmd, c.slots(), "")
+	return err
+}
+
+// Make creates the webhook, and attaches it. If there is an id, the webhook is there and
+// its secret is stored.
+func (c *Create) Make(cmd *cobra.Command) (id string, err error) {
+	if id, err = c.create(cmd); err != nil {
+		return id, err
+	}
+	return id, runSteps(cmd, id, append(c.steps(id), c.attach.steps(c.places, id)...))
 }

@@ -51,6 +51,11 @@ func (w *Workspace) Connect(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	return w.ConnectBy(key)
+}
+
+// ConnectBy makes the client with an API key that the user has typed.
+func (w *Workspace) ConnectBy(key string) (err error) {
 	w.Client, err = elevenlabs.New(key, w.region, w.env.API)
 	return err
 }

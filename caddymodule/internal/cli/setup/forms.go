@@ -1,0 +1,118 @@
+package setup
+
+import (
+	"errors"
+	"net"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/doctor"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
+)
+
+// Each form returns an answer as the Caddyfile needs it, or what is wrong with it. The
+// errors do not repeat the answer, which may be a secret in the wrong place.
+
+var (
+	label       = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
+	tcpBackend  = regexp.MustCompile(`^(https?://)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:\d+)?$`)
+	unixBackend = regexp.MustCompile(`^unix//[\w./@+-]+$`)
+	digits      = regexp.MustCompile(`^\d+$`)
+	plainPath   = regexp.MustCompile(`^(/[\w.~-]+)+$`)
+)
+
+// local is the domain for a try on one's own machine.
+const local = "localhost"
+
+func domainForm(answer string) (string, error) {
+	domain := strings.ToLower(strings.TrimSpace(answer))
+	host, port, hasPort := strings.Cut(domain, ":")
+	labels := strings.Split(host, ".")
+	notLabel := func(text string) bool { return !label.MatchString(text) }
+	switch {
+	case strings.Contains(domain, "/"):
+		return "", errors.New("the domain must be the name alone, without https:// and without a path")
+	case isAddress(host) || isAddress(strings.Trim(domain, "[]")):
+		return "", errors.New("the domain must be a name, not an IP address: Caddy obtains the certificate that ElevenLabs needs for a name")
+	case slices.ContainsFunc(labels, notLabel):
+		return "", errors.New("the domain must be like hooks.example.com: letters, digits and hyphens, with dots between them; a name with other letters is written as xn--…")
+	case host != local && len(labels) < 2 || len(host) > 253:
+		return "", errors.New("the domain must be whole, such as hooks.example.com")
+	case hasPort && !validPort(port):
+		return "", errors.New("the port of the domain must be a number from 1 to 65535")
+	}
+	return domain, nil
+}
+
+func isAddress(host string) bool {
+	_, err := netip.ParseAddr(host)
+	return err == nil
+}
+
+func backendForm(answer string) (string, error) {
+	backend := strings.TrimSpace(answer)
+	if digits.MatchString(backend) {
+		backend = local + ":" + backend
+	}
+	if unixBackend.MatchString(backend) {
+		return backend, nil
+	}
+	parts := tcpBackend.FindStringSubmatch(strings.TrimSuffix(backend, "/"))
+	switch {
+	case parts == nil:
+		return "", errors.New("the application's address must be like localhost:3000, or unix//run/app.sock, without a path: the application gets each event at the webhook's path")
+	case parts[1] == "" && parts[3] == "":
+		return "", errors.New("the application's address must have a port, such as localhost:3000")
+	case parts[3] != "" && !validPort(parts[3][1:]):
+		return "", errors.New("the port of the application must be a number from 1 to 65535")
+	}
+	return parts[0], nil
+}
+
+func validPort(text string) bool {
+	port, err := strconv.ParseUint(text, 10, 16)
+	return err == nil && port > 0
+}
+
+func pathForm(answer string) (string, error) {
+	if !plainPath.MatchString(answer) {
+		return "", errors.New("the path must be like /webhooks/elevenlabs: it begins with a slash, ends with none, and has only letters, digits and ._~-")
+	}
+	return answer, nil
+}
+
+func secretForm(answer string) (string, error) {
+	secret := strings.TrimSpace(answer)
+	return secret, doctor.CheckSecretForm(secret)
+}
+
+func apiKeyForm(answer string) (string, error) {
+	key := strings.TrimSpace(answer)
+	if strings.HasPrefix(key, facts.SecretPrefix) {
+		return "", errors.New("this is a signing secret: give an API key")
+	}
+	if key == "" {
+		return "", errors.New("give an API key, or end this by Ctrl-C")
+	}
+	return key, nil
+}
+
+// dialTarget returns the arguments for net.Dial of a backend that has its form.
+func dialTarget(backend string) (network, address string) {
+	if path, ok := strings.CutPrefix(backend, "unix/"); ok {
+		return "unix", path
+	}
+	parts := tcpBackend.FindStringSubmatch(backend)
+	port := strings.TrimPrefix(parts[3], ":")
+	switch {
+	case port != "":
+	case parts[1] == "https://":
+		port = "443"
+	default:
+		port = "80"
+	}
+	return "tcp", net.JoinHostPort(strings.Trim(parts[2], "[]"), port)
+}
