@@ -19,7 +19,7 @@ type testMark struct{}
 // keepMark remembers the mark of a test. Call it before the headers of ours are
 // deleted: the signature is verified later, and perhaps by another handler.
 func keepMark(r *http.Request) {
-	if r.Header.Get(facts.HeaderTest) == facts.TestMark {
+	if facts.IsTestMark(r.Header.Get(facts.HeaderTest)) {
 		caddyhttp.SetVar(r.Context(), testVar, testMark{})
 	}
 }
