@@ -26,7 +26,7 @@ type marks struct {
 func keepMarks(r *http.Request) {
 	claimed := marksOf(r.Context())
 	before := claimed
-	if r.Header.Get(facts.HeaderTest) == facts.TestMark {
+	if facts.IsTestMark(r.Header.Get(facts.HeaderTest)) {
 		claimed.test = true
 	}
 	// A handler further out may have set the header for those behind it. Of several

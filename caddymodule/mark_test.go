@@ -36,7 +36,7 @@ func TestTheMarkOfATestIsKnownHoweverManyHandlersDeleteIt(t *testing.T) {
 		for _, marked := range []bool{true, false} {
 			r := newRequest(transcript)
 			if marked {
-				r.Header.Set(facts.HeaderTest, facts.TestMark)
+				r.Header.Set(facts.HeaderTest, facts.TestMark("v1.2.3"))
 			}
 			w := httptest.NewRecorder()
 			assert.NoError(t, handler.ServeHTTP(w, caddyhttp.PrepareRequest(r, caddy.NewReplacer(), w, nil)), name)
@@ -52,7 +52,7 @@ func TestTheMarkOfATestIsKnownHoweverManyHandlersDeleteIt(t *testing.T) {
 func TestTheMarkOfATestDoesNotHideAForgery(t *testing.T) {
 	h, _ := provision(t, &Handler{})
 	r := newRequest(transcript) // from an address of ElevenLabs
-	r.Header.Set(facts.HeaderTest, facts.TestMark)
+	r.Header.Set(facts.HeaderTest, facts.TestMark("v1.2.3"))
 	sign(r, "wsec_other", signedAt, transcript)
 	serve(t, h, r)
 	assert.True(t, lastDelivery(t).Test)
@@ -66,6 +66,8 @@ func TestOnlyTheMarkMakesATest(t *testing.T) {
 		{"User-Agent", "caddy-elevenlabs-send"},
 		{facts.HeaderTest, "true"}, // such as a header of the operator's on the webhook
 		{facts.HeaderTest, ""},
+		{facts.HeaderTest, "/v1.2.3"},
+		{facts.HeaderTest, "caddy-elevenlabs-send/v1.2.3"},
 	} {
 		r := newRequest(transcript)
 		r.Header.Set(header[0], header[1])

@@ -78,7 +78,7 @@ func (spooledCollector) Collect(ch chan<- prometheus.Metric) {
 // registerMetrics registers the metrics with a configuration's registry. Another
 // handler of the same configuration may have done so.
 func registerMetrics(registry *prometheus.Registry) error {
-	for _, c := range slices.Concat(perHandler, perInbox, []prometheus.Collector{spooledCollector{}, statusCollector{}, inboxCollector{}}) {
+	for _, c := range slices.Concat(perHandler, perInbox, []prometheus.Collector{buildInfo, spooledCollector{}, statusCollector{}, inboxCollector{}}) {
 		err := registry.Register(c)
 		if _, already := errors.AsType[prometheus.AlreadyRegisteredError](err); err != nil && !already {
 			return fmt.Errorf("registering metrics: %w", err)

@@ -3,7 +3,9 @@ package caddymodule
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/internal/buildinfo"
 )
 
 // scrape returns the labels of all series of this module in the registry, by name.
@@ -53,6 +56,15 @@ func TestMetricNamesFollowTheConventions(t *testing.T) {
 	problems, err := testutil.GatherAndLint(newRegistry(t))
 	require.NoError(t, err)
 	assert.Empty(t, problems)
+}
+
+func TestTheLabelsOfBuildInfoTellTheRelease(t *testing.T) {
+	i := buildinfo.Read()
+	assert.NoError(t, testutil.GatherAndCompare(newRegistry(t), strings.NewReader(fmt.Sprintf(`
+		# HELP caddy_elevenlabs_build_info Always 1. The labels tell what this program was built from.
+		# TYPE caddy_elevenlabs_build_info gauge
+		caddy_elevenlabs_build_info{goversion=%q,revision=%q,version=%q} 1
+	`, runtime.Version(), i.Revision, i.Version)), "caddy_elevenlabs_build_info"))
 }
 
 func TestEveryMetricIsInTheDocs(t *testing.T) {
@@ -173,7 +185,7 @@ func TestTheClockOffsetIsMeasuredOnGenuineDeliveriesOnly(t *testing.T) {
 	sign(forged, "wsec_other", signedAt.Add(-time.Hour), transcript)
 	serve(t, h, forged)
 	tested := newRequest(transcript)
-	tested.Header.Set(facts.HeaderTest, facts.TestMark)
+	tested.Header.Set(facts.HeaderTest, facts.TestMark("v1.2.3"))
 	sign(tested, testSecret, signedAt.Add(-time.Hour), transcript)
 	serve(t, h, tested)
 	families, err := newRegistry(t).Gather()
@@ -204,7 +216,7 @@ func TestGenuineDeliveriesAreCountedBySecretWithoutTestsForgeriesAndReplays(t *t
 		tested := newRequest(transcript)
 		sign(tested, key, signedAt, transcript)
 		tested.RemoteAddr = "127.0.0.1:4711"
-		tested.Header.Set(facts.HeaderTest, facts.TestMark)
+		tested.Header.Set(facts.HeaderTest, facts.TestMark("v1.2.3"))
 		serve(t, h, tested)
 	}
 

@@ -18,6 +18,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
 )
 
@@ -48,7 +49,7 @@ func TestEachResultHasTheSameNameInLogMetricsAndDeliveries(t *testing.T) {
 		}
 	}
 	forge := func(r *http.Request) { sign(r, "wsec_other", signedAt, transcript) }
-	isTest := func(r *http.Request) { r.Header.Set("X-ElevenLabs-Test", "caddy-elevenlabs") }
+	isTest := func(r *http.Request) { r.Header.Set("X-ElevenLabs-Test", facts.TestMark("v1.2.3")) }
 	elsewhere := func(r *http.Request) { r.RemoteAddr = "203.0.113.7:4711" }
 	canLeave := func(r *http.Request) {
 		ctx, leave := context.WithCancel(r.Context())

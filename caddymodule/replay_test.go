@@ -95,7 +95,7 @@ func TestAReplayOfATestEventIsAReplay(t *testing.T) {
 	h, _ := provision(t, &Handler{})
 	for n := range 2 {
 		r := replay(transcript, strangersAddress, time.Hour)
-		r.Header.Set(facts.HeaderTest, facts.TestMark)
+		r.Header.Set(facts.HeaderTest, facts.TestMark("v1.2.3"))
 		serve(t, h, r)
 		d := lastDelivery(t)
 		assert.Equal(t, []bool{true, false, n > 0}, []bool{d.Test, d.Counts, d.Replay})

@@ -16,24 +16,34 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+const downloads = "https://github.com/caddy-elevenlabs/caddy-elevenlabs/releases/latest/download/"
+
 // scripts are the blocks of sh in the documentation that do more than call caddy.
 // Each says what runs it, or why nothing here can.
 var scripts = []struct{ page, begins, note string }{
-	{"README.md", "ELEVENLABS_WEBHOOK_SECRET=wsec_demo go run ./xcaddy run", "CI runs it"},
+	{"README.md", "curl -LO ", ".ci/release runs it, on the files that it made"},
 	{"README.md", "body=", "TestCaddyfileExampleAsTheREADMETriesIt, and CI"},
-	{"README.md", "go test ./...", "CI runs it"},
-	{"README.md", "go build -o caddy ./xcaddy", "TestMain builds the server so"},
+	{"docs/install.md", "curl -LO " + downloads + "caddy-elevenlabs_linux_amd64.tar.gz", "the same as the README's"},
+	{"docs/install.md", "curl -LO " + downloads + "checksums.txt\n", ".ci/release runs it, on the files that it made"},
+	{"docs/install.md", "curl -LO " + downloads + "checksums.txt.sigstore.json", "needs a signature, which only the workflow can make"},
+	{"docs/install.md", "curl -LO " + downloads + "caddy-elevenlabs_linux_amd64.deb", ".ci/release runs it, on the file that it made"},
+	{"docs/install.md", "curl -LO " + downloads + "caddy-elevenlabs_linux_amd64.rpm", "needs a system of rpm; .ci/release looks into the file"},
+	{"docs/install.md", "go tool -modfile=.ci/release.mod goreleaser release", ".ci/release runs it, for one kind of machine"},
+	{"docs/install.md", "docker run", "needs Docker; .ci/release runs the command and the health check of the image"},
+	{"docs/install.md", "go build -o caddy ./xcaddy", "TestMain builds the server so"},
+	{"docs/install.md", "xcaddy build", "needs the module to be published; CI runs build.sh"},
 	{"docs/try.md", "ssh -N", "needs another machine"},
 	{"docs/cli/listen.md", "ssh -N", "needs another machine; TestListenThroughATunnelThatBreaksAndComesBack does what SSH would"},
 	{"docs/try.md", "cloudflared tunnel", "needs a company's tunnel; TestTheTunnelsCaddyfile sends what one would"},
 	{"docs/try.md", "ss -ltnp", "TestASecondServerStartsBesideOneThatGoRunLeft"},
-	{"docs/setup.md", "xcaddy/build.sh", "CI runs it"},
 	{"docs/applications.md", "python3 -m uvicorn", "TestApplicationsInTheDocumentation"},
 	{"docs/applications.md", "python3 -m flask", "TestApplicationsInTheDocumentation"},
 	{"docs/applications.md", "python3 manage.py", "TestApplicationsInTheDocumentation"},
 	{"docs/applications.md", "node app.mjs", "TestApplicationsInTheDocumentation"},
 	{"docs/applications.md", "php -d", "TestApplicationsInTheDocumentation"},
 	{"CONTRIBUTING.md", "go test ./...", "CI runs it"},
+	{"CONTRIBUTING.md", "go list -m -u", "asks the module proxy, whose answers change"},
+	{"CONTRIBUTING.md", "git tag", "publishes"},
 	{"CONTRIBUTING.md", "go tool -modfile=.ci/tools.mod gofumpt", "CI runs it"},
 	{"docs/cli/README.md", "eval", "TestCompletionAndManPages"},
 	{"docs/deploy/aws-load-balancer.md", "curl -i -X POST -A", "TestPagesAskAsAPythonClient"},

@@ -1,12 +1,23 @@
 package facts
 
-// HeaderTest is the request header by which the commands mark an event as a test, by
-// the value TestMark. The handler deletes it, as it does every header that begins
-// with X-ElevenLabs, and believes it only of an event with a genuine signature.
-const (
-	HeaderTest = "X-ElevenLabs-Test"
-	TestMark   = "caddy-elevenlabs"
-)
+import "strings"
+
+// HeaderTest is the request header by which the commands mark an event as a test. The
+// handler deletes it, as it does every header that begins with X-ElevenLabs, and
+// believes it only of an event with a genuine signature.
+const HeaderTest = "X-ElevenLabs-Test"
+
+// testMark begins the value of HeaderTest. A slash and the sender's version follow.
+const testMark = "caddy-elevenlabs"
+
+// TestMark returns the value of HeaderTest that a sender of a version sends.
+func TestMark(version string) string { return testMark + "/" + version }
+
+// IsTestMark reports whether a value of HeaderTest is one that the commands send.
+func IsTestMark(value string) bool {
+	name, _, _ := strings.Cut(value, "/")
+	return name == testMark
+}
 
 // HeaderBackfill is the request header by which `inbox backfill` marks an event that it
 // made from ElevenLabs' API. Its value is a proof, of package backfill. To the

@@ -161,7 +161,7 @@ type schemaPostgres struct{}
 func (schemaPostgres) name() string { return "postgres" }
 
 // migrationLock is the number of the lock that changes of the tables take.
-const migrationLock = 0x656c6576656e // "eleven"
+const migrationLock int64 = 0x656c6576656e // "eleven"
 
 func (schemaPostgres) lock(ctx context.Context, tx statements) error {
 	_, err := tx.ExecContext(ctx, `SELECT pg_advisory_xact_lock($1)`, migrationLock)

@@ -20,6 +20,7 @@ import (
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/sample"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/signature"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/internal/buildinfo"
 )
 
 // Client sends events to one URL.
@@ -179,7 +180,7 @@ func (c *Client) request(ctx context.Context, event sample.Event, header string,
 	request.Header.Set("Content-Type", "application/json")
 	request.Header.Set("Accept", "*/*")
 	request.Header.Set("User-Agent", facts.UserAgent)
-	request.Header.Set(facts.HeaderTest, facts.TestMark)
+	request.Header.Set(facts.HeaderTest, facts.TestMark(buildinfo.Read().Short()))
 	maps.Copy(request.Header, c.Header)
 	if header != "" {
 		request.Header[signature.HeaderName] = []string{header} // in ElevenLabs's spelling

@@ -20,6 +20,7 @@ import (
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/clitest"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/delivery"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/internal/buildinfo"
 )
 
 // receiver answers as the handler does, and keeps what it got.
@@ -107,7 +108,7 @@ func TestSendSendsAsElevenLabsDoes(t *testing.T) {
 			assert.Equal(t, "POST /webhooks/elevenlabs HTTP/1.1", r.Method+" "+r.RequestURI+" "+r.Proto)
 			assert.Equal(t, http.Header{
 				"User-Agent": {"Python/3.12 aiohttp/3.11.16"}, "Accept": {"*/*"}, "Content-Type": {"application/json"},
-				"Connection": {"close"}, "X-Elevenlabs-Test": {"caddy-elevenlabs"}, "Elevenlabs-Signature": r.Header["Elevenlabs-Signature"],
+				"Connection": {"close"}, "X-Elevenlabs-Test": {"caddy-elevenlabs/" + buildinfo.Read().Short()}, "Elevenlabs-Signature": r.Header["Elevenlabs-Signature"],
 			}, withoutLength(r.Header))
 			if length > 0 {
 				assert.EqualValues(t, len(body), r.ContentLength)
