@@ -78,7 +78,7 @@ func TestAMarkOfABackfillThatNobodyMadeWithTheSecretIsNotBelieved(t *testing.T) 
 	}
 	for name, attack := range map[string]func(*http.Request){
 		"what the backend gets":           set("true"),
-		"the mark of a test":              set(facts.TestMark),
+		"the mark of a test":              set(facts.TestMark("v1.2.3")),
 		"an empty one":                    set(""),
 		"that of another body":            set(backfillOf(testSecret, signedAt, other)),
 		"that of another time":            set(backfillOf(testSecret, signedAt.Add(time.Second), transcript)),
