@@ -20,9 +20,10 @@ package envelope
 // looked for.
 type Scanner struct {
 	state  state
-	inData bool  // the object being read is data, not the top-level one
-	field  field // the field whose value comes next
-	depth  int   // of nested values being skipped
+	inData bool   // the object being read is data, not the top-level one
+	field  field  // the field whose value comes next
+	depth  int    // of nested values being skipped
+	quoted uint64 // 1 in a string of those, or 0
 
 	seen   set // the fields whose value is complete
 	values [fieldCount]text
@@ -56,10 +57,8 @@ func (s *Scanner) Write(p []byte) (int, error) {
 			if s.target != nil {
 				i += s.readString(p[i:], afterValue)
 			} else {
-				i += s.skipString(p[i:], afterValue)
+				i += s.skipString(p[i:])
 			}
-		case inNestedString:
-			i += s.skipString(p[i:], inNested)
 		case inNumber:
 			i += s.readNumber(p[i:])
 		case inWord:

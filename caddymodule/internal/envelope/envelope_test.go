@@ -251,3 +251,30 @@ func TestStringFullOfEscapesTakesLinearTime(t *testing.T) {
 		assert.Equal(t, Fields{EventType: "x"}, got)
 	}
 }
+
+// skipBytes is the plain form of skipWords: byte by byte, only skipBytes skips.
+func TestSkippedValueEndsAtTheSameByteInAnyPieces(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	alphabet := []string{`"`, `"`, `\`, `{`, `}`, `[`, `]`, `[]`, `{"a":`, `"",`, `\\`, `\"`, "abcdefgh", " ", ":", "#", "z", "|", "^", "é", "\xdb", "\xff", "\x00", "\n", "\x80\x7f"}
+	read := 0
+	for range 1000 {
+		body := `{"a":[`
+		for range random.IntN(24) {
+			body += alphabet[random.IntN(len(alphabet))]
+		}
+		body += `],"type":"x","event_timestamp":1}`
+		plain, plainDone := scan(singly([]byte(body))...)
+		for cut := range body {
+			got, done := scan([]byte(body[:cut]), []byte(body[cut:]))
+			require.Equal(t, plain, got, "%q cut at %d", body, cut)
+			require.Equal(t, plainDone, done, "%q cut at %d", body, cut)
+		}
+		if json.Valid([]byte(body)) {
+			require.Equal(t, oracle([]byte(body)), plain, "%q", body)
+		}
+		if plain.EventType != "" {
+			read++
+		}
+	}
+	require.Greater(t, read, 50, "too few of the values ended")
+}

@@ -1,10 +1,6 @@
 package envelope
 
-import (
-	"bytes"
-	"encoding/binary"
-	"math/bits"
-)
+import "bytes"
 
 // state says what the Scanner expects next. The last three states are final.
 type state uint8
@@ -16,11 +12,10 @@ const (
 	inName
 	beforeColon
 	beforeValue
-	inString       // a string value, read or skipped
-	inNumber       // a number, read or skipped
-	inWord         // true, false or null
-	inNested       // an object or array that is skipped
-	inNestedString // a string in a skipped object or array
+	inString // a string value, read or skipped
+	inNumber // a number, read or skipped
+	inWord   // true, false or null
+	inNested // an object or array that is skipped
 	afterValue
 	closed   // the top-level object has ended
 	complete // the rest of the object cannot change the answer
@@ -117,7 +112,7 @@ func (s *Scanner) beginValue(c byte) {
 		s.inData = true
 		s.state = beforeFirst
 	case c == '{' || c == '[':
-		s.depth = 1
+		s.depth, s.quoted = 1, 0
 		s.state = inNested
 	case c == '-' || '0' <= c && c <= '9':
 		if s.field == fieldTimestamp {
@@ -220,8 +215,8 @@ func (s *Scanner) readEscape(c byte) {
 	}
 }
 
-// skipString skips a string, up to and including its closing quote.
-func (s *Scanner) skipString(p []byte, next state) int {
+// skipString skips a string value, up to and including its closing quote.
+func (s *Scanner) skipString(p []byte) int {
 	i := int(s.escape) // 1 if the previous piece ended in a backslash
 	s.escape = 0
 	for quote := -1; i < len(p); {
@@ -237,10 +232,7 @@ func (s *Scanner) skipString(p []byte, next state) int {
 			if quote == len(p) {
 				break
 			}
-			s.state = next
-			if next == afterValue {
-				s.endValue()
-			}
+			s.endValue()
 			return quote + 1
 		}
 		i += backslash + 2
@@ -249,54 +241,6 @@ func (s *Scanner) skipString(p []byte, next state) int {
 		s.escape = 1
 	}
 	return len(p)
-}
-
-// skipNested skips an object or array, up to its end, or to the first string in it
-// that is not short.
-func (s *Scanner) skipNested(p []byte) int {
-	for i := 0; i < len(p); {
-		c := p[i]
-		i++
-		switch c {
-		case '"':
-			length := shortString(p[i:])
-			if length == 0 {
-				s.state = inNestedString
-				return i
-			}
-			i += length
-		case '{', '[':
-			s.depth++
-		case '}', ']':
-			if s.depth--; s.depth == 0 {
-				s.endValue()
-				return i
-			}
-		}
-	}
-	return len(p)
-}
-
-// shortString returns the length of the rest of a string, including its closing
-// quote. It returns 0 if the string has a backslash, or no quote within 64 bytes.
-//
-// It compares eight bytes at once. For the many short strings of a transcript that
-// is faster than bytes.IndexByte.
-func shortString(p []byte) int {
-	const each, high = 0x0101010101010101, 0x8080808080808080
-	for i := 0; i+8 <= min(len(p), 64); i += 8 {
-		word := binary.LittleEndian.Uint64(p[i:])
-		quote, backslash := word^('"'*each), word^('\\'*each)
-		// The lowest bit that is set is the high bit of the first zero byte.
-		found := ((quote-each)&^quote | (backslash-each)&^backslash) & high
-		if found != 0 {
-			if i += bits.TrailingZeros64(found) / 8; p[i] == '"' {
-				return i + 1
-			}
-			return 0
-		}
-	}
-	return 0
 }
 
 // number is the part of a number that was read last (RFC 8259, section 6).
