@@ -23,7 +23,7 @@ import (
 	"time"
 )
 
-//go:embed nginx node/package.json node/package-lock.json node/.npmrc node/server.mjs
+//go:embed nginx node/package.json node/package-lock.json node/.npmrc node/server.mjs node/durable.mjs
 var files embed.FS
 
 // contender is a running server that verifies events or forwards all of them.
@@ -93,7 +93,7 @@ func (a *arena) contenders() []*contender {
 	if nginx := a.nginx(); nginx != nil {
 		started = append(started, nginx)
 	}
-	if node := a.node(); node != nil {
+	if node := a.node("node", "server.mjs"); node != nil {
 		started = append(started, node)
 	}
 	return started
@@ -148,7 +148,8 @@ func (a *arena) nginx() *contender {
 	return a.startAt("nginx", port, nginx, []string{"-p", dir, "-c", "nginx.conf", "-g", "daemon off;"})
 }
 
-func (a *arena) node() *contender {
+// node starts a program of the folder node, except if Node.js is not installed.
+func (a *arena) node(name, program string) *contender {
 	node, err := exec.LookPath("node")
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "Node.js is not installed: skipped")
@@ -156,7 +157,7 @@ func (a *arena) node() *contender {
 	}
 	dir := a.unpack("node")
 	run(dir, "npm", "ci", "--no-audit", "--no-fund", "--loglevel=error")
-	return a.start("node", node, []string{filepath.Join(dir, "server.mjs")})
+	return a.start(name, node, []string{filepath.Join(dir, program)})
 }
 
 // unpack writes a folder of the embedded files into the arena's folder.
@@ -175,7 +176,7 @@ func (a *arena) start(name, program string, args []string) *contender {
 func (a *arena) startAt(name string, port int, program string, args []string) *contender {
 	c := &contender{name: name, address: fmt.Sprintf("127.0.0.1:%d", port), command: exec.Command(program, args...)}
 	c.command.Env = append(os.Environ(), "PORT="+strconv.Itoa(port), "UPSTREAM="+a.upstream, "WEBHOOK_SECRET="+secret,
-		"CERTIFICATE="+a.certificate, "KEY="+a.key, "TMPDIR="+a.dir, "XDG_DATA_HOME="+a.dir+"/data", "XDG_CONFIG_HOME="+a.dir+"/data")
+		"CERTIFICATE="+a.certificate, "KEY="+a.key, "TMPDIR="+a.dir, "EVENTS="+filepath.Join(a.dir, "events"), "XDG_DATA_HOME="+a.dir+"/data", "XDG_CONFIG_HOME="+a.dir+"/data")
 	c.command.Stderr = os.Stderr
 	check(c.command.Start())
 	commands = append(commands, c.command)

@@ -26,7 +26,8 @@ type inboxResult struct {
 	Unit  string  `json:"unit"`
 }
 
-// measureInbox measures the durable inbox beside direct forwarding by the same Caddy.
+// measureInbox measures the durable inbox beside direct forwarding by the same Caddy,
+// and beside a Node.js application that keeps each event in a file.
 // All events are of 8 KiB, and each is another one.
 func measureInbox(rounds int, duration time.Duration, waiting int, database string, asJSON bool) {
 	b := startSwitchable()
@@ -43,13 +44,15 @@ func measureInbox(rounds int, duration time.Duration, waiting int, database stri
 	direct := a.caddy("direct", caddy, webhook(""))
 	inbox := a.caddy("inbox", caddy, webhook("\t\tinbox {\n\t\t\tdatabase "+database+"\n"+options+"\t\t}\n"))
 
+	durable := a.node("durable", "durable.mjs")
+
 	var rows []inboxResult
 	show := func(what string, value float64, unit string) {
 		rows = append(rows, inboxResult{what, value, unit})
 		fmt.Fprintf(os.Stderr, "%s: %.2f %s\n", what, value, unit)
 	}
 	for _, concurrency := range []int{1, 16, 64} {
-		ratios, rates := make([]float64, 0, rounds), make([]float64, 0, rounds)
+		ratios, rates, durables := make([]float64, 0, rounds), make([]float64, 0, rounds), make([]float64, 0, rounds)
 		for range rounds {
 			b.up()
 			directly, _ := accept(direct, concurrency, duration)
@@ -58,9 +61,16 @@ func measureInbox(rounds int, duration time.Duration, waiting int, database stri
 			b.up()
 			b.await()
 			ratios, rates = append(ratios, stored/directly), append(rates, stored)
+			if durable != nil {
+				kept, _ := accept(durable, concurrency, duration)
+				durables = append(durables, kept/directly)
+			}
 		}
 		show(fmt.Sprintf("accept at c=%d", concurrency), middle(rates), "events/s")
 		show(fmt.Sprintf("accept at c=%d, to direct forwarding", concurrency), middle(ratios), "")
+		if durable != nil {
+			show(fmt.Sprintf("durable Node.js at c=%d, to direct forwarding", concurrency), middle(durables), "")
+		}
 	}
 	accepted, delivered := make([]float64, 0, rounds), make([]float64, 0, rounds)
 	for range rounds {
@@ -200,7 +210,9 @@ func postEvent(client *http.Client, c *contender) {
 	if kept := response.Header.Get("X-ElevenLabs-Inbox"); c.name == "inbox" && kept != "stored" {
 		check(fmt.Errorf("the inbox did not store an event, but: %s", kept))
 	}
-	backend.sent.Add(1)
+	if c.name != "durable" {
+		backend.sent.Add(1)
+	}
 }
 
 // accept sends new events for the duration. It returns the rate and the time that each
