@@ -184,45 +184,53 @@ func (a *attempt) setBody(body eventBody) {
 func (a *attempt) countConnections() (spent func() bool, end func()) {
 	before := a.request.Context()
 	own := &spentContext{Context: before, done: make(chan struct{})}
-	release := context.AfterFunc(before, own.close)
+	release := context.AfterFunc(before, func() { own.end(before.Err()) })
 	var connections atomic.Int32
+	var over atomic.Bool
 	ctx := httptrace.WithClientTrace(own, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) {
 		switch n := connections.Add(1); {
 		case n > maxRewinds+1:
-			own.over.Store(true)
-			own.close()
+			over.Store(true)
+			own.end(context.DeadlineExceeded)
 		case n > 1:
 			a.rewinds.Add(1)
 		}
 	}})
 	*a.request = *a.request.WithContext(ctx) // in place: its replacer holds the pointer
-	return own.over.Load, func() {
+	return over.Load, func() {
 		*a.request = *a.request.WithContext(before)
 		release()
-		own.close()
+		own.end(context.Canceled)
 	}
 }
 
-// spentContext ends as if its time was over when an attempt has used its connections. If
-// it was canceled, reverse_proxy would take the client for gone.
+// spentContext can end as if its time was over. If it was canceled, reverse_proxy would
+// take the client for gone.
 type spentContext struct {
 	context.Context
 	done chan struct{}
 	once sync.Once
-	over atomic.Bool
+	err  error // once it is done
 }
 
-func (c *spentContext) close() { c.once.Do(func() { close(c.done) }) }
+func (c *spentContext) end(err error) {
+	c.once.Do(func() {
+		c.err = err
+		close(c.done)
+	})
+}
 
 // Done implements context.Context.
 func (c *spentContext) Done() <-chan struct{} { return c.done }
 
 // Err implements context.Context.
 func (c *spentContext) Err() error {
-	if c.over.Load() {
-		return context.DeadlineExceeded
+	select {
+	case <-c.done:
+		return c.err
+	default:
+		return nil
 	}
-	return c.Context.Err()
 }
 
 // watchedBody notes that it was read.

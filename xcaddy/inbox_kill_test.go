@@ -31,6 +31,8 @@ func TestInboxLosesNothingWhenCaddyIsKilled(t *testing.T) {
 		time.Sleep(time.Duration(rand.IntN(longest)) * time.Millisecond) // a crash comes at any time
 		s.eventually("an event to be acknowledged", func() bool { return l.acks() > before })
 		s.kill()
+		// what a dead Caddy had sent may still wait for its turn
+		s.eventually("the backend to see the end", func() bool { return l.connections.Load() == 0 })
 		l.crashed()
 		s.clearSpool()
 		s.launch()

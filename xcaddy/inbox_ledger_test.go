@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -26,8 +27,9 @@ const headerInbox = "X-ElevenLabs-Inbox"
 // inboxLedger records which events were acknowledged, and each delivery that a backend
 // got. It does not use the server's own account.
 type inboxLedger struct {
-	t    testing.TB
-	sent atomic.Int64 // numbers the events
+	t           testing.TB
+	sent        atomic.Int64 // numbers the events
+	connections atomic.Int64 // to the backend
 
 	mu           sync.Mutex
 	acknowledged map[string]string // by event id: X-ElevenLabs-Inbox of an answer of 200
@@ -76,7 +78,17 @@ func slowly(pause time.Duration) respond {
 
 // backend starts a backend whose deliveries are recorded. It returns its address.
 func (l *inboxLedger) backend(answer respond) (address string) {
-	b := httptest.NewServer(l.handler(answer))
+	b := httptest.NewUnstartedServer(l.handler(answer))
+	b.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			l.connections.Add(1)
+		case http.StateClosed, http.StateHijacked:
+			l.connections.Add(-1)
+		case http.StateActive, http.StateIdle:
+		}
+	}
+	b.Start()
 	l.t.Cleanup(b.Close)
 	return b.Listener.Addr().String()
 }

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -156,7 +157,7 @@ func TestVersionsAreThoseOfTheBinary(t *testing.T) {
 	require.NoError(t, json.Unmarshal([]byte(o.stdout), &v))
 	caddy, err := exec.Command(binary, "version").Output()
 	require.NoError(t, err)
-	assert.Equal(t, strings.Fields(string(caddy))[0], v.Caddy)
+	assert.Regexp(t, `^caddy-elevenlabs `+regexp.QuoteMeta(v.Module)+`( \(.+\))? `+regexp.QuoteMeta(v.Caddy)+` `, string(caddy))
 	info, err := exec.Command("go", "version", "-m", binary).Output()
 	require.NoError(t, err)
 	assert.Contains(t, string(info), ": "+v.Go+"\n")
