@@ -220,13 +220,17 @@ func inboxEventRows(t *testing.T) (rows [][]string) {
 	q.Settled(claim, inbox.Outcome{}, inbox.Dead)
 	q.BackendDown(claim)
 	q.BackendUp(time.Second)
-	for range names {
+	rowOf := map[string][]string{}
+	for range names { // they come from several queues
 		e := s.next(t)
 		data := make([]string, 0, len(e.Data))
 		for _, name := range slices.Sorted(maps.Keys(e.Data)) {
 			data = append(data, code(name))
 		}
-		rows = append(rows, []string{code(e.Name()), anything, strings.Join(data, ", ")})
+		rowOf[e.Name()] = []string{code(e.Name()), anything, strings.Join(data, ", ")}
+	}
+	for _, name := range names {
+		rows = append(rows, rowOf[name])
 	}
 	return rows
 }
