@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"reflect"
 	"slices"
-	"time"
 
 	"github.com/caddyserver/caddy/v2"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
@@ -140,7 +139,7 @@ func (h *Handler) signs() bool {
 var (
 	errProxyAndDestinations  = errors.New("each destination has a reverse_proxy of its own: move the one of elevenlabs_webhook into a destination")
 	errSignAndDestinations   = errors.New("each destination signs by itself: move sign into the destinations")
-	errReportAndDestinations = errors.New("report_only forwards what is not verified at once, and to one backend: leave out the destinations of the inbox while it is set")
+	errReportAndDestinations = errors.New("report_only needs one backend to forward to: remove it, or the destinations of the inbox")
 	errNoProxyInDestination  = errors.New("it needs a reverse_proxy")
 )
 
@@ -187,9 +186,4 @@ func (h *Handler) checkProxies() error {
 		}
 	}
 	return nil
-}
-
-// attemptTimeout is how long one attempt may take.
-func (d *destination) attemptTimeout(size int64) time.Duration {
-	return d.options.Timeout + time.Duration(size>>20)*time.Second
 }

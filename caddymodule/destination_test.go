@@ -40,8 +40,8 @@ func TestBadDestinationsNameTheLineAndTheOption(t *testing.T) {
 		{"no matcher", "inbox {\ndestination crm sales {\nreverse_proxy a:1\n}\n}", "6", `destination: "sales" is no matcher: write @name, /path or *`},
 		{"three arguments", "inbox {\ndestination crm * b {\nreverse_proxy a:1\n}\n}", "6", "argument count"},
 		{"a reverse_proxy outside", "inbox {\n" + crm + "}\nreverse_proxy b:1", "5", "inbox: each destination has a reverse_proxy of its own"},
-		{"report_only", "report_only\ninbox {\n" + crm + "}", "7", "inbox destination: report_only forwards what is not verified at once, and to one backend"},
-		{"report_only after it", "inbox {\n" + crm + "}\nreport_only", "6", "inbox destination: report_only forwards"},
+		{"report_only", "report_only\ninbox {\n" + crm + "}", "7", "inbox destination: report_only needs one backend to forward to: remove it, or the destinations of the inbox"},
+		{"report_only after it", "inbox {\n" + crm + "}\nreport_only", "6", "inbox destination: report_only needs one backend"},
 		{"sign outside", "inbox {\n" + crm + "}\nsign {env.TEST_SIGN_KEY}", "6", "inbox destination: each destination signs by itself"},
 		{"without an inbox", "destination crm {\nreverse_proxy a:1\n}", "5", `unrecognized subdirective "destination": it belongs into inbox, which keeps an event until each destination has it`},
 	} {

@@ -211,7 +211,7 @@ func (h *Handler) forwardToAll(w http.ResponseWriter, r *http.Request, e *event,
 		all.Go(func() {
 			c := &inbox.Claim{Event: row, Size: e.Size, Attempt: 1, ReceivedAt: e.Received}
 			c.Queue = d.queue.Queue
-			limit, cancel := context.WithTimeout(ctx, d.attemptTimeout(e.Size))
+			limit, cancel := context.WithTimeout(ctx, d.options.AttemptTimeout(e.Size))
 			defer cancel()
 			outcomes[i] = d.deliverStored(limit, c, body)
 		})

@@ -168,7 +168,7 @@ func checkConcurrency(d *InboxDelivery) error {
 	return nil
 }
 
-// setDefaults sets what is not set as another one has it.
+// setDefaults copies from another one what is not set.
 func (d *InboxDelivery) setDefaults(from InboxDelivery) {
 	setDefault(&d.Concurrency, from.Concurrency)
 	setDefault(&d.Timeout, from.Timeout)

@@ -30,7 +30,7 @@ var allowed = []string{
 var read = map[string][]string{
 	"f597097efe3d97021f89170746bd3a0fb9a8b6fb26b82043ed68a4e0283bee6c": {"MIT", "BSD-2-Clause", "BSD-3-Clause"}, // modernc.org/libc: musl, Go and others
 	"5ae5bee3072a841376451b48d8cfcec7188e10543926d5870828d36c8a750dc5": {"BSD-3-Clause"},                        // modernc.org/memory: of a picture, which is not linked
-	"f4a00ade8f4057ab0ea49097d9c459df8559fcf10ca78da0c950343fb7428d37": {"MIT", "BSD-3-Clause", "Apache-2.0"},   // modernc.org/sqlite: MPL-2.0 is of what is not linked
+	"f4a00ade8f4057ab0ea49097d9c459df8559fcf10ca78da0c950343fb7428d37": {"MIT", "BSD-3-Clause", "Apache-2.0"},   // modernc.org/sqlite: the part under MPL-2.0 is not linked
 	"8438c9c89b849131ead81d5435cb97fcf052df5b0b286dda8a2d4c29e6cb3fd0": {"public domain"},                       // SQLite
 }
 

@@ -187,8 +187,8 @@ func (f *files) checkLog(ctx context.Context) error {
 	return err
 }
 
-// checkPages checks the pages by a connection that knows nothing of them yet. It takes from
-// the log only what is not in the database yet.
+// checkPages checks the pages by a connection that knows nothing of them yet. It reads from
+// the log what the database does not have yet, and all other pages from the database.
 func (f *files) checkPages(ctx context.Context) error {
 	db, err := sql.Open("sqlite", readingDSN(f.database.path))
 	if err != nil {

@@ -26,6 +26,11 @@ type Options struct {
 	Retention
 }
 
+// AttemptTimeout returns how long an attempt may take with a body of a size.
+func (o *Options) AttemptTimeout(size int64) time.Duration {
+	return o.Timeout + time.Duration(size>>20)*time.Second
+}
+
 // MaxRetryAfter is the longest pause that a backend can ask for.
 const MaxRetryAfter = 24 * time.Hour
 
@@ -232,7 +237,7 @@ func (r *Runner) end(c *Claim, d *delivery) {
 
 // attempt delivers an event once, and stores the outcome.
 func (r *Runner) attempt(ctx context.Context, c *Claim, epoch int) {
-	limit, cancel := context.WithTimeout(ctx, r.options.Timeout+time.Duration(c.Size>>20)*time.Second)
+	limit, cancel := context.WithTimeout(ctx, r.options.AttemptTimeout(c.Size))
 	defer cancel()
 	start := time.Now()
 	outcome := r.deliver.Deliver(limit, c, r.store.Body(c.BodySeq, c.Size))

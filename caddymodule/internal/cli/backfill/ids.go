@@ -17,7 +17,7 @@ import (
 type idsFile struct {
 	name  string
 	known Known
-	file  *os.File // nil if nothing is to be added
+	file  *os.File // nil if nothing is added
 }
 
 // readIDs reads a file. With append, it opens the file so that ids can be added.
