@@ -35,8 +35,8 @@ type Destination struct {
 	Agents []string `json:"agents,omitempty"`
 
 	// Only events whose request matches one of these sets. The matchers see the
-	// placeholders `{http.elevenlabs.*}` and the headers that ElevenLabs sent, and not
-	// the body. If one fails, the destination gets the event, and the log says why.
+	// placeholders `{http.elevenlabs.*}` and the headers, which the signature does not
+	// cover, and not the body. If one fails, the destination gets the event, and the log says why.
 	MatcherSetsRaw caddyhttp.RawMatcherSets `json:"match,omitempty" caddy:"namespace=http.matchers"`
 
 	InboxDelivery
