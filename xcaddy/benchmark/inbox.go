@@ -29,7 +29,7 @@ type inboxResult struct {
 // measureInbox measures the durable inbox beside direct forwarding by the same Caddy,
 // and beside a Node.js application that keeps each event in a file.
 // All events are of 8 KiB, and each is another one.
-func measureInbox(rounds int, duration time.Duration, waiting int, database string, asJSON bool) {
+func measureInbox(rounds int, duration time.Duration, waiting int, database, profiles string, asJSON bool) {
 	b := startSwitchable()
 	a := newArena(b.address)
 	caddy := filepath.Join(a.dir, "caddy")
@@ -57,7 +57,9 @@ func measureInbox(rounds int, duration time.Duration, waiting int, database stri
 			b.up()
 			directly, _ := accept(direct, concurrency, duration)
 			b.down()
+			profiled := profile(inbox, work{name: fmt.Sprintf("accept c=%d", concurrency)}, profiles, duration)
 			stored, _ := accept(inbox, concurrency, duration)
+			profiled()
 			b.up()
 			b.await()
 			ratios, rates = append(ratios, stored/directly), append(rates, stored)

@@ -32,14 +32,17 @@ func main() {
 	duration := flag.Duration("duration", 2*time.Second, "how long to measure each contender under each work in a round")
 	only := flag.String("only", "", "measure only work whose name contains one of these texts, separated by commas")
 	asJSON := flag.Bool("json", false, "print one JSON object a row")
-	profiles := flag.String("profile", "", "write a CPU profile of each Caddy under each work into this folder")
+	profiles := flag.String("profile", "", "write a CPU profile of each Caddy under each work into this folder; with --inbox, of the inbox")
 	inbox := flag.Bool("inbox", false, "measure the durable inbox instead")
 	waiting := flag.Int("waiting", 100_000, "with --inbox: how many events wait at a start")
 	database := flag.String("database", "", "with --inbox: the URL of a Postgres database, in place of a SQLite file")
 	flag.Parse()
+	if *profiles != "" {
+		check(os.MkdirAll(*profiles, 0o755))
+	}
 	if *inbox {
 		defer end()
-		measureInbox(*rounds, *duration, *waiting, *database, *asJSON)
+		measureInbox(*rounds, *duration, *waiting, *database, *profiles, *asJSON)
 		return
 	}
 
@@ -50,9 +53,6 @@ func main() {
 			_, _ = io.Copy(io.Discard, r.Body)
 		})))
 	}()
-	if *profiles != "" {
-		check(os.MkdirAll(*profiles, 0o755))
-	}
 	go func() {
 		interrupted := make(chan os.Signal, 1)
 		signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
