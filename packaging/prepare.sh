@@ -16,7 +16,7 @@ out=$PWD/packaging/generated
 rm -rf "$out"
 
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) # the date in the man pages
-export SOURCE_DATE_EPOCH
+export SOURCE_DATE_EPOCH TZ=UTC
 for name in caddy caddy-elevenlabs; do
 	mkdir -p "$out/$name/man" "$out/$name/completions"
 	ln -s "$program" "$out/$name/$name"
