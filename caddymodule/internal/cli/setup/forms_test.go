@@ -112,11 +112,11 @@ func TestTheApplicationIsNotCaddyItself(t *testing.T) {
 		"localhost:8443":         {"localhost:8443 https://localhost:8443 127.0.0.1:8443", "localhost:443 80 10.0.0.7:8443"},
 	} {
 		l := layout{domain: domain}
-		for _, backend := range strings.Fields(test.rejected) {
+		for backend := range strings.FieldsSeq(test.rejected) {
 			_, err := l.backendForm(backend)
 			assert.ErrorContains(t, err, "the address of Caddy itself", "%s behind %s", backend, domain)
 		}
-		for _, backend := range strings.Fields(test.taken) {
+		for backend := range strings.FieldsSeq(test.taken) {
 			_, err := l.backendForm(backend)
 			assert.NoError(t, err, "%s behind %s", backend, domain)
 		}
