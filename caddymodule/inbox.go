@@ -14,6 +14,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/deliveries"
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/inbox"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/spool"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/stored"
@@ -153,6 +154,11 @@ func (h *Handler) keep(w http.ResponseWriter, r *http.Request, e *event, body *s
 		h.ignore(w, e, "no destination takes it")
 		return true, nil
 	}
+	if marksOf(r.Context()).forwarded && h.delivers(r.Context(), e.EventID) {
+		e.Result, e.Reason, e.Counts = deliveries.Failed, facts.Loop.Code, false
+		h.logger.Error("the backend of the inbox leads back to the inbox, which keeps the event", zap.String("inbox", h.Inbox.Name), zap.Object("event", e))
+		return true, caddyhttp.Error(facts.Loop.Status, errors.New(facts.Loop.Sentence))
+	}
 	start := time.Now()
 	repeat, err := h.storeEvent(r, e, body, to)
 	h.inbox.metrics.store.Observe(time.Since(start).Seconds())
@@ -235,6 +241,21 @@ func (h *Handler) forwardToAll(w http.ResponseWriter, r *http.Request, e *event,
 	e.Result = deliveries.Failed
 	h.logger.Error("event not delivered", zap.Object("event", e), zap.Int64("bytes", e.Size), zap.Strings("destinations", missing))
 	return caddyhttp.Error(http.StatusBadGateway, fmt.Errorf("%d of %d destinations did not take the event", len(missing), len(to)))
+}
+
+// delivers reports whether the inbox is delivering an event at this moment. If such an
+// event comes from a handler such as ours, its backend has led to here. An answer of 200
+// would count as that of the backend, and the event would be lost. Where the sender is
+// another inbox, which tries again, it delivers its copy later.
+func (h *Handler) delivers(ctx context.Context, id string) bool {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	store, err := h.inbox.database.open(ctx)
+	if err != nil {
+		return false
+	}
+	under, err := store.List(ctx, inbox.Selection{Inbox: h.Inbox.Name, EventID: id, State: inbox.Delivering}, 1)
+	return err == nil && len(under) > 0
 }
 
 // storeEvent stores an event, also if its client leaves meanwhile.

@@ -19,7 +19,11 @@ const marksVar = "elevenlabs_marks"
 type marks struct {
 	test     bool
 	backfill string // the proof, or what stands in its place
+	// forwarded says that a handler such as ours forwarded the request to here.
+	forwarded bool
 }
+
+var headerAttempt = deliveries.HeaderName("attempt")
 
 // keepMarks remembers the marks of a request. Call it before the headers of ours are
 // deleted: the signature is verified later, and perhaps by another handler.
@@ -33,6 +37,9 @@ func keepMarks(r *http.Request) {
 	// values none counts: the command sends one.
 	if values := r.Header.Values(facts.HeaderBackfill); len(values) == 1 && claimed.backfill == "" {
 		claimed.backfill = values[0]
+	}
+	if eventOf(r.Context()) == nil && r.Header.Get(headerAttempt) != "" { // not of a handler further out
+		claimed.forwarded = true
 	}
 	if claimed != before {
 		caddyhttp.SetVar(r.Context(), marksVar, claimed)

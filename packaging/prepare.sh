@@ -16,11 +16,13 @@ out=$PWD/packaging/generated
 rm -rf "$out"
 
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) # the date in the man pages
-export SOURCE_DATE_EPOCH
+export SOURCE_DATE_EPOCH TZ=UTC
 for name in caddy caddy-elevenlabs; do
 	mkdir -p "$out/$name/man" "$out/$name/completions"
 	ln -s "$program" "$out/$name/$name"
 	"$out/$name/$name" manpage --directory "$out/$name/man"
+	# Caddy's own page says nothing there, so that apropos would not find it
+	sed -i "s/^$name -\$/$name - web server that verifies ElevenLabs webhooks/" "$out/$name/man/$name.8"
 	gzip -9n "$out/$name/man/"*
 	for shell in bash zsh fish powershell; do
 		"$out/$name/$name" completion "$shell" >"$out/$name/completions/$name.$shell"

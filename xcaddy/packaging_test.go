@@ -2,6 +2,8 @@ package main
 
 import (
 	"os"
+	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -33,6 +35,21 @@ func TestTheUnitOfThePackagesIsThatOfTheExampleWithAnotherPathAndUser(t *testing
 		"User=caddy-elevenlabs", "StateDirectoryMode=0700",
 		"RemoveIPC=yes", "RestrictSUIDSGID=yes", // DynamicUser implies them
 	}, without(packaged, example))
+}
+
+// The packages install it beside a distribution's own caddy, which has no such commands.
+func TestTheCommandsToCopyHaveTheNameOfTheProgram(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	program := filepath.Join(dir, packaged)
+	require.NoError(t, os.Symlink(binary, program))
+	command := exec.CommandContext(t.Context(), program, "elevenlabs", "init", "--domain", "localhost:8443", "--backend", "127.0.0.1:1", "--dir", dir)
+	command.Env = append(os.Environ(), "ELEVENLABS_WEBHOOK_SECRET=wsec_demo")
+	output, _ := command.Output() // the application does not listen
+	for _, what := range []string{"run --config", "elevenlabs send", "elevenlabs doctor"} {
+		assert.Contains(t, string(output), "\n  "+packaged+" "+what)
+	}
+	assert.NotRegexp(t, `\bcaddy (run|reload|elevenlabs) `, string(output))
 }
 
 func TestTheREADMEInstallsAsThePageDoes(t *testing.T) {

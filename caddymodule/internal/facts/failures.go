@@ -22,6 +22,7 @@ var (
 	ClientLeft         = failure(Failure{Code: "client_left", Sentence: "the client closed the connection before it had the status, so ElevenLabs counts a failure"})
 	NotDelivered       = failure(Failure{Code: "not_delivered", Sentence: "the client closed the connection, and no attempt to deliver the event succeeded"})
 	NoHandler          = failure(Failure{Code: "no_handler", Status: http.StatusInternalServerError, Sentence: "no handler follows that takes the event: put reverse_proxy inside elevenlabs_webhook, or after it"})
+	Loop               = failure(Failure{Code: "loop", Status: http.StatusLoopDetected, Sentence: "the backend brought the event back to the inbox that delivers it"})
 	HandlerError       = failure(Failure{Code: "handler_error", Sentence: "another handler of the configuration failed"})
 )
 

@@ -121,6 +121,7 @@ func (e *examination) make(cmd *cobra.Command, checks []check) error {
 			if f.Remedy == "" && (f.Status == statusFail || f.Status == statusWarn) {
 				f.Remedy = c.remedy
 			}
+			f.Remedy = cmdutil.AsTyped(cmd, f.Remedy)
 			counts[f.Status]++
 			if err := f.print(cmd); err != nil {
 				return err

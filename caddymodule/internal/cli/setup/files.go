@@ -60,13 +60,17 @@ func (f *folder) free() error {
 	return nil
 }
 
-// writeNew writes a file that must not be there yet. After an error, there is none.
+// writeNew writes a file that must not be there yet, and gives it its mode whatever the
+// umask is. After an error, there is none.
 func writeNew(path, content string, mode os.FileMode) error {
 	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
 	if err != nil {
 		return err
 	}
-	_, err = file.WriteString(content)
+	err = file.Chmod(mode)
+	if err == nil {
+		_, err = file.WriteString(content)
+	}
 	if err := errors.Join(err, file.Sync(), file.Close()); err != nil {
 		return errors.Join(err, os.Remove(path))
 	}

@@ -1,9 +1,11 @@
 package setup
 
 import (
+	"cmp"
 	"errors"
 	"net"
 	"net/netip"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -35,7 +37,7 @@ func domainForm(answer string) (string, error) {
 	switch {
 	case strings.Contains(domain, "/"):
 		return "", errors.New("the domain must be the name alone, without https:// and without a path")
-	case isAddress(host) || isAddress(strings.Trim(domain, "[]")):
+	case isAddress(host) || isAddress(strings.Trim(domain, "[]")) || digits.MatchString(labels[len(labels)-1]):
 		return "", errors.New("the domain must be a name, not an IP address: Caddy obtains the certificate that ElevenLabs needs for a name")
 	case slices.ContainsFunc(labels, notLabel):
 		return "", errors.New("the domain must be like hooks.example.com: letters, digits and hyphens, with dots between them; a name with other letters is written as xn--…")
@@ -43,8 +45,10 @@ func domainForm(answer string) (string, error) {
 		return "", errors.New("the domain must be whole, such as hooks.example.com")
 	case hasPort && !validPort(port):
 		return "", errors.New("the port of the domain must be a number from 1 to 65535")
+	case port == "80":
+		return "", errors.New("the port of the domain must not be 80: Caddy serves it without TLS, and ElevenLabs calls only https")
 	}
-	return domain, nil
+	return strings.TrimSuffix(domain, ":443"), nil
 }
 
 func isAddress(host string) bool {
@@ -68,18 +72,45 @@ func backendForm(answer string) (string, error) {
 		return "", errors.New("the application's address must have a port, such as localhost:3000")
 	case parts[3] != "" && !validPort(parts[3][1:]):
 		return "", errors.New("the port of the application must be a number from 1 to 65535")
+	case parts[1] == "http://" && parts[3] == ":443", parts[1] == "https://" && parts[3] == ":80":
+		return "", errors.New("the application's port is 443 with https://, and 80 with http://: Caddy does not take the one with the other")
 	}
 	return parts[0], nil
 }
 
+// backendForm is the form of a backend behind this domain, which is not Caddy itself.
+func (l layout) backendForm(answer string) (string, error) {
+	backend, err := backendForm(answer)
+	if err != nil {
+		return "", err
+	}
+	network, address := dialTarget(backend)
+	if network != "tcp" {
+		return backend, nil
+	}
+	host, port, err := net.SplitHostPort(strings.ToLower(address))
+	if err != nil {
+		return "", err
+	}
+	domain, own, _ := strings.Cut(l.domain, ":")
+	caddys := port == cmp.Or(own, "443") || port == "80" && !l.onlyHere()
+	if ip, err := netip.ParseAddr(host); caddys && (host == domain || host == local || err == nil && (ip.IsLoopback() || ip.IsUnspecified())) {
+		return "", errors.New("this is the address of Caddy itself: give the one of your application, at another port")
+	}
+	return backend, nil
+}
+
 func validPort(text string) bool {
 	port, err := strconv.ParseUint(text, 10, 16)
-	return err == nil && port > 0
+	return err == nil && port > 0 && text[0] != '0'
 }
 
 func pathForm(answer string) (string, error) {
 	if !plainPath.MatchString(answer) {
 		return "", errors.New("the path must be like /webhooks/elevenlabs: it begins with a slash, ends with none, and has only letters, digits and ._~-")
+	}
+	if path.Clean(answer) != answer {
+		return "", errors.New("the path must be without . and .. between its slashes: clients resolve them, and call another path")
 	}
 	return answer, nil
 }

@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -13,6 +14,7 @@ func TestAnAnswerIsTakenInItsFormOrRejectedWithoutBeingRepeated(t *testing.T) {
 	for _, test := range []struct{ form, answer, want, wrong string }{
 		{"domain", " Hooks.Example.COM ", "hooks.example.com", ""},
 		{"domain", "hooks.example.com:8443", "hooks.example.com:8443", ""},
+		{"domain", "hooks.example.com:443", "hooks.example.com", ""},
 		{"domain", "localhost", "localhost", ""},
 		{"domain", "localhost:8443", "localhost:8443", ""},
 		{"domain", "xn--mller-kva.de", "xn--mller-kva.de", ""},
@@ -25,6 +27,9 @@ func TestAnAnswerIsTakenInItsFormOrRejectedWithoutBeingRepeated(t *testing.T) {
 		{"domain", "hooks.example.com:0", "", "port"},
 		{"domain", "hooks.example.com:", "", "port"},
 		{"domain", "hooks.example.com:65536", "", "port"},
+		{"domain", "hooks.example.com:08443", "", "port"},
+		{"domain", "hooks.example.com:80", "", "must not be 80"},
+		{"domain", "203.0.113", "", "not an IP address"},
 		{"domain", "*.example.com", "", "letters, digits"},
 		{"domain", "hooks..example.com", "", "letters, digits"},
 		{"domain", "-a.example.com", "", "letters, digits"},
@@ -44,6 +49,10 @@ func TestAnAnswerIsTakenInItsFormOrRejectedWithoutBeingRepeated(t *testing.T) {
 		{"backend", "localhost", "", "must have a port"},
 		{"backend", "localhost:0", "", "from 1 to 65535"},
 		{"backend", "99999", "", "from 1 to 65535"},
+		{"backend", "localhost:03000", "", "from 1 to 65535"},
+		{"backend", "http://localhost:80", "http://localhost:80", ""},
+		{"backend", "https://localhost:80", "", "443 with https://"},
+		{"backend", "http://localhost:443", "", "80 with http://"},
 		{"backend", "http://localhost:3000/webhooks", "", "without a path"},
 		{"backend", "localhost:3000 {", "", "must be like"},
 		{"backend", "localhost:3000\nrespond", "", "must be like"},
@@ -54,6 +63,9 @@ func TestAnAnswerIsTakenInItsFormOrRejectedWithoutBeingRepeated(t *testing.T) {
 		{"path", "/a/", "", "must be like"},
 		{"path", "a", "", "must be like"},
 		{"path", "/a*", "", "must be like"},
+		{"path", "/a/../b", "", "without . and .."},
+		{"path", "/a/.", "", "without . and .."},
+		{"path", "/.well-known/hook", "/.well-known/hook", ""},
 		{"path", "/a b", "", "must be like"},
 		{"path", "/{x}", "", "must be like"},
 
@@ -90,6 +102,24 @@ func TestAnAnswerIsTakenInItsFormOrRejectedWithoutBeingRepeated(t *testing.T) {
 				assert.NotContains(t, err.Error(), test.answer)
 			}
 		})
+	}
+}
+
+func TestTheApplicationIsNotCaddyItself(t *testing.T) {
+	for domain, test := range map[string]struct{ rejected, taken string }{
+		"hooks.example.com":      {"https://Hooks.example.com hooks.example.com:443 hooks.example.com:80 localhost:443 127.0.0.1:80 [::1]:443 0.0.0.0:443 443", "hooks.example.com:3000 app.example.com:443 10.0.0.7:80 localhost:8443 unix//run/app.sock"},
+		"hooks.example.com:8443": {"hooks.example.com:8443 localhost:8443 80", "localhost:443 hooks.example.com:443"},
+		"localhost:8443":         {"localhost:8443 https://localhost:8443 127.0.0.1:8443", "localhost:443 80 10.0.0.7:8443"},
+	} {
+		l := layout{domain: domain}
+		for backend := range strings.FieldsSeq(test.rejected) {
+			_, err := l.backendForm(backend)
+			assert.ErrorContains(t, err, "the address of Caddy itself", "%s behind %s", backend, domain)
+		}
+		for backend := range strings.FieldsSeq(test.taken) {
+			_, err := l.backendForm(backend)
+			assert.NoError(t, err, "%s behind %s", backend, domain)
+		}
 	}
 }
 

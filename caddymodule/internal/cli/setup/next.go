@@ -25,11 +25,12 @@ func (o *options) printNext(cmd *cobra.Command, f *folder, id string) error {
 		return nil
 	}
 	config, secret := workspace.ShellQuoted(f.path(caddyfileName)), workspace.ShellQuoted(f.path(secretName))
+	program := cmdutil.Program(cmd)
 	var text strings.Builder
 	next := func(about, command string) { fmt.Fprintf(&text, "\n%s\n  %s\n", about, command) }
 	next("If Caddy runs as another user, such as caddy, let it read the secret:", "chown caddy "+secret)
-	next("Start Caddy:", "caddy run --config "+config)
-	send := "caddy elevenlabs send " + o.url() + " --secret-file " + secret
+	next("Start Caddy:", program+" run --config "+config)
+	send := program + " elevenlabs send " + o.url() + " --secret-file " + secret
 	if o.onlyHere() {
 		send += " --insecure"
 	}
@@ -37,7 +38,7 @@ func (o *options) printNext(cmd *cobra.Command, f *folder, id string) error {
 	if id != "" && !o.webhook.Attached() {
 		next("When that is ok, let ElevenLabs send the events of all agents; --agent names one:", o.workspace.CommandLine("attach", id))
 	}
-	next("If something is wrong, this names the remedy:", "caddy elevenlabs doctor --config "+config)
+	next("If something is wrong, this names the remedy:", program+" elevenlabs doctor --config "+config)
 	_, err := fmt.Fprint(cmd.OutOrStdout(), text.String())
 	return err
 }

@@ -66,7 +66,7 @@ var (
 	}
 	backendQuestion = question{
 		about: "Your application's address, as this server reaches it.",
-		text:  "Application", usual: usualBackend, form: backendForm,
+		text:  "Application", usual: usualBackend,
 	}
 	inboxQuestion = question{
 		about: `An inbox keeps each event on disk until your application has taken it. Without one, an
@@ -78,6 +78,11 @@ said stays on this disk for some days, and an event may come twice.`,
 		about: `The webhook's signing secret, wsec_…, as ElevenLabs showed it once. What you type is not
 shown. If there is no webhook yet, type nothing: init creates one by an API key.`,
 		text: "Secret", hidden: true, optional: true, form: secretForm,
+	}
+	localSecretQuestion = question{
+		about: `A signing secret for the try, which begins with wsec_, such as wsec_demo. What you type is
+not shown.`,
+		text: "Secret", hidden: true, form: secretForm,
 	}
 	apiKeyQuestion = question{
 		about: `An API key of an administrator of the workspace, with write access to webhooks and to

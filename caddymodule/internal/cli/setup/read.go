@@ -1,6 +1,7 @@
 package setup
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -9,6 +10,8 @@ import (
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 )
+
+var errCreateLocal = errors.New("ElevenLabs cannot call localhost, so leave out --create-webhook: for a try, give any secret, such as wsec_demo")
 
 // readLayout reads what the Caddyfile needs, from flags or by questions.
 func (o *options) readLayout(cmd *cobra.Command, f *folder) (err error) {
@@ -25,8 +28,13 @@ func (o *options) readLayout(cmd *cobra.Command, f *folder) (err error) {
 	if o.domain, err = o.flagOrAsk(cmd, "domain", o.domain, domainQuestion); err != nil {
 		return err
 	}
+	if o.create && o.onlyHere() {
+		return errCreateLocal
+	}
 	silent := asks && o.backend == ""
-	if o.backend, err = o.flagOrAsk(cmd, "backend", o.backend, backendQuestion); err != nil {
+	backend := backendQuestion
+	backend.form = o.layout.backendForm
+	if o.backend, err = o.flagOrAsk(cmd, "backend", o.backend, backend); err != nil {
 		return err
 	}
 	if silent {
@@ -66,6 +74,9 @@ func (o *options) readSecret(cmd *cobra.Command, f *folder) (secret string, err 
 	switch {
 	case o.create:
 	case cmdutil.CanAsk(cmd) && !named && !inEnv:
+		if o.onlyHere() {
+			return localSecretQuestion.ask(cmd)
+		}
 		secret, err = secretQuestion.ask(cmd)
 		o.create = err == nil && secret == ""
 	case !named && !inEnv:

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -97,25 +96,27 @@ func TestInitWithoutATerminalNamesWhatIsMissingOrWrong(t *testing.T) {
 	t.Setenv("KEY_IN_PLACE_OF_SECRET", elevenlabstest.Key)
 	t.Setenv("BLANK", " \n")
 	for flags, says := range map[string]string{
-		"":                                                "give --domain: there is no terminal to ask at",
-		"--domain hooks.example.com":                      "give --backend: there is no terminal to ask at",
-		"--domain nope --backend 3000":                    "--domain: the domain must be whole",
-		"--domain a.com --backend nope":                   "--backend: the application's address must have a port",
-		usual + " --path nope":                            "--path: the path must be like",
-		usual + " --domain=":                              "--domain is given twice",
-		"--domain= --backend 3000":                        "--domain is empty",
-		usual + " --secret-env NOT_SET":                   "NOT_SET is not set",
-		usual + " --secret-env BLANK":                     "BLANK is blank",
-		usual + " --secret-file none":                     "reading --secret-file: open none",
-		usual + " --attach":                               "--attach needs --create-webhook",
-		usual + " --api-key-file key.txt":                 "--api-key-file needs --create-webhook",
-		usual + " --secret-env KEY_IN_PLACE_OF_SECRET":    "reading the environment variable KEY_IN_PLACE_OF_SECRET: the secret begins with sk_: it is an API key",
-		usual + " --create-webhook --secret-env X":        "--create-webhook, not both",
-		usual + " --create-webhook --api-key-env NOT_SET": "NOT_SET is not set",
-		usual + " --create-webhook --events nope":         `there is no event "nope"`,
-		usual + " --create-webhook --events audio":        "need --attach or --agent",
-		usual + " --create-webhook --name=":               "--name is empty",
-		usual + " extra":                                  "unknown command",
+		"":                                                        "give --domain: there is no terminal to ask at",
+		"--domain hooks.example.com":                              "give --backend: there is no terminal to ask at",
+		"--domain nope --backend 3000":                            "--domain: the domain must be whole",
+		"--domain a.com --backend nope":                           "--backend: the application's address must have a port",
+		usual + " --path nope":                                    "--path: the path must be like",
+		usual + " --domain=":                                      "--domain is given twice",
+		"--domain= --backend 3000":                                "--domain is empty",
+		usual + " --secret-env NOT_SET":                           "NOT_SET is not set",
+		usual + " --secret-env BLANK":                             "BLANK is blank",
+		usual + " --secret-file none":                             "reading --secret-file: open none",
+		usual + " --attach":                                       "--attach needs --create-webhook",
+		usual + " --api-key-file key.txt":                         "--api-key-file needs --create-webhook",
+		usual + " --secret-env KEY_IN_PLACE_OF_SECRET":            "reading the environment variable KEY_IN_PLACE_OF_SECRET: the secret begins with sk_: it is an API key",
+		usual + " --create-webhook --secret-env X":                "--create-webhook, not both",
+		usual + " --create-webhook --api-key-env NOT_SET":         "NOT_SET is not set",
+		usual + " --create-webhook --events nope":                 `there is no event "nope"`,
+		usual + " --create-webhook --events audio":                "need --attach or --agent",
+		"--domain localhost:8443 --backend 3000 --create-webhook": "ElevenLabs cannot call localhost",
+		"--domain localhost:8443 --backend 8443":                  "--backend: this is the address of Caddy itself",
+		usual + " --create-webhook --name=":                       "--name is empty",
+		usual + " extra":                                          "unknown command",
 	} {
 		env, api := environment(t)
 		dir := t.TempDir()
@@ -177,21 +178,6 @@ func TestBothFilesAreWrittenOrNone(t *testing.T) {
 		err = f.write("new", func() error { return f.writeSecret(secret) })
 		require.ErrorIs(t, err, os.ErrExist)
 		assert.Equal(t, map[string]string{name: "precious"}, filesIn(t, dir))
-	}
-}
-
-func TestTheModesOfTheFilesAreThoseOfASecretAndOfAConfiguration(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("there are no such modes on Windows")
-	}
-	t.Setenv("ELEVENLABS_WEBHOOK_SECRET", secret)
-	env, _ := environment(t)
-	dir := t.TempDir()
-	require.NoError(t, initIn(t, env, dir, usual).Err)
-	for name, mode := range map[string]os.FileMode{secretName: 0o600, caddyfileName: 0o644} {
-		info, err := os.Stat(filepath.Join(dir, name))
-		require.NoError(t, err)
-		assert.Equal(t, mode, info.Mode(), name)
 	}
 }
 

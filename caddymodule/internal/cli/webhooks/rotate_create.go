@@ -101,14 +101,14 @@ func printNext(cmd *cobra.Command, c *creation, old elevenlabs.Webhook, id strin
 		Step: "switch", Status: "left", OldID: old.ID, WebhookID: id, NotKnown: unknown,
 		Caddyfile: []string{"secret {env.ELEVENLABS_WEBHOOK_SECRET} old", "secret " + source + " new"},
 		Commands: []string{
-			"caddy elevenlabs send " + workspace.ShellQuoted(old.URL) + " " + workspace.ShellQuoted(where[0]) + " " + workspace.ShellQuoted(where[1]),
+			cmdutil.Program(cmd) + " elevenlabs send " + workspace.ShellQuoted(old.URL) + " " + workspace.ShellQuoted(where[0]) + " " + workspace.ShellQuoted(where[1]),
 			c.w.CommandLine(append([]string{"rotate", old.ID, "--switch-to", id}, agents...)...),
 			c.w.CommandLine(append([]string{"rotate", old.ID, "--finish"}, agents...)...),
 		},
 	}
 	file, checks := c.sink.file, next.Commands
 	if file != "" { // Caddy sees a variable only after a restart
-		next.Commands = append([]string{"caddy reload --force"}, checks...)
+		next.Commands = append([]string{cmdutil.Program(cmd) + " reload --force"}, checks...)
 	}
 	if cmdutil.WantsJSON(cmd) {
 		return cmdutil.PrintJSON(cmd, next)
@@ -116,7 +116,7 @@ func printNext(cmd *cobra.Command, c *creation, old elevenlabs.Webhook, id strin
 	text := new(strings.Builder)
 	fmt.Fprintf(text, "\n%s still gets its events, and the new webhook gets none yet.", workspace.Label(old))
 	if len(unknown) > 0 {
-		fmt.Fprintf(text, "\nElevenLabs does not show the old webhook's settings for: %s. If it needs them, see\n`%s`.", strings.Join(unknown, ", "), workspace.CommandLine("update", id, "--help"))
+		fmt.Fprintf(text, "\nElevenLabs does not show the old webhook's settings for: %s. If it needs them, see\n`%s`.", strings.Join(unknown, ", "), cmdutil.Program(cmd)+" elevenlabs webhooks update "+workspace.ShellQuoted(id)+" --help")
 	}
 	fmt.Fprint(text, "\n\nDo the rest in this order, so that no event is lost:\n\n")
 	if file == "" {

@@ -4,19 +4,12 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/cli/cmdutil"
 )
 
-// CommandLine writes out a command about webhooks, for the user to run.
-func CommandLine(args ...string) string {
-	quoted := make([]string, 0, len(args))
-	for _, arg := range args {
-		quoted = append(quoted, ShellQuoted(arg))
-	}
-	return "caddy elevenlabs webhooks " + strings.Join(quoted, " ")
-}
-
-// CommandLine writes out a command that finds the workspace with the same flags as
-// this one, except for a key from standard input.
+// CommandLine writes out a command about webhooks, for the user to run. It finds the
+// workspace with the same flags as this one, except for a key from standard input.
 func (w *Workspace) CommandLine(args ...string) string {
 	for _, name := range []string{"region", "api-key-file", "api-key-env"} {
 		flag := w.cmd.Flags().Lookup(name)
@@ -24,7 +17,11 @@ func (w *Workspace) CommandLine(args ...string) string {
 			args = append(slices.Clip(args), "--"+name, value)
 		}
 	}
-	return CommandLine(args...)
+	quoted := make([]string, 0, len(args))
+	for _, arg := range args {
+		quoted = append(quoted, ShellQuoted(arg))
+	}
+	return cmdutil.Program(w.cmd) + " elevenlabs webhooks " + strings.Join(quoted, " ")
 }
 
 var plainWord = regexp.MustCompile(`^[\w./:=,@%+-]+$`)
