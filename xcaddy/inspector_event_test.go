@@ -6,8 +6,10 @@ import (
 	littleendian "encoding/binary"
 	"encoding/json"
 	"fmt"
+	"html"
 	"math"
 	"net/http"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -168,6 +170,42 @@ func TestInspectorDeliversAgainWhatWaited(t *testing.T) {
 	assert.Equal(t, "/events/1?inbox=default", eval[string](p, "location.pathname + location.search"), "a reload would say it once more")
 	p.requireQuiet()
 	s.awaitLog(`"msg":"events are delivered again, as an operator asked"`, `"user":"olga"`, `"by":"inspector"`)
+}
+
+func TestInspectorShowsTheHeadersThatTheBackendGot(t *testing.T) {
+	t.Parallel()
+	b := newBackend(t)
+	b.status = http.StatusServiceUnavailable
+	s := start(t, inspectedSite(b.address(), newInboxFile(t), "retry 1h", ""))
+	s.awaitInbox()
+	s.sendEvents([]byte(callEvent))
+	s.eventually("the first attempt", func() bool { e := s.storedEvents()[0]; return e.State == "waiting" && e.Attempts == 1 })
+	s.requireHeadersShown(b)
+	b.mu.Lock()
+	b.status = http.StatusOK
+	b.mu.Unlock()
+	require.Equal(t, http.StatusSeeOther, s.postForm("/redeliver", map[string][]string{"event": {"1"}}).status)
+	s.eventually("the second attempt", func() bool { return s.inboxCount("delivered") == 1 })
+	s.requireHeadersShown(b)
+}
+
+// shownHeader is a row of the table of headers.
+var shownHeader = regexp.MustCompile(`<tr><th scope="row"><bdi>([^<]*)</bdi></th><td><bdi>([^<]*)</bdi>`)
+
+// requireHeadersShown requires that the page of the event has the headers that the backend
+// just got.
+func (s *server) requireHeadersShown(b *backend) {
+	s.t.Helper()
+	got := requireDelivered(s.t, b, []byte(callEvent))
+	want, shown := got.header, http.Header{}
+	want.Set("Content-Length", strconv.FormatInt(got.length, 10)) // which Go keeps elsewhere
+	want.Set("Elevenlabs-Signature", "REDACTED")
+	want.Del("Via") // Caddy adds itself
+	page := s.inspect(s.client("HTTP/1.1"), http.MethodGet, s.pathOf([]byte(callEvent)))
+	for _, row := range shownHeader.FindAllStringSubmatch(page.body, -1) {
+		shown.Add(html.UnescapeString(row[1]), html.UnescapeString(row[2]))
+	}
+	assert.Equal(s.t, want, shown)
 }
 
 func TestInspectorActsOnSelectedEvents(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
+	cdpage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -35,6 +36,43 @@ func TestInspectorIsLiveWithThePasswordThatTheBrowserHas(t *testing.T) {
 	assert.True(t, p.stayed(), "without a reload")
 	s.sendEvents(l.event(300))
 	p.awaitText("conv_1")
+	p.requireQuiet()
+}
+
+// holdRenewals holds the answer of each renewal until the test says go, and notes the
+// messages of the stream and the pauses before the renewals.
+const holdRenewals = `window.held = []; window.messages = 0; window.pauses = [];
+{
+	const { fetch, setTimeout, EventSource } = window;
+	window.fetch = async (...request) => {
+		const answer = await fetch(...request);
+		await new Promise(go => window.held.push(go));
+		return answer;
+	};
+	window.setTimeout = (what, pause) => { window.pauses.push(pause); return setTimeout(what, pause); };
+	window.EventSource = class extends EventSource {
+		constructor(address) { super(address); this.addEventListener("message", () => window.messages++); }
+	};
+}`
+
+func TestInspectorShowsAtOnceWhatCameDuringARenewal(t *testing.T) {
+	t.Parallel()
+	l := newInboxLedger(t)
+	s := start(t, inspectedSite(l.backend(taken), newInboxFile(t), "", ""))
+	s.awaitInbox()
+	p := newTab(t, s)
+	_, err := chromedp.Call(p.ctx, cdpage.AddScriptToEvaluateOnNewDocument, cdpage.AddScriptToEvaluateOnNewDocumentParams{Source: holdRenewals})
+	require.NoError(t, err)
+	p.open("/events")
+	p.await("a renewal", "window.held.length === 1")
+	s.sendEvents([]byte(callEvent))
+	p.await("the stream to tell of the event", "window.messages > 0")
+	eval[any](p, "void (window.pauses.length = 0, window.held.pop()())")
+	p.await("the next renewal to be planned", "window.pauses.length > 0")
+	assert.LessOrEqual(t, eval[float64](p, "window.pauses[0]"), 1000.0, "milliseconds until the page shows the event")
+	p.await("that renewal", "window.held.length === 1")
+	eval[any](p, "void window.held.pop()()")
+	p.awaitText("conv_booking")
 	p.requireQuiet()
 }
 

@@ -50,7 +50,8 @@ func (p *Pages) showEvent(w http.ResponseWriter, r *http.Request) error {
 	if seconds, err := strconv.ParseInt(detail.SignedAt, 10, 64); err == nil {
 		v.SignedAt = time.Unix(seconds, 0)
 	}
-	copied, withheld := detail.CopyHeader()
+	copied, withheld := detail.CopyHeader(max(1, detail.Attempts))
+	copied.Set("Content-Length", strconv.FormatInt(detail.Size, 10))
 	for _, name := range withheld {
 		copied[name] = detail.Request.Header[name]
 	}

@@ -68,6 +68,13 @@ func TestThePagesSayWhatIsABackfill(t *testing.T) {
 	}
 }
 
+func TestTheOverviewSaysThatTestsDoNotCount(t *testing.T) {
+	for tests, want := range map[deliveries.Tally]string{{}: "none since Caddy started<", {Failed: 1}: "none since Caddy started (tests do not count)<"} {
+		s := &source{webhooks: []Webhook{{Handler: "main", Status: deliveries.Status{Tests: tests}}}}
+		assert.Equal(t, 2, strings.Count(s.visit(t, "/", "").Body.String(), want), want)
+	}
+}
+
 func TestTheListAsksForWhatItsFieldsSay(t *testing.T) {
 	s := new(source)
 	s.add(1, inbox.Dead, `{}`)

@@ -58,6 +58,17 @@ func (p *Pages) showOverview(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// When says how long ago something occurred at a webhook, as the command status does.
+func (w *Webhook) When(t, now time.Time) string {
+	switch {
+	case !t.IsZero():
+		return ago(t, now)
+	case w.Tests != (deliveries.Tally{}):
+		return "none since Caddy started (tests do not count)"
+	}
+	return "none since Caddy started"
+}
+
 // inboxCard is the state of an inbox. If it has named destinations, each has its own state,
 // and only what concerns the whole inbox counts beside them.
 type inboxCard struct {

@@ -25,10 +25,10 @@ var notForwarded = []string{
 	"Transfer-Encoding", "Upgrade", "Content-Length", "Expect",
 }
 
-// CopyHeader returns the headers that a backend behind a plain reverse_proxy gets at the
-// first attempt, for a copy of the event to another application. Withheld are the names
-// of those whose values are not shown.
-func (d *Detail) CopyHeader() (header http.Header, withheld []string) {
+// CopyHeader returns the headers that a backend behind a plain reverse_proxy gets at an
+// attempt. The length of the body is not among them. Withheld are the names of those
+// whose values are not shown.
+func (d *Detail) CopyHeader(attempt int) (header http.Header, withheld []string) {
 	header = http.Header{}
 	maps.Copy(header, d.Request.Header)
 	request := d.Request
@@ -45,7 +45,7 @@ func (d *Detail) CopyHeader() (header http.Header, withheld []string) {
 	}
 	slices.Sort(withheld)
 	request.setForwarded(header)
-	e := deliveries.Event{Received: d.ReceivedAt, Attempt: 1}
+	e := deliveries.Event{Received: d.ReceivedAt, Attempt: attempt}
 	e.EventType, e.ConversationID, e.AgentID, e.RequestID, e.Secret, e.EventID = d.EventType, d.ConversationID, d.AgentID, d.RequestID, d.Secret, d.EventID
 	d.Restore(&e)
 	e.SetHeaders(header)

@@ -27,7 +27,7 @@ func copied(t *testing.T, request Request) (http.Header, []string) {
 	require.NoError(t, err)
 	var read Detail
 	require.NoError(t, json.Unmarshal(text, &read))
-	return read.CopyHeader()
+	return read.CopyHeader(1)
 }
 
 func TestACopyHasTheHeadersOfTheBackendAndNoCredential(t *testing.T) {

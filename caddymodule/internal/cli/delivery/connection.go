@@ -24,8 +24,9 @@ import (
 type Connection struct {
 	// Network is the network for net.Dial. Empty means any.
 	Network string
-	// AnswerWithin is how long the server may take to begin its answer. 0 means that only
-	// the timeout of the whole request counts.
+	// AnswerWithin is how long the server may take for each step up to its answer: the
+	// connection, the TLS handshake, the first bytes. 0 means that only the timeout of the
+	// whole request counts.
 	AnswerWithin time.Duration
 
 	ca       string // a file of certificates
@@ -76,6 +77,7 @@ func (c *Connection) Client(target *url.URL, now func() time.Time) (*http.Client
 		TLSClientConfig:       &tls.Config{InsecureSkipVerify: c.insecure, Time: now}, //nolint:gosec // by --insecure
 		DisableKeepAlives:     true,
 		DisableCompression:    true,
+		TLSHandshakeTimeout:   c.AnswerWithin,
 		ResponseHeaderTimeout: c.AnswerWithin,
 		Protocols:             new(http.Protocols),
 	}

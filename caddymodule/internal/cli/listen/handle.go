@@ -63,7 +63,7 @@ func (h *handler) handOn(cmd *cobra.Command, r *result) error {
 			return unsent(err)
 		}
 		var withheld []string
-		header, withheld = event.CopyHeader()
+		header, withheld = event.CopyHeader(1)
 		h.tell(cmd, withheld)
 	}
 	fromServer, err := h.source.Body(cmd, r.Seq)

@@ -41,7 +41,7 @@
 
   const live = document.querySelector("[data-live]");
   const fresh = document.querySelector("[data-new]");
-  let last = Date.now(), timer = 0, ended = false, arrived = 0;
+  let last = Date.now(), due = Infinity, timer = 0, renewing = false, ended = false, arrived = 0;
 
   // keeps what the visitor has chosen while the rows are replaced
   function replace(text) {
@@ -62,7 +62,8 @@
   }
 
   async function renew() {
-    timer = 0;
+    renewing = true;
+    due = Infinity;
     last = Date.now();
     try {
       const address = new URL(location.href);
@@ -71,14 +72,16 @@
       // a sign-in that has run out shows another page
       if (!answer.ok || answer.redirected || !replace(await answer.text())) ended = answer.status < 500;
     } catch { /* Caddy is being restarted */ }
+    renewing = false;
     plan(usual);
   }
 
+  // what came during a renewal may not be in it, so the earliest plan counts
   function plan(pause) {
-    if (ended || document.hidden) return;
-    const wait = Math.max(0, last + pause - Date.now());
+    due = Math.min(due, last + pause);
+    if (ended || renewing || document.hidden) return;
     clearTimeout(timer);
-    timer = setTimeout(renew, wait);
+    timer = setTimeout(renew, Math.max(0, due - Date.now()));
   }
 
   function listen() {
