@@ -273,18 +273,19 @@ func (p *tab) press(name string) {
 	p.click(fmt.Sprintf("//main//*[self::button or self::a][normalize-space()=%q]", name))
 }
 
+// click clicks on an element once a visitor can see it. The page cannot change between
+// looking and clicking, as it could below a mouse pointer that moves there first.
 func (p *tab) click(xpath string) {
 	p.t.Helper()
-	var err error
-	for range 5 {
-		ctx, cancel := context.WithTimeout(p.ctx, patience/4)
-		err = chromedp.Do(ctx, chromedp.Click(xpath))
-		cancel()
-		if err == nil {
-			return
-		}
-	}
-	require.NoError(p.t, err, "clicking on %s", xpath)
+	p.await("a place to click: "+xpath, `(() => {
+		const found = document.evaluate(`+strconv.Quote(xpath)+`, document, null, XPathResult.FIRST_ORDERED_NODE_TYPE).singleNodeValue
+		if (!found || found.disabled) return false
+		found.scrollIntoView({ block: "center" })
+		const box = found.getBoundingClientRect()
+		if (!found.contains(document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2))) return false
+		found.click()
+		return true
+	})()`)
 }
 
 // tick selects the events in the list.
