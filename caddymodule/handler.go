@@ -179,7 +179,9 @@ type Tolerance struct {
 // an answer of the backend, whatever its status, and after a timeout, the handler
 // never forwards again.
 type Retries struct {
-	// The largest number of retries, from 0 to 10. 0 means none. Default: 3.
+	// The largest number of retries, from 0 to 10. 0 means none. Even then, Go's HTTP
+	// client sends a small event again if a connection that was kept open turns out to
+	// be closed, at most three times. Default: 3.
 	Count *int `json:"count,omitempty"`
 
 	// The pause before the first retry. Each later pause is four times as long.
