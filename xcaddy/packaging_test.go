@@ -38,7 +38,8 @@ func TestTheUnitOfThePackagesIsThatOfTheExampleWithAnotherPathAndUser(t *testing
 }
 
 // The packages install it beside a distribution's own caddy, which has no such commands.
-func TestTheCommandsToCopyHaveTheNameOfTheProgram(t *testing.T) {
+// Only the program of the packages knows its other name, not one that xcaddy builds.
+func TestWhatThePackagesPrintToCopyHasTheNameOfTheirProgram(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	program := filepath.Join(dir, packaged)
