@@ -154,10 +154,9 @@ func (h *Handler) keep(w http.ResponseWriter, r *http.Request, e *event, body *s
 		h.ignore(w, e, "no destination takes it")
 		return true, nil
 	}
-	if marksOf(r.Context()).forwarded && h.delivers(r.Context(), e.EventID) {
-		e.Result, e.Reason, e.Counts = deliveries.Failed, facts.Loop.Code, false
-		h.logger.Error("the backend of the inbox leads back to the inbox, which keeps the event", zap.String("inbox", h.Inbox.Name), zap.Object("event", e))
-		return true, caddyhttp.Error(facts.Loop.Status, errors.New(facts.Loop.Sentence))
+	loops, unsure := h.comesBack(r, e)
+	if loops {
+		return true, h.rejectLoop(e)
 	}
 	start := time.Now()
 	repeat, err := h.storeEvent(r, e, body, to)
@@ -177,6 +176,9 @@ func (h *Handler) keep(w http.ResponseWriter, r *http.Request, e *event, body *s
 			return false, nil
 		}
 		return true, h.forwardToAll(w, r, e, body, to)
+	}
+	if repeat && unsure != nil { // it is stored, and a 200 could count as that of the backend
+		return true, h.rejectLoop(e)
 	}
 	e.Result, e.Reason, e.Inbox = deliveries.Stored, "", deliveries.InboxStored
 	if repeat {
@@ -243,19 +245,29 @@ func (h *Handler) forwardToAll(w http.ResponseWriter, r *http.Request, e *event,
 	return caddyhttp.Error(http.StatusBadGateway, fmt.Errorf("%d of %d destinations did not take the event", len(missing), len(to)))
 }
 
-// delivers reports whether the inbox is delivering an event at this moment. If such an
-// event comes from a handler such as ours, its backend has led to here. An answer of 200
-// would count as that of the backend, and the event would be lost. Where the sender is
-// another inbox, which tries again, it delivers its copy later.
-func (h *Handler) delivers(ctx context.Context, id string) bool {
-	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+// comesBack reports whether an event comes from a handler such as ours, and the inbox is
+// delivering it at this moment: its backend has led to here. An answer of 200 would count as
+// that of the backend, and the event would be lost. Where the sender is another inbox, which
+// tries again, it delivers its copy later.
+func (h *Handler) comesBack(r *http.Request, e *event) (bool, error) {
+	if !marksOf(r.Context()).forwarded {
+		return false, nil
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), storeTimeout)
 	defer cancel()
 	store, err := h.inbox.database.open(ctx)
 	if err != nil {
-		return false
+		return false, err
 	}
-	under, err := store.List(ctx, inbox.Selection{Inbox: h.Inbox.Name, EventID: id, State: inbox.Delivering}, 1)
-	return err == nil && len(under) > 0
+	under, err := store.List(ctx, inbox.Selection{Inbox: h.Inbox.Name, EventID: e.EventID, State: inbox.Delivering}, 1)
+	return len(under) > 0, err
+}
+
+// rejectLoop keeps an event that came back from the inbox's own backend.
+func (h *Handler) rejectLoop(e *event) error {
+	e.Result, e.Reason, e.Counts = deliveries.Failed, facts.Loop.Code, false
+	h.logger.Error("the backend of the inbox leads back to the inbox, which keeps the event", zap.String("inbox", h.Inbox.Name), zap.Object("event", e))
+	return caddyhttp.Error(facts.Loop.Status, errors.New(facts.Loop.Sentence))
 }
 
 // storeEvent stores an event, also if its client leaves meanwhile.

@@ -168,7 +168,7 @@ func checkConcurrency(d *InboxDelivery) error {
 	return nil
 }
 
-// setDefaults copies from another one what is not set.
+// setDefaults fills the options that are not set from those of another one.
 func (d *InboxDelivery) setDefaults(from InboxDelivery) {
 	setDefault(&d.Concurrency, from.Concurrency)
 	setDefault(&d.Timeout, from.Timeout)
