@@ -28,7 +28,7 @@ var scripts = []struct{ page, begins, note string }{
 	{"docs/install.md", "curl -LO " + downloads + "checksums.txt.sigstore.json", "needs a signature, which only the workflow can make"},
 	{"docs/install.md", "curl -LO " + downloads + "caddy-elevenlabs_linux_amd64.deb", ".ci/release runs it, on the file that it made"},
 	{"docs/install.md", "curl -LO " + downloads + "caddy-elevenlabs_linux_amd64.rpm", "needs a system of rpm; .ci/release looks into the file"},
-	{"docs/install.md", "go tool -modfile=.ci/release.mod goreleaser release", ".ci/release runs it, for one kind of machine"},
+	{"docs/install.md", "go tool -modfile=.ci/release.mod goreleaser release", ".ci/release runs it, and publishes nothing"},
 	{"docs/install.md", "docker run", "needs Docker; .ci/release runs the command and the health check of the image"},
 	{"docs/install.md", "go build -o caddy ./xcaddy", "TestMain builds the server so"},
 	{"docs/install.md", "xcaddy build", "needs the module to be published; CI runs build.sh"},
