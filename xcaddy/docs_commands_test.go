@@ -22,6 +22,8 @@ const downloads = "https://github.com/caddy-elevenlabs/caddy-elevenlabs/releases
 // Each says what runs it, or why nothing here can.
 var scripts = []struct{ page, begins, note string }{
 	{"README.md", "curl -LO ", ".ci/release runs it, on the files that it made"},
+	{"README.md", "export ELEVENLABS_WEBHOOK_SECRET=wsec_demo\ngo run ./xcaddy run", "CI runs it"},
+	{"README.md", "go test ./...", "CI runs it"},
 	{"README.md", "body=", "TestCaddyfileExampleAsTheREADMETriesIt, and CI"},
 	{"docs/install.md", "curl -LO " + downloads + "caddy-elevenlabs_linux_amd64.tar.gz", "the same as the README's"},
 	{"docs/install.md", "curl -LO " + downloads + "checksums.txt\n", ".ci/release runs it, on the files that it made"},
