@@ -7,11 +7,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
+	"errors"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 	"testing"
 	"time"
 
@@ -36,7 +39,7 @@ func (s *server) client(proto string) *http.Client {
 	case "HTTP/1.1":
 		config := s.tlsConfig()
 		config.NextProtos = []string{"http/1.1"}
-		t := &http.Transport{TLSClientConfig: config}
+		t := &http.Transport{TLSClientConfig: config, DialContext: dialToTheEnd}
 		s.t.Cleanup(t.CloseIdleConnections)
 		transport = t
 	case "HTTP/2.0":
@@ -51,6 +54,24 @@ func (s *server) client(proto string) *http.Client {
 	return &http.Client{Transport: transport, Timeout: 3 * patience, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse
 	}}
+}
+
+// dialToTheEnd opens a connection on which an answer is read even if the server closed the
+// connection while the request was still being sent. net/http's client reports the failed
+// write instead, unless it happens to read the answer first.
+func dialToTheEnd(ctx context.Context, network, address string) (net.Conn, error) {
+	connection, err := new(net.Dialer).DialContext(ctx, network, address)
+	return toTheEnd{connection}, err
+}
+
+type toTheEnd struct{ net.Conn }
+
+func (c toTheEnd) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
+		return len(p), nil // if there is no answer, Read fails
+	}
+	return n, err
 }
 
 var protocols = []string{"HTTP/1.1", "HTTP/2.0", "HTTP/3.0"}
