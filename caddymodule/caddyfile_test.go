@@ -73,6 +73,8 @@ func TestBadCaddyfilesNameTheLineAndTheOption(t *testing.T) {
 		{"reverse_proxy with a wildcard", secret + "\nreverse_proxy * localhost:1", "5", []string{"takes no matcher"}},
 		{"secret of three words", "secret a b c", "4", []string{"argument count"}},
 		{"secret name not ASCII", "secret {env.TEST_SECRET} schlüssel", "4", []string{"secret", "printable ASCII"}},
+		{"two secrets in a line", "secret {env.TEST_SECRET} {env.TEST_OLD_SECRET}", "4", []string{"secret: a second secret stands in place of the name: write each secret in a line of its own"}},
+		{"two literal secrets in a line", "secret wsec_one wsec_two", "4", []string{"secret: a second secret stands in place of the name"}},
 		{"max_size negative", secret + "\nmax_size -1", "5", []string{"max_size", "not a size"}},
 		{"max_size zero", secret + "\nmax_size 0", "5", []string{"max_size", "greater than zero"}},
 		{"max_size a word", secret + "\nmax_size big", "5", []string{"max_size", "not a size"}},
