@@ -124,6 +124,31 @@ func TestBadCaddyfilesNameTheLineAndTheOption(t *testing.T) {
 	require.ErrorContains(t, err, "Caddyfile:2")
 }
 
+func TestErrorsOfTheCaddyfileDoNotRepeatASecretInAWrongPlace(t *testing.T) {
+	const destination = "inbox {\ndestination a {\n$\n}\n}"
+	for _, line := range []string{
+		"sign " + signKey + " " + oldSignKey,
+		"sign {env.TEST_SIGN_KEY}\n" + oldSignKey,
+		"sign {env.TEST_SIGN_KEY} {\n" + oldSignKey + "\n}",
+		"secret {env.TEST_SECRET} name wsec_AgICAgICAgIC",
+		"secret {env.TEST_SECRET} wsec_AgICAgICAgIC",
+		"secret {env.TEST_SECRET}\nwsec_AgICAgICAgIC",
+		"events\nwsec_AgICAgICAgIC x",
+		"max_size wsec_AgICAgICAgIC",
+		strings.Replace(destination, "$", "sign "+signKey+" "+oldSignKey, 1),
+		strings.Replace(destination, "$", "sign {env.TEST_SIGN_KEY}\n"+oldSignKey, 1),
+		"reverse_proxy localhost:1 {\n" + oldSignKey + "\n}",
+	} {
+		_, err := adapt(":80 {\nelevenlabs_webhook {\n" + line + "\n}\n}\n")
+		require.Error(t, err, line)
+		assert.NotContains(t, err.Error(), "AgIC", line)
+		assert.Contains(t, err.Error(), "Caddyfile:", line)
+	}
+	_, err := adapt(":80 {\nelevenlabs_webhook " + oldSignKey + " {\n}\n}\n")
+	require.Error(t, err)
+	assert.NotContains(t, err.Error(), "AgIC")
+}
+
 func TestBadJSONNamesTheOption(t *testing.T) {
 	negative := -1
 	secrets := []Secret{{Value: "{env.TEST_SECRET}"}}
