@@ -2,6 +2,7 @@ package caddymodule
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 
 	"github.com/caddyserver/caddy/v2/caddyconfig"
@@ -9,6 +10,8 @@ import (
 	"github.com/caddyserver/caddy/v2/caddyconfig/httpcaddyfile"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp"
 	"github.com/caddyserver/caddy/v2/modules/caddyhttp/reverseproxy"
+
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 )
 
 const directive = "elevenlabs_webhook"
@@ -109,7 +112,20 @@ type parsedProxy struct {
 	to      *json.RawMessage
 }
 
+// parse parses the directive. Its errors repeat words of the Caddyfile, and a secret may
+// stand in a wrong place there.
 func (p *directiveParser) parse(d *caddyfile.Dispenser) error {
+	err := p.directive(d)
+	if err == nil {
+		return nil
+	}
+	if text := facts.HideCredentials(err.Error(), "…"); text != err.Error() {
+		return errors.New(text)
+	}
+	return err
+}
+
+func (p *directiveParser) directive(d *caddyfile.Dispenser) error {
 	d.Next() // the directive's name
 	if d.NextArg() {
 		return d.ArgErr()

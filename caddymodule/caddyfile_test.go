@@ -73,6 +73,8 @@ func TestBadCaddyfilesNameTheLineAndTheOption(t *testing.T) {
 		{"reverse_proxy with a wildcard", secret + "\nreverse_proxy * localhost:1", "5", []string{"takes no matcher"}},
 		{"secret of three words", "secret a b c", "4", []string{"argument count"}},
 		{"secret name not ASCII", "secret {env.TEST_SECRET} schlüssel", "4", []string{"secret", "printable ASCII"}},
+		{"two secrets in a line", "secret {env.TEST_SECRET} {env.TEST_OLD_SECRET}", "4", []string{"secret: a second secret stands in place of the name: write each secret in a line of its own"}},
+		{"two literal secrets in a line", "secret wsec_one wsec_two", "4", []string{"secret: a second secret stands in place of the name"}},
 		{"max_size negative", secret + "\nmax_size -1", "5", []string{"max_size", "not a size"}},
 		{"max_size zero", secret + "\nmax_size 0", "5", []string{"max_size", "greater than zero"}},
 		{"max_size a word", secret + "\nmax_size big", "5", []string{"max_size", "not a size"}},
@@ -120,6 +122,31 @@ func TestBadCaddyfilesNameTheLineAndTheOption(t *testing.T) {
 	}
 	_, err := adapt(":80 {\n\televenlabs_webhook /path wrong\n}\n")
 	require.ErrorContains(t, err, "Caddyfile:2")
+}
+
+func TestErrorsOfTheCaddyfileDoNotRepeatASecretInAWrongPlace(t *testing.T) {
+	const destination = "inbox {\ndestination a {\n$\n}\n}"
+	for _, line := range []string{
+		"sign " + signKey + " " + oldSignKey,
+		"sign {env.TEST_SIGN_KEY}\n" + oldSignKey,
+		"sign {env.TEST_SIGN_KEY} {\n" + oldSignKey + "\n}",
+		"secret {env.TEST_SECRET} name wsec_AgICAgICAgIC",
+		"secret {env.TEST_SECRET} wsec_AgICAgICAgIC",
+		"secret {env.TEST_SECRET}\nwsec_AgICAgICAgIC",
+		"events\nwsec_AgICAgICAgIC x",
+		"max_size wsec_AgICAgICAgIC",
+		strings.Replace(destination, "$", "sign "+signKey+" "+oldSignKey, 1),
+		strings.Replace(destination, "$", "sign {env.TEST_SIGN_KEY}\n"+oldSignKey, 1),
+		"reverse_proxy localhost:1 {\n" + oldSignKey + "\n}",
+	} {
+		_, err := adapt(":80 {\nelevenlabs_webhook {\n" + line + "\n}\n}\n")
+		require.Error(t, err, line)
+		assert.NotContains(t, err.Error(), "AgIC", line)
+		assert.Contains(t, err.Error(), "Caddyfile:", line)
+	}
+	_, err := adapt(":80 {\nelevenlabs_webhook " + oldSignKey + " {\n}\n}\n")
+	require.Error(t, err)
+	assert.NotContains(t, err.Error(), "AgIC")
 }
 
 func TestBadJSONNamesTheOption(t *testing.T) {

@@ -40,6 +40,9 @@ func (s Secret) check() error {
 	if s.Value == "" {
 		return errors.New("it is empty: set the webhook's signing secret, as {env.NAME} or {file./path}")
 	}
+	if _, placeholder := placeholderKey(s.Name); placeholder || slices.ContainsFunc(secretPrefixes, func(p string) bool { return strings.HasPrefix(s.Name, p) }) {
+		return errors.New("a second secret stands in place of the name: write each secret in a line of its own")
+	}
 	for _, c := range []byte(s.Name) { // the same rule as for values of the body
 		if c < ' ' || c > '~' || len(s.Name) > envelope.MaxValue {
 			return fmt.Errorf("a name must be printable ASCII of at most %d bytes, since it goes into a header", envelope.MaxValue)

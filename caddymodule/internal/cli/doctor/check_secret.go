@@ -50,8 +50,15 @@ func (e *examination) checkSecrets(context.Context) []finding {
 func (e *examination) checkSign(context.Context) []finding {
 	var findings []finding
 	for _, h := range e.handlers() {
-		for i, s := range h.SignKeys {
-			findings = append(findings, checkSecret(s, fmt.Sprintf("sign %d", i+1), examineKey)...)
+		count := map[string]int{} // by destination: each numbers its keys by itself
+		for _, s := range h.SignKeys {
+			count[s.Name]++
+			label := fmt.Sprintf("sign %d", count[s.Name])
+			if s.Name != "" {
+				label = "destination " + s.Name + ": " + label
+			}
+			s.Name = ""
+			findings = append(findings, checkSecret(s, label, examineKey)...)
 		}
 	}
 	return findings

@@ -102,6 +102,11 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 			p.signWith("whsec_" + strings.Repeat("AQEB", 8))
 			p.first().SignKeys = append(p.first().SignKeys, cmdutil.ConfigSecret{Text: "{env.OLD_KEY}", Problem: errors.New("not set")})
 		}},
+		{"the first key of a second destination", "sign", statusFail, "destination archive: sign 1 ({env.ARCHIVE_KEY}) cannot be read: not set", func(p *patient) {
+			p.signWith("whsec_" + strings.Repeat("AQEB", 8))
+			p.first().SignKeys[0].Name = "crm"
+			p.first().SignKeys = append(p.first().SignKeys, cmdutil.ConfigSecret{Text: "{env.ARCHIVE_KEY}", Name: "archive", Problem: errors.New("not set")})
+		}},
 		{"an error that quotes a key without its prefix", "config", statusFail, "does not load: no … here", func(p *patient) {
 			p.signWith("AQEBAQEB")
 			p.config.Problem = errors.New("no AQEBAQEB here")
