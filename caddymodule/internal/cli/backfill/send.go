@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -80,7 +81,7 @@ func (s *sender) conversation(m Missing) error {
 	}
 	call, err := s.read(m)
 	if err != nil {
-		return err
+		return s.unread(m, m.Types, err)
 	}
 	for _, eventType := range m.Types {
 		switch {
@@ -119,6 +120,35 @@ func (s *sender) read(m Missing) (*call, error) {
 	return newCall(m.ID, text)
 }
 
+// unread notes that the API did not give what events are made of. The calls behind this
+// one must not be lost with it, so the command goes on, except if all would fail alike.
+func (s *sender) unread(m Missing, eventTypes []string, err error) error {
+	if s.cmd.Context().Err() != nil || elevenlabs.ConcernsAll(err) {
+		return err
+	}
+	for _, eventType := range eventTypes {
+		l := newLine(m, eventType, failed)
+		l.Problem = cmdutil.Printable(err.Error())
+		if err := s.report.add(l); err != nil {
+			return err
+		}
+	}
+	return s.failure(errors.Is(err, spool.ErrTooLarge))
+}
+
+// failure counts one, and returns an error after too many in a row. An event that is too
+// large says nothing of the next one: counted, some long calls in a row would keep those
+// behind them away in each run.
+func (s *sender) failure(tooLarge bool) error {
+	if tooLarge {
+		return nil
+	}
+	if s.failures++; s.failures == maxFailures {
+		return fmt.Errorf("%w: %d failures in a row", cmdutil.ErrCheckFailed, maxFailures)
+	}
+	return nil
+}
+
 func (s *sender) skip(m Missing, eventType, why string) error {
 	l := newLine(m, eventType, skipped)
 	l.Problem = why
@@ -137,7 +167,7 @@ func (s *sender) sendAudio(m Missing, c *call) error {
 		return nil
 	}
 	if err != nil {
-		return err
+		return s.unread(m, []string{audio}, err)
 	}
 	defer recording.Close()
 	if recording.Size() == 0 {
@@ -180,8 +210,5 @@ func (s *sender) send(m Missing, event sample.Event) error {
 		}
 		return stop
 	}
-	if s.failures++; s.failures == maxFailures {
-		return fmt.Errorf("%w: %d events in a row were not taken", cmdutil.ErrCheckFailed, maxFailures)
-	}
-	return nil
+	return s.failure(l.Status == http.StatusRequestEntityTooLarge)
 }
