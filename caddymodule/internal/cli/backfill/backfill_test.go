@@ -45,6 +45,7 @@ func TestBackfillPrints(t *testing.T) {
 		{"another_secret", "--since 24h --secret-env OTHER", 2, func(m *machine) { m.t.Setenv("OTHER", "wsec_other") }},
 		{"gives_up", "--since 24h --audio --until 1s", 2, func(m *machine) { m.statuses = slices.Repeat([]int{503}, 9) }},
 		{"not_believed", "--since 24h", 2, func(m *machine) { m.unmarked = true }},
+		{"ignored", "--since 24h", 0, func(m *machine) { m.ignores = "conv_2" }},
 		{"not_stored", "--since 24h", 2, func(m *machine) { m.withoutBox = true }},
 		{"beyond_retention", "--since 4d", 1, nil},
 		{"no_inbox", "--since 24h", 1, func(m *machine) { m.remember = 0 }},
@@ -310,7 +311,6 @@ func TestAConversationThatCannotBeSentIsSkipped(t *testing.T) {
 	assert.Equal(t, []string{"post_call_transcription conv_2", "post_call_transcription conv_3"}, m.sentEvents())
 	assert.Contains(t, outcome.Stdout, "ElevenLabs processes the conversation again; run the command later")
 	assert.Contains(t, outcome.Stdout, " (2 without a recording); 4 events: 2 sent, 2 skipped, 0 failed\n")
-
 }
 
 // answering answers requests for one path in place of the API.

@@ -192,8 +192,10 @@ func (s *sender) send(m Missing, event sample.Event) error {
 		l.Result = failed
 	case !result.Backfill:
 		stop = fmt.Errorf("%w: the server took the event and did not believe that it is a backfill, so your application takes it for one of ElevenLabs. Update Caddy there, and let no proxy in front of it delete the header %s", cmdutil.ErrCheckFailed, facts.HeaderBackfill)
+	case result.Ignored: // others may be taken
+		l.Result, l.Problem = skipped, "the handler takes no such event, by its events or its destinations"
 	case s.ids == nil && result.Inbox == "":
-		stop = fmt.Errorf("%w: the server answered 200, and has not stored the event, so each run would send it again. The URL must be that of a handler with the inbox, and its option `events` must have %s. Without an inbox, use --ids", cmdutil.ErrCheckFailed, event.Type)
+		stop = fmt.Errorf("%w: the server answered 200, and has not stored the event, so each run would send it again. The URL must be that of a handler with the inbox. Without an inbox, use --ids", cmdutil.ErrCheckFailed)
 	}
 	if stop != nil {
 		l.Problem, s.hopeless = "sent, and then stopped", true
@@ -201,13 +203,13 @@ func (s *sender) send(m Missing, event sample.Event) error {
 	if err := s.report.add(l); err != nil {
 		return err
 	}
-	if l.Result == sent {
-		s.failures = 0
-		if s.ids != nil {
-			if err := s.ids.add(m.ID, event.Type); err != nil {
-				return err
-			}
+	if l.Result == sent && s.ids != nil {
+		if err := s.ids.add(m.ID, event.Type); err != nil {
+			return err
 		}
+	}
+	if l.Result != failed {
+		s.failures = 0
 		return stop
 	}
 	return s.failure(l.Status == http.StatusRequestEntityTooLarge)
