@@ -87,7 +87,7 @@ func (s *sender) conversation(m Missing) error {
 		switch {
 		case call == nil:
 			err = s.skip(m, eventType, "ElevenLabs no longer has the conversation")
-		case !ended(call.Status):
+		case !elevenlabs.Ended(call.Status):
 			err = s.skip(m, eventType, "ElevenLabs processes the conversation again; run the command later")
 		case eventType == audio && call.HasAudio != nil && !*call.HasAudio:
 			s.report.withoutRecording(m)
