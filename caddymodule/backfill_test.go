@@ -59,6 +59,18 @@ func TestTheMarkOfABackfillReachesTheBackendHoweverManyHandlersDeleteIt(t *testi
 	}
 }
 
+// Otherwise the command would take the handler for one without an inbox, and stop.
+func TestTheCommandLearnsThatNobodyTakesABackfill(t *testing.T) {
+	h, _ := provision(t, &Handler{Events: []string{"post_call_audio"}})
+	for mark, want := range map[string]string{backfillOf(testSecret, signedAt, transcript): "ignored", "true": "", "": ""} {
+		r := newRequest(transcript)
+		r.Header.Set(facts.HeaderBackfill, mark)
+		got := serve(t, h, r)
+		assert.Equal(t, http.StatusOK, got.Code)
+		assert.Equal(t, want, got.Header().Get(facts.HeaderBackfill))
+	}
+}
+
 // The one who attacks has genuine requests, also marked ones, and not the secret.
 func TestAMarkOfABackfillThatNobodyMadeWithTheSecretIsNotBelieved(t *testing.T) {
 	const other = `{"type":"post_call_transcription","data":{"conversation_id":"conv_other"}}`

@@ -331,6 +331,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request, next caddyht
 // ignore answers 200 for an event that nobody wants.
 func (h *Handler) ignore(w http.ResponseWriter, e *event, why string) {
 	e.Result, e.Reason = deliveries.Ignored, facts.EventNotWanted
+	if e.Backfill {
+		w.Header().Set(headerBackfill, facts.BackfillIgnored)
+	}
 	h.logger.Info("event answered with 200 and not forwarded, since "+why, zap.Object("event", e))
 	w.WriteHeader(http.StatusOK)
 }

@@ -30,6 +30,9 @@ const (
 	ConversationFailed = "failed"
 )
 
+// Ended reports whether a conversation of a state has ended.
+func Ended(status string) bool { return status == ConversationDone || status == ConversationFailed }
+
 // Conversation is a conversation as a list has it.
 type Conversation struct {
 	ID       string
@@ -61,7 +64,7 @@ func (c *Conversation) UnmarshalJSON(data []byte) error {
 		return err
 	}
 	switch {
-	case answer.ID == "" || answer.Start <= 0:
+	case answer.ID == "" || Ended(answer.Status) && answer.Start <= 0:
 		return errors.New("a conversation has no conversation_id, or no start_time_unix_secs")
 	case strings.ContainsFunc(answer.ID, func(r rune) bool { return r <= ' ' || r == '#' }): // a file has one a line
 		return errors.New("a conversation_id has blanks, or other characters that no id has")

@@ -89,7 +89,7 @@ func TestAListOfConversationsThatIsNotOneIsAnError(t *testing.T) {
 		`{"conversations":[],"has_more":true,"next_cursor":null}`:                       "it says that there is more, and not where",
 		`{"conversations":[],"has_more":true,"next_cursor":"again"}`:                    "it says that there is more, and not where",
 		`{"conversations":[{"conversation_id":"","start_time_unix_secs":1}]}`:           "has no conversation_id",
-		`{"conversations":[{"conversation_id":"conv_1"}]}`:                              "no start_time_unix_secs",
+		`{"conversations":[{"conversation_id":"conv_1","status":"done"}]}`:              "no start_time_unix_secs",
 		`{"conversations":[{"conversation_id":"conv_1","start_time_unix_secs":"1"}]`:    "cannot be understood",
 		`{"conversations":[{"conversation_id":"conv_1 #\n","start_time_unix_secs":1}]}`: "characters that no id has",
 		`{"conversations":[`: "cannot be understood",
@@ -104,6 +104,19 @@ func TestAListOfConversationsThatIsNotOneIsAnError(t *testing.T) {
 		assert.ErrorContains(t, err, "listing conversations: ")
 		assert.LessOrEqual(t, requests, 2, answer)
 	}
+}
+
+// Otherwise a call that does not begin would hide all others.
+func TestACallThatHasNotBegunNeedsNoStart(t *testing.T) {
+	const answer = `{"conversations":[{"conversation_id":"conv_2","status":"done","start_time_unix_secs":1},` +
+		`{"conversation_id":"conv_1","status":"initiated","start_time_unix_secs":null}],"has_more":false}`
+	c := newClient(t, roundTripper(func(r *http.Request) (*http.Response, error) {
+		return &http.Response{StatusCode: 200, Body: io.NopCloser(strings.NewReader(answer)), Request: r}, nil
+	}))
+	all, err := c.Conversations(t.Context(), lastHour)
+	require.NoError(t, err)
+	require.Len(t, all, 2)
+	assert.Equal(t, "conv_1", all[0].ID)
 }
 
 func TestAConversationComesByteForByte(t *testing.T) {

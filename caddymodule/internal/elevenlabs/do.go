@@ -22,7 +22,7 @@ import (
 const (
 	maxTries   = 5
 	maxElapsed = 2 * time.Minute // for all tries and the pauses between them
-	maxAnswer  = 16 << 20        // bytes; the largest known answer, an agent, is far smaller
+	maxAnswer  = 64 << 20        // bytes; the largest known answer, a conversation, is far smaller
 )
 
 // operation is a request to the API.
@@ -138,7 +138,7 @@ func (c *Client) try(ctx context.Context, op operation, answer any) error {
 	case response.StatusCode/100 != 2:
 		return c.newError(response, received, op.permission)
 	case len(received) > maxAnswer:
-		return fmt.Errorf("%w: it is longer than %d bytes", errAnswer, maxAnswer)
+		return fmt.Errorf("%w: %w: it is longer than %d bytes", errAnswer, spool.ErrTooLarge, maxAnswer)
 	case answer == nil:
 		return nil
 	}

@@ -283,7 +283,7 @@ func TestAnswerThatCannotBeReadIsAnError(t *testing.T) {
 		{"no key", `{}`, "it has no key webhooks"},
 		{"null", `{"webhooks":null}`, "it has no key webhooks"},
 		{"a webhook without an id", `{"webhooks":[{"name":"a"}]}`, "a webhook has no webhook_id"},
-		{"too long", `{"webhooks":[` + strings.Repeat(" ", maxAnswer) + `]}`, "it is longer than 16777216 bytes"},
+		{"too long", `{"webhooks":[` + strings.Repeat(" ", maxAnswer) + `]}`, "it is longer than 67108864 bytes"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -58,6 +58,13 @@ func (e *Error) Error() string {
 	return text
 }
 
+// ConcernsAll reports whether an error of one request will be that of others too: the API
+// key is wrong, or ElevenLabs limits the rate.
+func ConcernsAll(err error) bool {
+	answered, ok := errors.AsType[*Error](err)
+	return ok && (answered.Status == http.StatusUnauthorized || answered.Status == http.StatusTooManyRequests) || isCertificate(err)
+}
+
 const missingPermissions = "missing_permissions"
 
 var permissionPattern = regexp.MustCompile(`missing the permission (\w+)`)

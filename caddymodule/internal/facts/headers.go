@@ -21,10 +21,13 @@ func IsTestMark(value string) bool {
 
 // HeaderBackfill is the request header by which `inbox backfill` marks an event that it
 // made from ElevenLabs' API. Its value is a proof, of package backfill. To the
-// application, and in its answer to the command, the handler says BackfillMark.
+// application, and in its answer to the command, the handler says BackfillMark. It
+// answers BackfillIgnored for an event that neither its option events nor a destination
+// takes.
 const (
-	HeaderBackfill = "X-ElevenLabs-Backfill"
-	BackfillMark   = "true"
+	HeaderBackfill  = "X-ElevenLabs-Backfill"
+	BackfillMark    = "true"
+	BackfillIgnored = "ignored"
 )
 
 // UserAgent is the User-Agent of the HTTP client that ElevenLabs uses, as a public

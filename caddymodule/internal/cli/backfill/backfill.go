@@ -69,8 +69,10 @@ What cannot be made again:
   - what does not come after a call, such as speech_to_text_transcription
   - what ElevenLabs has deleted by the agent's own retention
 
-The API key needs the permission to read ElevenAgents. The exit code is 2 if an event was
-not sent.`,
+A call that cannot be read or sent is FAILED, and the command goes on with the next one.
+After five failures in a row, it gives up. The exit code is 2 if an event was not sent.
+
+The API key needs the permission to read ElevenAgents.`,
 		Example: `  caddy elevenlabs inbox backfill https://hooks.example.com/webhooks/elevenlabs --since 24h --dry-run
   caddy elevenlabs inbox backfill https://hooks.example.com/webhooks/elevenlabs --since 24h --audio
   caddy elevenlabs inbox backfill https://hooks.example.com/webhooks/elevenlabs --since 2026-11-28T10:00:00Z --until 2026-11-28T12:00:00Z

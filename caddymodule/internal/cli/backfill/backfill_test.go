@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -43,6 +45,7 @@ func TestBackfillPrints(t *testing.T) {
 		{"another_secret", "--since 24h --secret-env OTHER", 2, func(m *machine) { m.t.Setenv("OTHER", "wsec_other") }},
 		{"gives_up", "--since 24h --audio --until 1s", 2, func(m *machine) { m.statuses = slices.Repeat([]int{503}, 9) }},
 		{"not_believed", "--since 24h", 2, func(m *machine) { m.unmarked = true }},
+		{"ignored", "--since 24h", 0, func(m *machine) { m.ignores = "conv_2" }},
 		{"not_stored", "--since 24h", 2, func(m *machine) { m.withoutBox = true }},
 		{"beyond_retention", "--since 4d", 1, nil},
 		{"no_inbox", "--since 24h", 1, func(m *machine) { m.remember = 0 }},
@@ -308,13 +311,89 @@ func TestAConversationThatCannotBeSentIsSkipped(t *testing.T) {
 	assert.Equal(t, []string{"post_call_transcription conv_2", "post_call_transcription conv_3"}, m.sentEvents())
 	assert.Contains(t, outcome.Stdout, "ElevenLabs processes the conversation again; run the command later")
 	assert.Contains(t, outcome.Stdout, " (2 without a recording); 4 events: 2 sent, 2 skipped, 0 failed\n")
+}
 
-	for _, wrong := range []string{`{"conversation_id":"conv_5","status":"done"}`, `{"conversation_id":"conv_4","status":"done"}`, `[]`} {
-		m := newMachine(t)
-		m.api.AddConversation(elevenlabstest.Conversation{ID: "conv_4", Start: start, Duration: 60, JSON: wrong})
-		outcome := m.run("--since", "24h")
-		assert.Equal(t, 1, outcome.Code)
-		assert.ErrorContains(t, outcome.Err, "reading conversation conv_4: ")
-		assert.Empty(t, m.bodies)
+// answering answers requests for one path in place of the API.
+type answering struct {
+	api  http.RoundTripper
+	path string
+	with http.HandlerFunc
+}
+
+func (a answering) RoundTrip(r *http.Request) (*http.Response, error) {
+	if !strings.HasSuffix(r.URL.Path, "/"+a.path) {
+		return a.api.RoundTrip(r)
 	}
+	recorder := httptest.NewRecorder()
+	a.with(recorder, r)
+	return recorder.Result(), nil
+}
+
+// A timer runs the command again and again. If it ended at such a call, those behind it
+// would never come.
+func TestACallThatCannotBeReadOrIsTooLargeHoldsUpNoOther(t *testing.T) {
+	start := noon.Add(-5 * time.Hour).Unix()
+	answer := func(status int, headers ...string) func(*machine) {
+		return func(m *machine) { m.env.API = answering{m.api, "conv_1", elevenlabstest.Answer(status, headers...)} }
+	}
+	for _, test := range []struct {
+		name, json, says string
+		fault            func(*machine)
+	}{
+		{name: "another conversation", json: `{"conversation_id":"conv_5","status":"done"}`, says: "ElevenLabs answered with another one"},
+		{name: "no time", json: `{"conversation_id":"conv_1","status":"done"}`, says: "the answer has no metadata.start_time_unix_secs"},
+		{name: "no object", json: `[]`, says: "reading conversation conv_1: "},
+		{name: "no JSON", json: `{"conversation_id": `, says: "cannot be understood"},
+		{name: "422", fault: answer(422), says: "ElevenLabs answered 422"},
+		{name: "403", fault: answer(403), says: "the API key lacks a permission, probably convai_read"},
+		{name: "500", fault: answer(500, "Retry-After", "9999"), says: "ElevenLabs answered 500"},
+		{name: "too large for the front door", fault: func(m *machine) { m.statuses = []int{413} }, says: "413"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m := newMachine(t)
+			m.api.AddConversation(elevenlabstest.Conversation{ID: "conv_1", Start: start, Duration: 60, JSON: test.json})
+			m.api.AddConversation(elevenlabstest.Conversation{ID: "conv_2", Start: start + 1, Duration: 60})
+			if test.fault != nil {
+				test.fault(m)
+			}
+			outcome := m.run("--since", "24h")
+			assert.Equal(t, 2, outcome.Code)
+			assert.Contains(t, m.sentEvents(), "post_call_transcription conv_2")
+			assert.Regexp(t, `(?m)^FAILED .* conv_1 .*`+regexp.QuoteMeta(test.says), outcome.Stdout)
+			assert.Contains(t, outcome.Stdout, "; 2 events: 1 sent, 0 skipped, 1 failed\n")
+		})
+	}
+}
+
+func TestARecordingThatCannotBeReadHoldsUpNoOther(t *testing.T) {
+	start := noon.Add(-5 * time.Hour).Unix()
+	m := newMachine(t)
+	m.api.AddConversation(elevenlabstest.Conversation{ID: "conv_1", Start: start, Duration: 60, Audio: []byte("ID3")})
+	m.api.AddConversation(elevenlabstest.Conversation{ID: "conv_2", Start: start + 1, Duration: 60, Audio: []byte("ID3")})
+	m.env.API = answering{m.api, "conv_1/audio", elevenlabstest.Answer(422)}
+	outcome := m.run("--since", "24h", "--audio")
+	assert.Equal(t, 2, outcome.Code)
+	assert.Equal(t, []string{"post_call_transcription conv_1", "post_call_transcription conv_2", "post_call_audio conv_2"}, m.sentEvents())
+}
+
+func TestEventsThatAreTooLargeAreNoReasonToGiveUp(t *testing.T) {
+	m := newMachine(t)
+	for i := range 8 {
+		m.api.AddConversation(elevenlabstest.Conversation{ID: "conv_" + strconv.Itoa(i), Start: noon.Add(-5*time.Hour).Unix() + int64(i), Duration: 60})
+	}
+	m.statuses = slices.Repeat([]int{413}, 7)
+	outcome := m.run("--since", "24h")
+	assert.Equal(t, 2, outcome.Code)
+	assert.Contains(t, outcome.Stdout, "; 8 events: 1 sent, 0 skipped, 7 failed\n")
+}
+
+func TestAnAPIThatFailsAlwaysEndsTheCommand(t *testing.T) {
+	m := newMachine(t)
+	for i := range 9 {
+		m.api.AddConversation(elevenlabstest.Conversation{ID: "conv_" + strconv.Itoa(i), Start: noon.Add(-5*time.Hour).Unix() + int64(i), Duration: 60, JSON: "[]"})
+	}
+	outcome := m.run("--since", "24h")
+	assert.Equal(t, 2, outcome.Code)
+	assert.ErrorContains(t, outcome.Err, "5 failures in a row; 0 of 9 events sent, 9 left")
+	assert.Equal(t, 5, strings.Count(outcome.Stdout, "FAILED"))
 }

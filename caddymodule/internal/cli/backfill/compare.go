@@ -75,7 +75,7 @@ func Compare(conversations []elevenlabs.Conversation, known Known, withAudio boo
 			missing = append(missing, audio)
 		}
 		switch {
-		case !ended(c.Status):
+		case !elevenlabs.Ended(c.Status):
 			found.Unfinished++
 		case len(missing) == 0 || known.has(c.ID, neverStarted):
 			found.Here++
@@ -88,8 +88,4 @@ func Compare(conversations []elevenlabs.Conversation, known Known, withAudio boo
 		}
 	}
 	return found
-}
-
-func ended(status string) bool {
-	return status == elevenlabs.ConversationDone || status == elevenlabs.ConversationFailed
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/elevenlabs"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/sample"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/spool"
 )
@@ -35,7 +36,7 @@ func newCall(id string, text json.RawMessage) (*call, error) {
 	switch {
 	case c.ID != id:
 		return nil, fmt.Errorf("reading conversation %s: ElevenLabs answered with another one", id)
-	case ended(c.Status) && c.Metadata.Start <= 0:
+	case elevenlabs.Ended(c.Status) && c.Metadata.Start <= 0:
 		return nil, fmt.Errorf("reading conversation %s: %w", id, errNoStart)
 	}
 	return c, nil

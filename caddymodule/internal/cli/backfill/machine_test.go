@@ -43,9 +43,10 @@ type machine struct {
 	events     []stored.Event // of the inbox
 	bodies     [][]byte       // that came to the front door
 	headers    []http.Header
-	statuses   []int // of the next answers; 200 if there are no more
-	withoutBox bool  // the handler at the URL has no inbox
-	unmarked   bool  // it knows no backfills
+	statuses   []int  // of the next answers; 200 if there are no more
+	withoutBox bool   // the handler at the URL has no inbox
+	unmarked   bool   // it knows no backfills
+	ignores    string // the conversation of which it takes no event
 	remember   time.Duration
 	asked      []string // of the admin endpoint
 	arrived    func()   // called for each event that comes
@@ -88,12 +89,16 @@ func (m *machine) take(w http.ResponseWriter, r *http.Request, body []byte) {
 	if !m.unmarked && mark.Genuine(mark.Key([]byte(clitest.Secret)), r.Header.Get(facts.HeaderBackfill), header.Timestamp(), hex.EncodeToString(id[:])) {
 		w.Header().Set(facts.HeaderBackfill, "true")
 	}
-	if m.withoutBox {
-		return
-	}
 	scanner := new(envelope.Scanner)
 	_, _ = scanner.Write(body)
 	fields := scanner.Fields()
+	if fields.ConversationID == m.ignores && m.ignores != "" {
+		w.Header().Set(facts.HeaderBackfill, facts.BackfillIgnored)
+		return
+	}
+	if m.withoutBox {
+		return
+	}
 	m.put(fields.EventType, fields.ConversationID)
 	w.Header().Set(delivery.HeaderInbox, "stored")
 }

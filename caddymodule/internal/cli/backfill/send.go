@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -80,13 +81,13 @@ func (s *sender) conversation(m Missing) error {
 	}
 	call, err := s.read(m)
 	if err != nil {
-		return err
+		return s.unread(m, m.Types, err)
 	}
 	for _, eventType := range m.Types {
 		switch {
 		case call == nil:
 			err = s.skip(m, eventType, "ElevenLabs no longer has the conversation")
-		case !ended(call.Status):
+		case !elevenlabs.Ended(call.Status):
 			err = s.skip(m, eventType, "ElevenLabs processes the conversation again; run the command later")
 		case eventType == audio && call.HasAudio != nil && !*call.HasAudio:
 			s.report.withoutRecording(m)
@@ -119,6 +120,35 @@ func (s *sender) read(m Missing) (*call, error) {
 	return newCall(m.ID, text)
 }
 
+// unread notes that the API did not give what events are made of. The calls behind this
+// one must not be lost with it, so the command goes on, except if all would fail alike.
+func (s *sender) unread(m Missing, eventTypes []string, err error) error {
+	if s.cmd.Context().Err() != nil || elevenlabs.ConcernsAll(err) {
+		return err
+	}
+	for _, eventType := range eventTypes {
+		l := newLine(m, eventType, failed)
+		l.Problem = cmdutil.Printable(err.Error())
+		if err := s.report.add(l); err != nil {
+			return err
+		}
+	}
+	return s.failure(errors.Is(err, spool.ErrTooLarge))
+}
+
+// failure counts one, and returns an error after too many in a row. An event that is too
+// large says nothing of the next one: counted, some long calls in a row would keep those
+// behind them away in each run.
+func (s *sender) failure(tooLarge bool) error {
+	if tooLarge {
+		return nil
+	}
+	if s.failures++; s.failures == maxFailures {
+		return fmt.Errorf("%w: %d failures in a row", cmdutil.ErrCheckFailed, maxFailures)
+	}
+	return nil
+}
+
 func (s *sender) skip(m Missing, eventType, why string) error {
 	l := newLine(m, eventType, skipped)
 	l.Problem = why
@@ -137,7 +167,7 @@ func (s *sender) sendAudio(m Missing, c *call) error {
 		return nil
 	}
 	if err != nil {
-		return err
+		return s.unread(m, []string{audio}, err)
 	}
 	defer recording.Close()
 	if recording.Size() == 0 {
@@ -162,8 +192,10 @@ func (s *sender) send(m Missing, event sample.Event) error {
 		l.Result = failed
 	case !result.Backfill:
 		stop = fmt.Errorf("%w: the server took the event and did not believe that it is a backfill, so your application takes it for one of ElevenLabs. Update Caddy there, and let no proxy in front of it delete the header %s", cmdutil.ErrCheckFailed, facts.HeaderBackfill)
+	case result.Ignored: // others may be taken
+		l.Result, l.Problem = skipped, "the handler takes no such event, by its events or its destinations"
 	case s.ids == nil && result.Inbox == "":
-		stop = fmt.Errorf("%w: the server answered 200, and has not stored the event, so each run would send it again. The URL must be that of a handler with the inbox, and its option `events` must have %s. Without an inbox, use --ids", cmdutil.ErrCheckFailed, event.Type)
+		stop = fmt.Errorf("%w: the server answered 200, and has not stored the event, so each run would send it again. The URL must be that of a handler with the inbox. Without an inbox, use --ids", cmdutil.ErrCheckFailed)
 	}
 	if stop != nil {
 		l.Problem, s.hopeless = "sent, and then stopped", true
@@ -171,17 +203,14 @@ func (s *sender) send(m Missing, event sample.Event) error {
 	if err := s.report.add(l); err != nil {
 		return err
 	}
-	if l.Result == sent {
-		s.failures = 0
-		if s.ids != nil {
-			if err := s.ids.add(m.ID, event.Type); err != nil {
-				return err
-			}
+	if l.Result == sent && s.ids != nil {
+		if err := s.ids.add(m.ID, event.Type); err != nil {
+			return err
 		}
+	}
+	if l.Result != failed {
+		s.failures = 0
 		return stop
 	}
-	if s.failures++; s.failures == maxFailures {
-		return fmt.Errorf("%w: %d events in a row were not taken", cmdutil.ErrCheckFailed, maxFailures)
-	}
-	return nil
+	return s.failure(l.Status == http.StatusRequestEntityTooLarge)
 }

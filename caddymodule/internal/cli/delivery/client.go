@@ -78,6 +78,8 @@ type Result struct {
 	Inbox string `json:"inbox,omitempty"`
 	// Backfill reports whether the server believed that mark.
 	Backfill bool `json:"backfill,omitempty"`
+	// Ignored reports whether the server took a backfill for nobody.
+	Ignored bool `json:"ignored,omitempty"`
 	// Page reports whether the answer is an HTML page, such as one to log in.
 	Page bool `json:"page,omitempty"`
 	// Lines are the first lines of the answer, if it is not as expected.
@@ -132,7 +134,9 @@ func (c *Client) Deliver(ctx context.Context, event sample.Event, f Forgery, pro
 	r.Status = response.StatusCode
 	r.Reason = Reason(response.Header)
 	r.Inbox = cmdutil.Brief(response.Header.Get(HeaderInbox), 40)
-	r.Backfill = response.Header.Get(facts.HeaderBackfill) == facts.BackfillMark
+	believed := response.Header.Get(facts.HeaderBackfill)
+	r.Ignored = believed == facts.BackfillIgnored
+	r.Backfill = r.Ignored || believed == facts.BackfillMark
 	if response.TLS != nil {
 		r.TLS = tls.VersionName(response.TLS.Version)
 	}

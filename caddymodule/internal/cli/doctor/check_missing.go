@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -58,8 +59,12 @@ func (e *examination) checkMissing(ctx context.Context) []finding {
 		if e.url != nil {
 			url = e.url.String()
 		}
+		agents, more := "", " If other agents' calls go elsewhere, name this one's by --agent."
+		if len(e.workspace.Agents) > 0 {
+			agents, more = " --agent "+strings.Join(e.workspace.Agents, ","), ""
+		}
 		return []finding{found(statusWarn, "the inbox has no transcript of %d of the %s", n, of).
-			withRemedy("If this webhook should have got them: caddy elevenlabs inbox backfill %s --since %s --dry-run lists them, and without --dry-run it sends them. If other agents' calls go elsewhere, name this one's by --agent.", url, shortest(span))}
+			withRemedy("If this webhook should have got them: caddy elevenlabs inbox backfill %s --since %s%s --dry-run lists them, and without --dry-run it sends them.%s", url, shortest(span), agents, more)}
 	}
 	return only(statusOK, "no transcript is missing of the %s", of)
 }

@@ -43,6 +43,13 @@ func TestDoctorSaysHowManyCallsAreMissing(t *testing.T) {
 			s.AddConversation(call("3", 5*time.Hour, 60))
 			p.args = append(p.args, "--agent", "agent_1")
 		}},
+		// Without --agent, the command would send the calls of all agents.
+		{"those of two agents", statusWarn, "--since 24h --agent agent_1,agent_3 --dry-run lists them, and without --dry-run it sends them.\n", func(p *patient, s *elevenlabstest.Server) {
+			s.SetAgent("agent_1", nil)
+			s.SetAgent("agent_3", nil)
+			s.AddConversation(call("3", 5*time.Hour, 60))
+			p.args = append(p.args, "--agent", "agent_1,agent_3")
+		}},
 		{"an inbox that forgets sooner", statusOK, "of the 0 calls of the last 1h0m0s", func(p *patient, _ *elevenlabstest.Server) {
 			p.inboxes = strings.ReplaceAll(p.inboxes, "259200", "3600")
 		}},
