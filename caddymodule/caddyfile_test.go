@@ -97,6 +97,8 @@ func TestBadCaddyfilesNameTheLineAndTheOption(t *testing.T) {
 		{"source_ips bad CIDR", secret + "\nsource_ips 10.0.0.0/33", "5", []string{"source_ips", "10.0.0.0/33"}},
 		{"source_ips empty", secret + "\nsource_ips", "5", []string{"argument count"}},
 		{"events empty", secret + "\nevents", "5", []string{"argument count"}},
+		{"events a placeholder", secret + "\nevents audio {env.TYPE}", "5", []string{"events", `"{env.TYPE}"`, "{$NAME}"}},
+		{"events an empty name", secret + "\nevents \"\"", "5", []string{"events", `""`}},
 		{"retries a word", secret + "\nretries many", "5", []string{"retries", "many"}},
 		{"retries negative", secret + "\nretries -1", "5", []string{"retries", "0 to 10"}},
 		{"retries too many", secret + "\nretries 11", "5", []string{"retries", "0 to 10"}},
@@ -152,6 +154,9 @@ func TestErrorsOfTheCaddyfileDoNotRepeatASecretInAWrongPlace(t *testing.T) {
 func TestBadJSONNamesTheOption(t *testing.T) {
 	negative := -1
 	secrets := []Secret{{Value: "{env.TEST_SECRET}"}}
+	withDestination := func(d *Destination) *Handler {
+		return &Handler{Secrets: secrets, Inbox: &Inbox{Destinations: []*Destination{d}}}
+	}
 	for _, test := range []struct {
 		option  string
 		handler *Handler
@@ -165,6 +170,9 @@ func TestBadJSONNamesTheOption(t *testing.T) {
 		{"read_timeout", &Handler{Secrets: secrets, ReadTimeout: -1}},
 		{"tolerance", &Handler{Secrets: secrets, Tolerance: Tolerance{Future: -1}}},
 		{"source_ips", &Handler{Secrets: secrets, SourceIPs: []string{"mars"}}},
+		{"events", &Handler{Secrets: secrets, Events: []string{"{env.TYPE}"}}},
+		{"inbox destination events: crm", withDestination(&Destination{Name: "crm", Events: []string{""}})},
+		{"inbox destination agents: crm", withDestination(&Destination{Name: "crm", Agents: []string{"{env.AGENT}"}})},
 		{"retries", &Handler{Secrets: secrets, Retries: Retries{Count: &negative}}},
 	} {
 		require.ErrorContains(t, test.handler.Validate(), test.option+": ", test.option)

@@ -1,6 +1,7 @@
 package caddymodule
 
 import (
+	"fmt"
 	"slices"
 )
 
@@ -9,12 +10,14 @@ import (
 var destinationOptions = slices.Concat([]option{
 	{
 		name: "events", args: "<type>...",
-		parse: func(h *Handler, args []string) error { lastDestination(h).Events = args; return nil },
+		parse: func(h *Handler, args []string) error { lastDestination(h).Events = args; return checkNames(args) },
+		check: eachDestination(func(d *Destination) error { return checkNames(d.Events) }),
 		shown: func(h *Handler) any { return lastDestination(h).Events },
 	},
 	{
 		name: "agents", args: "<id>...",
-		parse: func(h *Handler, args []string) error { lastDestination(h).Agents = args; return nil },
+		parse: func(h *Handler, args []string) error { lastDestination(h).Agents = args; return checkNames(args) },
+		check: eachDestination(func(d *Destination) error { return checkNames(d.Agents) }),
 		shown: func(h *Handler) any { return lastDestination(h).Agents },
 	},
 }, deliveryOptions(ofTheDestinations), []option{
@@ -31,6 +34,18 @@ var destinationOptions = slices.Concat([]option{
 
 func lastDestination(h *Handler) *Destination {
 	return h.Inbox.Destinations[len(h.Inbox.Destinations)-1]
+}
+
+// eachDestination returns a check of all destinations, which names the one that is wrong.
+func eachDestination(check func(*Destination) error) func(*Handler) error {
+	return ifInbox(func(i *Inbox) error {
+		for _, d := range i.Destinations {
+			if err := check(d); err != nil {
+				return fmt.Errorf("%s: %w", d.Name, err)
+			}
+		}
+		return nil
+	})
 }
 
 // ofTheDestinations returns how each destination delivers.

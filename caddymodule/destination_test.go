@@ -33,6 +33,8 @@ func TestBadDestinationsNameTheLineAndTheOption(t *testing.T) {
 		{"reverse_proxy with a matcher", "inbox {\ndestination crm {\nreverse_proxy /a a:1\n}\n}", "7", `put "/a" after the name of the destination`},
 		{"unknown option", "inbox {\ndestination crm {\nlimit 1GiB\n}\n}", "7", `unrecognized subdirective "inbox destination limit"`},
 		{"concurrency in the first of two", "inbox {\ndestination a {\nconcurrency 1001\nreverse_proxy a:1\n}\ndestination b {\nconcurrency 1\nreverse_proxy a:1\n}\n}", "7", "inbox destination concurrency: the count must be from 1 to 1000"},
+		{"a placeholder as an agent", "inbox {\ndestination crm {\nagents agent_1 {env.AGENT}\nreverse_proxy a:1\n}\n}", "7", `inbox destination agents: no event has "{env.AGENT}"`},
+		{"a placeholder as a type", "inbox {\ndestination crm {\nevents {env.TYPE}\nreverse_proxy a:1\n}\n}", "7", `inbox destination events: no event has "{env.TYPE}"`},
 		{"timeout zero", "inbox {\ndestination crm {\ntimeout 0s\n}\n}", "7", "inbox destination timeout: must be greater than zero"},
 		{"a pause of zero", "inbox {\ndestination crm {\nretry 0s\n}\n}", "7", "inbox destination retry: must be greater than zero"},
 		{"an empty key", "inbox {\ndestination crm {\nsign \"\"\n}\n}", "7", "inbox destination sign: it is empty"},

@@ -146,6 +146,9 @@ func actOn(ctx context.Context, v *verb, q stored.Act, who actor) (stored.Change
 		for some := range p.selections(q.Selection()) {
 			changed, err := change(p.store, ctx, some, q.Limit)
 			done.Events += changed.Total()
+			for _, n := range changed.Discarded {
+				done.Discarded += n
+			}
 			done.Last = changed.Last
 			p.record(v, changed, who)
 			switch {
@@ -156,7 +159,7 @@ func actOn(ctx context.Context, v *verb, q stored.Act, who actor) (stored.Change
 			}
 		}
 	}
-	if done.Events == 0 && conflict != nil {
+	if done.Events == 0 && done.Discarded == 0 && conflict != nil {
 		return done, apiError(http.StatusConflict, "%w", conflict)
 	}
 	return done, nil
@@ -219,11 +222,16 @@ func (p placed) selections(all inbox.Selection) func(yield func(inbox.Selection)
 
 // record counts what was changed, and tells the log who did it.
 func (p placed) record(v *verb, changed inbox.Change, who actor) {
-	for _, q := range slices.SortedFunc(maps.Keys(changed.Events), inbox.Queue.Compare) {
+	p.recordEach(v, changed.Events, who)
+	p.recordEach(verbs["discard"], changed.Discarded, who)
+}
+
+func (p placed) recordEach(v *verb, events map[inbox.Queue]int, who actor) {
+	for _, q := range slices.SortedFunc(maps.Keys(events), inbox.Queue.Compare) {
 		if v.total != nil {
-			v.total.WithLabelValues(q.Inbox, q.Destination).Add(float64(changed.Events[q]))
+			v.total.WithLabelValues(q.Inbox, q.Destination).Add(float64(events[q]))
 		}
-		p.log().Info(v.message, append(queueFields(q), zap.Int("events", changed.Events[q]), zap.String("database", inbox.Shown(p.location)),
+		p.log().Info(v.message, append(queueFields(q), zap.Int("events", events[q]), zap.String("database", inbox.Shown(p.location)),
 			zap.String("by", who.by), zap.String("user", who.user), zap.String("remote_addr", who.remoteAddr))...)
 	}
 }

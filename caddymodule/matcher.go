@@ -68,8 +68,11 @@ func (m *MatchEvent) UnmarshalCaddyfile(d *caddyfile.Dispenser) error {
 	return nil
 }
 
-// Provision replaces the names of subscriptions by their types.
+// Provision checks the types, and replaces the names of subscriptions by their types.
 func (m *MatchEvent) Provision(caddy.Context) error {
+	if err := checkNames(*m); err != nil {
+		return err
+	}
 	*m = facts.EventTypesNamedBy(*m)
 	return nil
 }

@@ -95,3 +95,10 @@ func TestMatcherAcceptsOnlyStringsInCEL(t *testing.T) {
 	defer cancel()
 	require.Error(t, (&caddyhttp.MatchExpression{Expr: "elevenlabs_event(1)"}).Provision(ctx))
 }
+
+func TestMatcherTakesNoPlaceholderForAType(t *testing.T) {
+	ctx, cancel := caddy.NewContext(caddy.Context{Context: context.Background()})
+	defer cancel()
+	matcher := MatchEvent{"audio", "{env.TYPE}"}
+	require.ErrorContains(t, matcher.Provision(ctx), `no event has "{env.TYPE}"`)
+}

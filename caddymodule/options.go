@@ -132,7 +132,8 @@ var options = []option{
 	},
 	{
 		name: "events", args: "<type>...",
-		parse: func(h *Handler, args []string) error { h.Events = args; return nil },
+		parse: func(h *Handler, args []string) error { h.Events = args; return checkNames(args) },
+		check: func(h *Handler) error { return checkNames(h.Events) },
 		shown: func(h *Handler) any { return h.Events },
 	},
 	{
@@ -321,6 +322,17 @@ func notNegative[T ~int64](values ...T) error {
 	for _, value := range values {
 		if value < 0 {
 			return errNotPositive
+		}
+	}
+	return nil
+}
+
+// checkNames checks names that events are chosen by. One that no event can have would drop
+// every event, and ElevenLabs would get 200.
+func checkNames(names []string) error {
+	for _, name := range names {
+		if name == "" || strings.Contains(name, "{") {
+			return fmt.Errorf("no event has %q, since placeholders are not resolved here: write the value, or {$NAME} for a variable of the environment", name)
 		}
 	}
 	return nil

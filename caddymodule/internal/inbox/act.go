@@ -14,6 +14,8 @@ var errForgotten = errors.New("the event was forgotten")
 type Change struct {
 	// Events is how many events it changed, by their queue.
 	Events map[Queue]int
+	// Discarded is how many it discarded of destinations that are no more, by their queue.
+	Discarded map[Queue]int
 	// Last is the number of the last event that the act looked at, if there may be more:
 	// another act can go on after it. Otherwise it is 0.
 	Last int64
@@ -31,7 +33,7 @@ func (c *Change) Total() (count int) {
 // It looks at no more than limit events; 0 means all. The change returns the events
 // that it changed.
 func (s *Store) act(ctx context.Context, selection Selection, limit int, change func(ctx context.Context, its conditions) ([]changed, error)) (Change, error) {
-	done := Change{Events: map[Queue]int{}}
+	done := Change{Events: map[Queue]int{}, Discarded: map[Queue]int{}}
 	if err := selection.check(); err != nil {
 		return done, err
 	}
@@ -64,7 +66,11 @@ func (s *Store) act(ctx context.Context, selection Selection, limit int, change 
 		}
 		all, err := change(ctx, its)
 		for _, c := range all {
-			done.Events[c.queue]++
+			if c.discarded {
+				done.Discarded[c.queue]++
+			} else {
+				done.Events[c.queue]++
+			}
 		}
 		looked += len(positions)
 		last = &positions[len(positions)-1]
@@ -78,28 +84,34 @@ func (s *Store) act(ctx context.Context, selection Selection, limit int, change 
 
 // changed is an event that was changed.
 type changed struct {
-	seq   int64
-	id    string
-	queue Queue
+	seq       int64
+	id        string
+	queue     Queue
+	discarded bool // for a destination that is no more
 }
 
 // set sets columns of events, and returns which it were.
 func (s *Store) set(ctx context.Context, columns string, its conditions) ([]changed, error) {
 	return updateReturning(ctx, s, 0, func(ctx context.Context, tx statements) (all []changed, err error) {
-		rows, err := tx.QueryContext(ctx, `UPDATE elevenlabs_inbox_event SET `+columns+` WHERE `+its.String()+` RETURNING seq, event_id, inbox, destination`, its.args...)
-		if err != nil {
+		return setIn(ctx, tx, columns, its)
+	})
+}
+
+// setIn does what set does, in a write.
+func setIn(ctx context.Context, tx statements, columns string, its conditions) (all []changed, err error) {
+	rows, err := tx.QueryContext(ctx, `UPDATE elevenlabs_inbox_event SET `+columns+` WHERE `+its.String()+` RETURNING seq, event_id, inbox, destination`, its.args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var c changed
+		if err := rows.Scan(&c.seq, &c.id, &c.queue.Inbox, &c.queue.Destination); err != nil {
 			return nil, err
 		}
-		defer rows.Close()
-		for rows.Next() {
-			var c changed
-			if err := rows.Scan(&c.seq, &c.id, &c.queue.Inbox, &c.queue.Destination); err != nil {
-				return nil, err
-			}
-			all = append(all, c)
-		}
-		return all, rows.Err()
-	})
+		all = append(all, c)
+	}
+	return all, rows.Err()
 }
 
 // Forget deletes events and their bodies, whatever their state, for all destinations of

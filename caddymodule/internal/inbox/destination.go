@@ -41,7 +41,11 @@ func (s *Store) DeliverTo(ctx context.Context, selection Selection, destination 
 			var orphans conditions
 			orphans.in("seq", anys(sources))
 			orphans.add("{+}state IN ('waiting', 'dead') AND NOT (destination IN ("+strings.Repeat("%s,", len(destinations)-1)+"%s))", anys(destinations)...)
-			_, err = tx.ExecContext(ctx, `UPDATE elevenlabs_inbox_event SET state = 'discarded', done_at = {now} WHERE `+orphans.String(), orphans.args...)
+			discarded, err := setIn(ctx, tx, `state = 'discarded', done_at = {now}`, orphans)
+			for _, c := range discarded {
+				c.discarded = true
+				all = append(all, c)
+			}
 			return all, err
 		})
 	})

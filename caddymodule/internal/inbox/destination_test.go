@@ -283,6 +283,7 @@ func TestWhatIsSentToAnotherDestinationWaitsNoMoreForOneThatIsGone(t *testing.T)
 		done, err := s.DeliverTo(t.Context(), Selection{Inbox: testInbox}, "archive", []string{"crm", "archive"}, 0)
 		require.NoError(t, err)
 		assert.Equal(t, 2, done.Total())
+		assert.Equal(t, map[Queue]int{queueOf("gone"): 3}, done.Discarded)
 		for _, seq := range []int64{waiting["gone"], has["gone"], dead} {
 			assert.Equal(t, Discarded, get(t, s, seq).State)
 		}

@@ -65,6 +65,8 @@ func CheckSpan(since, until time.Time) error {
 // Changed says how many events an act changed.
 type Changed struct {
 	Events int `json:"events"`
+	// Discarded is how many were discarded meanwhile, for destinations that are no more.
+	Discarded int `json:"discarded,omitempty"`
 	// Last is the number of the last event that the act looked at, if there may be more.
 	Last int64 `json:"last,omitempty"`
 }

@@ -80,7 +80,7 @@ func (o *actOptions) run(cmd *cobra.Command, args []string) error {
 	}); err != nil {
 		return err
 	}
-	if err := o.print(cmd, done.Events); err != nil {
+	if err := o.print(cmd, done); err != nil {
 		return err
 	}
 	if missing := len(seqs) - done.Events; missing > 0 {
@@ -108,7 +108,7 @@ func (o *actOptions) runSelection(cmd *cobra.Command) error {
 			return err
 		}
 		if !some {
-			return o.print(cmd, 0)
+			return o.print(cmd, stored.Changed{})
 		}
 	}
 	names, err := o.inboxes(cmd)
@@ -116,7 +116,7 @@ func (o *actOptions) runSelection(cmd *cobra.Command) error {
 		return err
 	}
 	bar := cmdutil.NewProgress(cmd, -1, o.doing, progressbar.OptionSetPredictTime(false), progressbar.OptionShowCount())
-	count := 0
+	var all stored.Changed
 	for _, name := range names {
 		ask := stored.Act{
 			Inbox: name, Destination: o.selection.destination, State: inbox.State(o.state), To: o.to, Types: o.selection.types, ConversationID: o.selection.conversation, AgentID: o.selection.agent,
@@ -126,18 +126,18 @@ func (o *actOptions) runSelection(cmd *cobra.Command) error {
 			var done stored.Changed
 			if err := o.endpoint.PostJSON(cmd, o.route(), ask, &done); err != nil {
 				_ = bar.Finish() // a bar that cannot be drawn does no harm
-				if count > 0 {
-					return fmt.Errorf("%w; before that, %s were changed", err, plural(count))
+				if all.Events > 0 {
+					return fmt.Errorf("%w; before that, %s were changed", err, plural(all.Events))
 				}
 				return err
 			}
-			count += done.Events
+			all.Events, all.Discarded = all.Events+done.Events, all.Discarded+done.Discarded
 			_ = bar.Add(done.Events)
 			ask.After, more = done.Last, done.Last > 0
 		}
 	}
 	_ = bar.Finish()
-	return o.print(cmd, count)
+	return o.print(cmd, all)
 }
 
 // inboxes returns the inboxes that are named, or all of them. Each database counts its
@@ -207,11 +207,16 @@ func distinct(all []stored.Event) (count int) {
 	return count + len(shared)
 }
 
-func (o *actOptions) print(cmd *cobra.Command, count int) error {
+func (o *actOptions) print(cmd *cobra.Command, done stored.Changed) error {
 	if cmdutil.WantsJSON(cmd) {
-		return cmdutil.PrintJSON(cmd, stored.Changed{Events: count})
+		done.Last = 0
+		return cmdutil.PrintJSON(cmd, done)
 	}
-	_, err := fmt.Fprintf(cmd.OutOrStdout(), o.done+"\n", plural(count))
+	text := fmt.Sprintf(o.done+"\n", plural(done.Events))
+	if done.Discarded > 0 {
+		text += fmt.Sprintf("discarded, since this Caddy does not have their destination: %s\n", plural(done.Discarded))
+	}
+	_, err := fmt.Fprint(cmd.OutOrStdout(), text)
 	return err
 }
 

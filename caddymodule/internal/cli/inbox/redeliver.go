@@ -22,8 +22,8 @@ list" and "tail" show them.
 If an inbox has several destinations, each event goes to its own one again. With --to,
 what is stored goes to the destination with that name, such as a new one. What it has
 already is left out, and so is what has no body any more. What waits or is dead for a
-destination that was taken out is then discarded there. With --to, any of the flags
-selects events, and --state may be any state.
+destination that this Caddy does not have is then discarded there, and a line says how
+much. With --to, any of the flags selects events, and --state may be any state.
 
 The exit code is 2 if some of the events that are named cannot be delivered again,
 because they are not there, their body is deleted, or an attempt is under way. With
