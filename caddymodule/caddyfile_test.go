@@ -256,10 +256,20 @@ func configOf(t testing.TB, handler string) *caddy.Config {
 }
 
 func TestOptionsThatCanLoseEventsLogAWarning(t *testing.T) {
-	h, _ := provision(t, &Handler{Events: []string{"audio"}, MaxSize: 10, SpoolLimit: 5})
-	core, logs := observer.New(zapcore.WarnLevel)
-	h.logger = zap.New(core)
-	h.warn()
-	require.Equal(t, 1, logs.Len())
-	assert.Contains(t, logs.All()[0].Message, "spool_limit")
+	destinations := &Inbox{Limit: 1 << 40, Destinations: []*Destination{{Events: []string{"audio"}}, {Events: []string{"audios", "audio", "audios"}}}}
+	for says, test := range map[string]struct {
+		handler *Handler
+		fields  map[string]any
+	}{
+		"spool_limit cannot hold one body":  {&Handler{Events: []string{"audio"}, MaxSize: 10, SpoolLimit: 5}, map[string]any{"max_size": int64(10), "spool_limit": int64(5)}},
+		"events names types":                {&Handler{SpoolLimit: 1 << 40, Events: []string{"transcripts", "post_call_audio"}}, map[string]any{"types": []any{"transcripts"}}},
+		"does not know: if one is mistyped": {&Handler{SpoolLimit: 1 << 40, Inbox: destinations}, map[string]any{"types": []any{"audios"}}},
+	} {
+		core, logs := observer.New(zapcore.WarnLevel)
+		test.handler.logger = zap.New(core)
+		test.handler.warn()
+		require.Equal(t, 1, logs.Len(), says)
+		assert.Contains(t, logs.All()[0].Message, says)
+		assert.Equal(t, test.fields, logs.All()[0].ContextMap())
+	}
 }

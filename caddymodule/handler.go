@@ -260,6 +260,10 @@ func (h *Handler) warn() {
 		h.logger.Warn("the inbox's limit cannot hold one body of max_size: the largest are forwarded at once and not stored",
 			zap.Int64("limit", h.Inbox.Limit), zap.Int64("max_size", h.MaxSize))
 	}
+	if unknown := h.unknownTypes(); len(unknown) > 0 {
+		h.logger.Warn("events names types that this version does not know: if one is mistyped, the events that were meant are answered with 200 and dropped",
+			zap.Strings("types", unknown))
+	}
 	if h.AllowHTTP {
 		h.logger.Warn("allow_http is set: events are accepted over plain HTTP, where others can read them")
 	}

@@ -32,6 +32,23 @@ func (h *Handler) forwardedTypes() []string {
 	return taken
 }
 
+// unknownTypes returns what the handler and its destinations name in events and no type that
+// is known has. ElevenLabs may have added one, or somebody mistyped it.
+func (h *Handler) unknownTypes() (unknown []string) {
+	names := slices.Clone(h.Events)
+	if h.Inbox != nil {
+		for _, d := range h.Inbox.Destinations {
+			names = append(names, d.Events...)
+		}
+	}
+	for _, name := range names {
+		if !slices.Contains(facts.EventNames, name) && !slices.Contains(unknown, name) {
+			unknown = append(unknown, name)
+		}
+	}
+	return unknown
+}
+
 // inspect returns what doctor checks of an inbox. It opens nothing.
 func (i *Inbox) inspect() *cmdutil.ConfigInbox {
 	found := &cmdutil.ConfigInbox{

@@ -258,7 +258,7 @@ func (w *walker) add(config map[string]any, at place) {
 	found := cmdutil.ConfigHandler{
 		Name: strings.Join(secretNames(h.Secrets), ","), Hosts: at.hosts, Paths: at.paths,
 		Past: time.Duration(h.Tolerance.Past), Future: time.Duration(h.Tolerance.Future),
-		MaxSize: h.MaxSize, AllowHTTP: h.AllowHTTP, ReportOnly: h.ReportOnly, Events: h.forwardedTypes(),
+		MaxSize: h.MaxSize, AllowHTTP: h.AllowHTTP, ReportOnly: h.ReportOnly, Events: h.forwardedTypes(), UnknownTypes: h.unknownTypes(),
 	}
 	for _, secret := range h.Secrets {
 		found.Secrets = append(found.Secrets, configSecret(secret.Value, secret.Name))

@@ -42,6 +42,8 @@ type ConfigHandler struct {
 
 	// Events are the types that the handler forwards. Empty means all.
 	Events []string
+	// UnknownTypes are those of events, or of a destination's, that this version does not know.
+	UnknownTypes []string
 
 	// Inbox is nil without one.
 	Inbox *ConfigInbox

@@ -64,6 +64,10 @@ func (e *examination) checkHandler(context.Context) []finding {
 				humanize.Bytes(uint64(h.BodyLimit)), humanize.IBytes(uint64(h.MaxSize))).
 				withRemedy("Raise it for the webhook's path, or leave it out there: max_size limits the body. Audio takes about 1.2 MiB a minute."))
 		}
+		if len(h.UnknownTypes) > 0 {
+			findings = append(findings, found(statusWarn, "events names %s, which this version does not know: if it is mistyped, Caddy drops the events that were meant", cmdutil.Printable(strings.Join(h.UnknownTypes, ", "))).
+				withRemedy("Correct it. The names are: %s.", strings.Join(facts.EventNames, ", ")))
+		}
 		if h.AllowHTTP {
 			findings = append(findings, found(statusWarn, "allow_http accepts events over plain HTTP, where others can read them").
 				withRemedy("Remove it, except for local development."))

@@ -60,6 +60,9 @@ func TestDoctorFindsWhatIsWrong(t *testing.T) {
 			p.first().Hosts, p.args = []string{"*.example.net"}, []string{"--url", doctorURL}
 		}},
 		{"report_only", "handler", statusWarn, "report_only", func(p *patient) { p.first().ReportOnly = true }},
+		{"a type that is not known", "handler", statusWarn, "events names transcripts, which this version does not know: if it is mistyped, Caddy drops the events that were meant\n      Remedy: Correct it. The names are: post_call_transcription, ", func(p *patient) {
+			p.first().UnknownTypes = []string{"transcripts"}
+		}},
 		{"allow_http", "handler", statusWarn, "allow_http", func(p *patient) { p.first().AllowHTTP = true }},
 
 		{"a literal secret", "secret", statusWarn, "secret 1 \"main\" is written out in the configuration", func(p *patient) {
