@@ -92,7 +92,7 @@ func TestTheCommandsKnowDestinations(t *testing.T) {
 	assert.Equal(t, "there is no destination", strings.SplitN(strings.TrimPrefix(inbox("redeliver", "--to", "crm", "--since", "1h", "--yes").stderr, "Error: "), ` "`, 2)[0])
 	left := status()
 	giveUp := "inbox discard --inbox default --destination crm --state dead"
-	assert.Contains(t, left.stdout, "send elsewhere   caddy elevenlabs inbox redeliver --inbox default --destination crm --state dead --to archive\n")
+	assert.Contains(t, left.stdout, "send elsewhere   caddy elevenlabs inbox redeliver --inbox default --destination crm --state dead --to <archive|search>\n")
 	assert.Contains(t, left.stdout, "give up          caddy elevenlabs "+giveUp+"\n")
 	// a visitor presses the button of one event, and a command sends the rest
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+s.address+"/inspect/redeliver",

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/facts"
 	"github.com/caddy-elevenlabs/caddy-elevenlabs/caddymodule/internal/inbox"
@@ -86,7 +87,8 @@ func (s InboxStatus) Leftover() (undelivered int64, is bool) {
 }
 
 // LeftoverCommands returns the commands that send the events of such a destination to
-// another one, and that give them up. Either is empty if there is none.
+// another one, and that give them up. Either is empty if there is none. If there are
+// several others, the first has all their names, as --to <archive|sales>.
 func (s InboxStatus) LeftoverCommands() (send, giveUp string) {
 	state := inbox.Waiting
 	if s.Events[state] == 0 {
@@ -96,8 +98,12 @@ func (s InboxStatus) LeftoverCommands() (send, giveUp string) {
 		return "", ""
 	}
 	which := fmt.Sprintf("--inbox %s --destination %s --state %s", s.Name, s.Destination, state)
-	if len(s.Others) > 0 {
-		send = "caddy elevenlabs inbox redeliver " + which + " --to " + s.Others[0]
+	to := strings.Join(s.Others, "|")
+	if len(s.Others) > 1 { // the operator chooses: what the other one has already is discarded
+		to = "<" + to + ">"
+	}
+	if to != "" {
+		send = "caddy elevenlabs inbox redeliver " + which + " --to " + to
 	}
 	return send, "caddy elevenlabs inbox discard " + which
 }

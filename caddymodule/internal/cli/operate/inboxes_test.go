@@ -47,7 +47,9 @@ func TestStatusShowsTheStateOfEachInbox(t *testing.T) {
 		"destinations":      {[]any{ill, of("crm", idle("default")), idle("sales")}, 2},
 		"destinations_away": {[]any{of("archive", maps.Clone(away)), of("crm", maps.Clone(away))}, 2},
 		"destinations_left": {[]any{of("crm", idle("default")), taken, done}, 0},
-		"destinations_new":  {[]any{with(idle("default"), map[string]any{"handlers": 0, "events": map[string]int{"dead": 2}}), of("crm", idle("default"))}, 2},
+		// crm is sales now: archive, the first, has its events already
+		"destinations_renamed": {[]any{of("archive", idle("default")), of("crm", maps.Clone(taken)), of("sales", idle("default"))}, 0},
+		"destinations_new":     {[]any{with(idle("default"), map[string]any{"handlers": 0, "events": map[string]int{"dead": 2}}), of("crm", idle("default"))}, 2},
 
 		"inbox":      {[]any{idle("default")}, 0},
 		"inbox_busy": {[]any{idle("default"), busy}, 2},
