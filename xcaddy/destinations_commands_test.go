@@ -117,6 +117,7 @@ func TestTheCommandsKnowDestinations(t *testing.T) {
 
 	discarded := elevenlabs(t, "", append(strings.Fields(giveUp), "--yes", "--address", s.admin)...)
 	assert.Equal(t, outcome{stdout: "1 event discarded\n"}, discarded, "those that were sent elsewhere were so before")
+	assert.InDelta(t, 3, s.metricSum("caddy_elevenlabs_inbox_discarded_total", `destination="crm"`), 0, "by the button, by redeliver --to, by discard")
 	well := status()
 	assert.Equal(t, 0, well.code, well.stderr)
 	assert.Contains(t, well.stdout, "none: no handler has this destination, and none of its events waits or is dead\n")
